@@ -1,0 +1,154 @@
+//! What time it is, as a parameter: nothing below the doors reads the system clock by itself.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+/// An instant as whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+///
+/// Whole seconds because certificates (RFC 5280 §4.1.2.5), the enrollment protocol and the
+/// management API all speak whole seconds; durations that are measured use [`std::time::Instant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The first instant this type is printed for by RFC 3339's four-digit years.
+    const MIN_SECONDS: i64 = -62_167_219_200; // 0000-01-01T00:00:00Z
+    const MAX_SECONDS: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+
+    /// From seconds since the epoch, clamped to the years 0000 to 9999.
+    pub const fn from_unix_seconds(seconds: i64) -> Self {
+        if seconds < Self::MIN_SECONDS {
+            Self(Self::MIN_SECONDS)
+        } else if seconds > Self::MAX_SECONDS {
+            Self(Self::MAX_SECONDS)
+        } else {
+            Self(seconds)
+        }
+    }
+
+    pub const fn unix_seconds(self) -> i64 {
+        self.0
+    }
+
+    /// Parses an RFC 3339 instant with any offset; fractions of a second are cut off.
+    ///
+    /// # Errors
+    /// When the text is no RFC 3339 instant.
+    pub fn from_rfc3339(text: &str) -> Result<Self, time::error::Parse> {
+        OffsetDateTime::parse(text, &Rfc3339).map(Self::from)
+    }
+
+    /// The same instant for the X.509 crates.
+    pub fn to_offset_date_time(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.0).expect("the constructors keep years 0 to 9999")
+    }
+
+    pub fn saturating_add(self, span: Duration) -> Self {
+        let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        Self::from_unix_seconds(self.0.saturating_add(seconds))
+    }
+
+    pub fn saturating_sub(self, span: Duration) -> Self {
+        let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        Self::from_unix_seconds(self.0.saturating_sub(seconds))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl From<OffsetDateTime> for Timestamp {
+    fn from(instant: OffsetDateTime) -> Self {
+        Self::from_unix_seconds(instant.unix_timestamp())
+    }
+}
+
+/// `2026-11-20T16:06:00Z`: UTC, whole seconds, always 20 characters.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        let text = self.to_offset_date_time().format(&shape).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::from_rfc3339(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where a room asks for the time. Handed to it by `app`.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let seconds = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+        };
+        Timestamp::from_unix_seconds(seconds)
+    }
+}
+
+/// A clock that moves when told to, so that no test sleeps.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub fn new(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.0))
+    }
+
+    pub fn advance(&self, span: Duration) {
+        self.set(self.now().saturating_add(span));
+    }
+
+    pub fn set(&self, instant: Timestamp) {
+        self.0.store(instant.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_whole_seconds_in_utc() {
+        let instant = Timestamp::from_rfc3339("2026-11-20T17:06:00.987+01:00").unwrap();
+        assert_eq!(instant.to_string(), "2026-11-20T16:06:00Z");
+    }
+
+    #[test]
+    fn arithmetic_stops_at_the_ends_of_four_digit_years() {
+        let end = Timestamp::from_unix_seconds(i64::MAX);
+        assert_eq!(end.saturating_add(Duration::MAX).to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(end.saturating_sub(Duration::MAX).to_string(), "0000-01-01T00:00:00Z");
+    }
+}

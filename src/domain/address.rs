@@ -1,0 +1,148 @@
+//! Source addresses and the lists that allow them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// The networks from which devices may enroll. Empty: from everywhere.
+///
+/// At most [`AddressList::NETWORKS_MAX`] networks, in the order given, none twice. IPv4-mapped
+/// IPv6 addresses count as IPv4, in the list as on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressList(Box<[IpNet]>);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddressList {
+    #[error("{entry:?} is neither an address nor a network in CIDR form")]
+    Entry { entry: String },
+    #[error("{entry:?} has bits set below its prefix; {network} was probably meant")]
+    HostBits { entry: String, network: IpNet },
+    #[error("{found} networks; at most 100 are accepted")]
+    TooMany { found: usize },
+}
+
+impl AddressList {
+    pub const NETWORKS_MAX: usize = 100;
+
+    /// Reads addresses (`192.0.2.7`, meaning just that one) and networks (`2001:db8::/32`).
+    ///
+    /// # Errors
+    /// The first entry that is neither, or the count.
+    pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, InvalidAddressList> {
+        if entries.len() > Self::NETWORKS_MAX {
+            return Err(InvalidAddressList::TooMany { found: entries.len() });
+        }
+        let mut networks = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let network = parse_network(entry.as_ref())?;
+            if !networks.contains(&network) {
+                networks.push(network);
+            }
+        }
+        Ok(Self(networks.into()))
+    }
+
+    /// Whether a device at `address` may enroll.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.is_empty() || self.0.iter().any(|network| network.contains(&address))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The networks in CIDR form, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
+        self.0.iter()
+    }
+}
+
+impl serde::Serialize for AddressList {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(IpNet::to_string))
+    }
+}
+
+fn parse_network(entry: &str) -> Result<IpNet, InvalidAddressList> {
+    let invalid = || InvalidAddressList::Entry { entry: entry.chars().take(64).collect() };
+    let network = match entry.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => entry.parse::<IpNet>().map_err(|_| invalid())?,
+    };
+    let network = canonical(network).ok_or_else(invalid)?;
+    if network.trunc() != network {
+        return Err(InvalidAddressList::HostBits { entry: entry.to_owned(), network: network.trunc() });
+    }
+    Ok(network)
+}
+
+/// `::ffff:192.0.2.0/120` is `192.0.2.0/24`. A wider prefix of the mapped range has no IPv4 form.
+fn canonical(network: IpNet) -> Option<IpNet> {
+    let IpNet::V6(v6) = network else { return Some(network) };
+    match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
+        (Some(v4), Some(prefix_len)) => IpNet::new(v4.into(), prefix_len).ok(),
+        (Some(_), None) => None,
+        (None, _) => Some(network),
+    }
+}
+
+/// The network that limits and refusal counts are kept for: the address itself for IPv4, its /64
+/// for IPv6, where one device commands a whole /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourcePrefix(IpAddr);
+
+impl SourcePrefix {
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(v4) => v4.into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        })
+    }
+}
+
+impl fmt::Display for SourcePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => write!(f, "{v4}/32"),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_count_as_ipv4() {
+        let list = AddressList::parse(&["192.0.2.0/24"]).unwrap();
+        assert!(list.allows("::ffff:192.0.2.9".parse().unwrap()));
+        assert!(!list.allows("192.0.3.9".parse().unwrap()));
+        assert_eq!(AddressList::parse(&["::ffff:192.0.2.0/120"]).unwrap(), list);
+        assert!(AddressList::parse(&["::ffff:0.0.0.0/90"]).is_err());
+    }
+
+    #[test]
+    fn an_empty_list_allows_everyone() {
+        assert!(AddressList::default().allows("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn entries_are_refused_not_corrected() {
+        assert!(matches!(AddressList::parse(&["192.0.2.1/24"]), Err(InvalidAddressList::HostBits { .. })));
+        for entry in ["", "192.0.2", "192.0.2.0/33", "192.0.2.0/24 ", "example.com", "::1/129"] {
+            assert!(matches!(AddressList::parse(&[entry]), Err(InvalidAddressList::Entry { .. })), "{entry:?}");
+        }
+        let many: Vec<_> = (0..=100).map(|n| format!("192.0.2.{n}")).collect();
+        assert!(AddressList::parse(&many[..100]).is_ok());
+        assert_eq!(AddressList::parse(&many), Err(InvalidAddressList::TooMany { found: 101 }));
+    }
+
+    #[test]
+    fn a_source_prefix_is_an_address_or_a_64() {
+        assert_eq!(SourcePrefix::of("::ffff:192.0.2.9".parse().unwrap()).to_string(), "192.0.2.9/32");
+        assert_eq!(SourcePrefix::of("2001:db8:1:2:3::4".parse().unwrap()).to_string(), "2001:db8:1:2::/64");
+    }
+}

@@ -1,0 +1,59 @@
+//! Components: what enrollments made.
+
+use std::net::IpAddr;
+
+use super::{Description, Fingerprint, Kind, Revision, SerialNumber};
+use crate::clock::Timestamp;
+use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
+
+/// An App Connector, Private Service Edge, Network Connector or machine.
+///
+/// At most one that is not deleted exists per (key, fingerprint).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    pub id: ComponentId,
+    pub customer_id: CustomerId,
+    /// The key it enrolled with, or was attached to. It may have been deleted since.
+    pub key_id: ProvisioningKeyId,
+    pub group_id: GroupId,
+    pub kind: Kind,
+    /// `<key name>-<n>` at first; unique per customer and kind unless edited otherwise.
+    pub name: String,
+    pub description: Description,
+    /// The `n` of the first name; unique per key.
+    pub ordinal: u64,
+    pub fingerprint: Fingerprint,
+    pub hostname: Option<String>,
+    pub platform: Option<String>,
+    pub software_version: Option<String>,
+    pub remote_address: IpAddr,
+    pub enabled: bool,
+    pub state: ComponentState,
+    pub enrolled_at: Timestamp,
+    /// Serial of the certificate that is good now; its row is in `certificates`.
+    pub current_serial: SerialNumber,
+    pub modified_at: Timestamp,
+    pub revision: Revision,
+}
+
+/// Expiry of its certificate does not end a component; these do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComponentState {
+    /// In service, unless disabled.
+    Live,
+    /// Refused until it is deleted; its certificates are on the CRL.
+    Revoked { at: Timestamp },
+    /// Kept for its certificates and its history; the device may enroll anew.
+    Deleted { at: Timestamp },
+}
+
+/// What a device says of itself beside the fingerprint. None of it is believed, all of it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceDescription {
+    /// At most 253 bytes.
+    pub hostname: Option<String>,
+    /// At most 64 bytes.
+    pub platform: Option<String>,
+    /// At most 64 bytes.
+    pub software_version: Option<String>,
+}

@@ -1,0 +1,159 @@
+//! Provisioning keys: the settings, the counters and the state that follows from both.
+
+use std::num::NonZeroU32;
+
+use super::{AddressList, Description, KeyVersion, Kind, Name, Revision};
+use crate::clock::Timestamp;
+use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
+use crate::secret::pepper::{KeyDigest, PepperNumber};
+
+/// The most uses a key can be given, inclusive: 2³¹ − 1.
+pub const MAXIMUM_USES_MAX: u32 = i32::MAX as u32;
+
+/// A provisioning key as the store keeps it. Never the key string itself.
+#[derive(Clone)]
+pub struct ProvisioningKey {
+    pub id: ProvisioningKeyId,
+    pub customer_id: CustomerId,
+    pub kind: Kind,
+    pub group_id: GroupId,
+    pub signing_certificate_id: SigningCertificateId,
+    pub name: Name,
+    pub description: Description,
+    /// Lifetime deployments, at most [`MAXIMUM_USES_MAX`]; `None`: no limit.
+    pub maximum: Option<NonZeroU32>,
+    pub enabled: bool,
+    pub allow_re_enrollment: bool,
+    /// From this instant on the key is refused.
+    pub expires_at: Option<Timestamp>,
+    pub addresses: AddressList,
+    pub version: KeyVersion,
+    /// The short form for logs and listings: `3|cloud|` + 7 characters of the secret + `...`.
+    pub hint: String,
+    /// The public key id: the first 16 characters of the secret.
+    pub key_id: String,
+    pub digest: KeyDigest,
+    pub pepper: PepperNumber,
+    /// The key string, sealed, while it may be viewed or exported. `None`: never again.
+    pub sealed_string: Option<Vec<u8>>,
+    /// Set on keys that an API client manages; read-only to all others.
+    pub managed_by: Option<ManagedBy>,
+    pub successor_id: Option<ProvisioningKeyId>,
+    pub usage: KeyUsage,
+    pub created_at: Timestamp,
+    pub created_by: Option<u64>,
+    pub modified_at: Timestamp,
+    pub modified_by: Option<u64>,
+    pub revision: Revision,
+}
+
+/// Who manages a key from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagedBy {
+    pub client_id: ApiClientId,
+    /// What people see: "Managed by <label>".
+    pub label: Name,
+}
+
+/// What enrollments did to a key. Only the store moves these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Use rows minus release rows of the ledger.
+    pub uses: u32,
+    pub re_enrollments: u64,
+    /// The `n` of the last component's name; never goes back.
+    pub last_ordinal: u64,
+    pub last_used: Option<LastUse>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    pub at: Timestamp,
+    pub by: ComponentId,
+}
+
+/// One badge for a key. When several hold, the first in this order is shown, as it is the one
+/// that a device would be refused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyState {
+    Disabled,
+    Expired,
+    Exhausted,
+    Active,
+}
+
+impl ProvisioningKey {
+    pub fn state(&self, now: Timestamp) -> KeyState {
+        if !self.enabled {
+            KeyState::Disabled
+        } else if self.is_expired(now) {
+            KeyState::Expired
+        } else if self.is_exhausted() {
+            KeyState::Exhausted
+        } else {
+            KeyState::Active
+        }
+    }
+
+    /// Uses ≥ maximum. The maximum may have been lowered below the count.
+    pub fn is_exhausted(&self) -> bool {
+        self.maximum.is_some_and(|maximum| self.usage.uses >= maximum.get())
+    }
+
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| now >= end)
+    }
+
+    /// Whether the key string can still be shown.
+    pub fn is_exportable(&self) -> bool {
+        self.sealed_string.is_some()
+    }
+}
+
+impl KeyState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Exhausted => "exhausted",
+            Self::Active => "active",
+        }
+    }
+}
+
+/// The part of a key that a node keeps in memory to check enrollments against.
+#[derive(Clone)]
+pub struct IndexedKey {
+    pub id: ProvisioningKeyId,
+    pub customer_id: CustomerId,
+    pub group_id: GroupId,
+    pub signing_certificate_id: SigningCertificateId,
+    pub maximum: Option<NonZeroU32>,
+    pub enabled: bool,
+    pub allow_re_enrollment: bool,
+    pub expires_at: Option<Timestamp>,
+    pub addresses: AddressList,
+    pub digest: KeyDigest,
+    /// As of when the row was read; enrollments move it on.
+    pub uses: u32,
+    pub revision: Revision,
+}
+
+impl IndexedKey {
+    pub fn of(key: &ProvisioningKey) -> Self {
+        Self {
+            id: key.id,
+            customer_id: key.customer_id,
+            group_id: key.group_id,
+            signing_certificate_id: key.signing_certificate_id,
+            maximum: key.maximum,
+            enabled: key.enabled,
+            allow_re_enrollment: key.allow_re_enrollment,
+            expires_at: key.expires_at,
+            addresses: key.addresses.clone(),
+            digest: key.digest,
+            uses: key.usage.uses,
+            revision: key.revision,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The ledger: what happened to a key's uses, row by row. The count is derived from it.
+
+use std::net::IpAddr;
+
+use super::certificate::PublicKeyHash;
+use super::{Reference, Refusal, SerialNumber};
+use crate::clock::Timestamp;
+use crate::domain::address::SourcePrefix;
+use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
+
+/// One row of a key's ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    pub customer_id: CustomerId,
+    pub key_id: ProvisioningKeyId,
+    /// 1, 2, 3… per key, without gaps.
+    pub sequence: u64,
+    pub at: Timestamp,
+    pub entry: LedgerEntry,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerEntry {
+    /// Purged rows folded into one: counts `uses`, for `re_enrollments` rows no longer there.
+    Checkpoint { uses: u32, re_enrollments: u64 },
+    /// A known device got a new certificate without taking a use. Old and new facts, because
+    /// whoever holds the key string and knows a fingerprint can do this.
+    ReEnrollment { component_id: ComponentId, old: Presence, new: Presence },
+    /// One use given back by an administrator.
+    Release { component_id: ComponentId },
+    /// One deployment counted against the maximum.
+    Use { component_id: ComponentId, device: Presence },
+}
+
+/// From where, with which key pair and under which certificate a device was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    pub address: IpAddr,
+    pub public_key_hash: PublicKeyHash,
+    pub serial: SerialNumber,
+}
+
+impl LedgerEntry {
+    /// What the row adds to the key's uses.
+    pub fn uses_delta(&self) -> i64 {
+        match self {
+            Self::Checkpoint { uses, .. } => i64::from(*uses),
+            Self::ReEnrollment { .. } => 0,
+            Self::Release { .. } => -1,
+            Self::Use { .. } => 1,
+        }
+    }
+}
+
+/// Refusals of one verified key: one row per key, code, source prefix and minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalTally {
+    pub customer_id: CustomerId,
+    pub key_id: ProvisioningKeyId,
+    pub refusal: Refusal,
+    pub source: SourcePrefix,
+    /// Start of the minute.
+    pub minute: Timestamp,
+    pub count: u64,
+    pub last_reference: Reference,
+}

@@ -1,0 +1,45 @@
+//! Values and rules. No I/O, no async, no HTTP, no SQL: what is here can be tested by calling it.
+
+pub mod address;
+pub mod administrator;
+pub mod audit;
+pub mod certificate;
+pub mod component;
+pub mod customer;
+pub mod fingerprint;
+pub mod group;
+pub mod key;
+pub mod key_string;
+pub mod kind;
+pub mod ledger;
+pub mod name;
+pub mod redemption;
+pub mod refusal;
+
+pub use address::AddressList;
+pub use administrator::{Actor, Administrator, ApiClient, Role};
+pub use certificate::{CertificateRecord, CertificateStatus, IssuedCertificate, SerialNumber, SigningCertificate};
+pub use component::{Component, ComponentState};
+pub use customer::Customer;
+pub use fingerprint::Fingerprint;
+pub use group::Group;
+pub use key::{IndexedKey, KeyState, ProvisioningKey};
+pub use key_string::{Cloud, KeySecret, KeyVersion, TrustPin};
+pub use kind::Kind;
+pub use name::{Description, Name};
+pub use refusal::{Reference, Refusal};
+
+/// How often the settings of a row were changed; 1 when it is made. Counters do not move it.
+///
+/// It is the row's ETag, and what an enrollment shows the store to prove which settings it was
+/// checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    pub const FIRST: Self = Self(1);
+
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}

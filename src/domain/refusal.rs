@@ -1,0 +1,88 @@
+//! Why a device is not enrolled: the closed list, and the reference that leads to the log.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::secret::random_bytes;
+
+/// Why a request with a *verified* key is refused. What is wrong with a key string is never told
+/// apart, so it is not in this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    AddressNotAllowed,
+    ComponentDisabled,
+    ComponentRevoked,
+    CustomerDisabled,
+    GroupDisabled,
+    KeyDisabled,
+    KeyExhausted,
+    KeyExpired,
+    ReEnrollmentLimit,
+    ReEnrollmentNotAllowed,
+    SigningCertificateUnavailable,
+}
+
+impl Refusal {
+    pub const ALL: [Self; 11] = [
+        Self::AddressNotAllowed,
+        Self::ComponentDisabled,
+        Self::ComponentRevoked,
+        Self::CustomerDisabled,
+        Self::GroupDisabled,
+        Self::KeyDisabled,
+        Self::KeyExhausted,
+        Self::KeyExpired,
+        Self::ReEnrollmentLimit,
+        Self::ReEnrollmentNotAllowed,
+        Self::SigningCertificateUnavailable,
+    ];
+
+    /// The code on the wire, in metrics and in the ledger.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::AddressNotAllowed => "address-not-allowed",
+            Self::ComponentDisabled => "component-disabled",
+            Self::ComponentRevoked => "component-revoked",
+            Self::CustomerDisabled => "customer-disabled",
+            Self::GroupDisabled => "group-disabled",
+            Self::KeyDisabled => "key-disabled",
+            Self::KeyExhausted => "key-exhausted",
+            Self::KeyExpired => "key-expired",
+            Self::ReEnrollmentLimit => "reenrollment-limit",
+            Self::ReEnrollmentNotAllowed => "reenrollment-not-allowed",
+            Self::SigningCertificateUnavailable => "signing-certificate-unavailable",
+        }
+    }
+}
+
+/// 12 characters of base64url that stand in a refusal, in the log and in the ledger, so that a
+/// field engineer's report leads to the line. 72 random bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Reference([u8; 12]);
+
+impl Reference {
+    pub fn random() -> Self {
+        let mut text = [0; 12];
+        let written = URL_SAFE_NO_PAD.encode_slice(&*random_bytes::<9>(), &mut text);
+        debug_assert_eq!(written, Ok(12));
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("base64url is ASCII")
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

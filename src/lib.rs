@@ -1,0 +1,12 @@
+//! Muster: devices present a provisioning key, Muster signs their certificate.
+//!
+//! The rooms and what may import what are mapped in `ARCHITECTURE.md`; `tests/it/architecture.rs`
+//! holds the map to the source.
+
+pub mod clock;
+pub mod domain;
+pub mod id;
+pub mod index;
+pub mod protocol;
+pub mod secret;
+pub mod store;

@@ -1,0 +1,88 @@
+//! `POST /v1/enroll`: the request as a device writes it, and the answer as both sides read it.
+//!
+//! The server reads requests through its own borrowing decoder (`server::enroll`), which does no
+//! work that grows with the input before the key has verified.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// Largest request body, in bytes.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+pub const HOSTNAME_BYTES_MAX: usize = 253;
+pub const PLATFORM_BYTES_MAX: usize = 64;
+pub const SOFTWARE_VERSION_BYTES_MAX: usize = 64;
+
+/// What a device sends.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnrollRequest<'a> {
+    pub provisioning_key: &'a str,
+    pub fingerprint: &'a str,
+    /// PKCS#10, PEM or base64 of DER.
+    pub csr: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software_version: Option<&'a str>,
+}
+
+impl EnrollRequest<'_> {
+    /// The JSON text; wiped on drop, as it holds the key string.
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(serde_json::to_vec(self).expect("strings serialize"))
+    }
+}
+
+/// What became of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A new component; one use taken.
+    Enrolled,
+    /// A known component got a new certificate; the old one is revoked.
+    ReEnrolled,
+    /// The same certificate again; nothing changed.
+    Replayed,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 3] = [Self::Enrolled, Self::ReEnrolled, Self::Replayed];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::ReEnrolled => "re-enrolled",
+            Self::Replayed => "replayed",
+        }
+    }
+}
+
+/// The answer to an enrollment. PEM members are one string of PEM blocks each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnrollResponse {
+    pub outcome: Outcome,
+    /// Decimal id; the certificate's common name.
+    pub component_id: String,
+    pub component_name: String,
+    pub kind: String,
+    pub customer_id: String,
+    pub group_id: String,
+    pub group_name: String,
+    pub certificate: String,
+    /// Issuers, the leaf's first, without the root; may be empty.
+    pub chain: String,
+    /// Roots of this customer's component certificates.
+    pub trust_anchors: String,
+    /// Anchors of the enrollment endpoint; a device replaces its own with them.
+    pub server_trust_anchors: String,
+    /// 32 lower-case hex digits.
+    pub serial_number: String,
+    pub not_before: String,
+    pub not_after: String,
+    /// From then on the device should renew.
+    pub renew_after: String,
+    pub server_time: String,
+}

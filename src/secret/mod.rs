@@ -1,0 +1,22 @@
+//! Secrets in memory and at rest.
+//!
+//! [`master`] seals what the store keeps (AES-256-GCM); [`pepper`] turns a key string into the
+//! digest that the store and the index know. Types here have no `Debug` that shows their content,
+//! no `Serialize`, and wipe themselves when dropped. Reading files and the environment is not done
+//! here: `app` hands texts in.
+
+pub mod master;
+pub mod pepper;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
+
+/// Fills an array from the system's random source.
+///
+/// # Panics
+/// When the operating system has no randomness to give; nothing safe can be done then.
+pub fn random_bytes<const N: usize>() -> Zeroizing<[u8; N]> {
+    let mut bytes = Zeroizing::new([0; N]);
+    SystemRandom::new().fill(&mut *bytes).expect("the system's random source works");
+    bytes
+}

@@ -1,0 +1,424 @@
+//! The store's contract. Both stores keep it, and `tests/it/store` holds each to it.
+//!
+//! # What a store promises
+//! - An answer that reports a commit comes after the commit is durable: it survives the death of
+//!   the process and of the machine.
+//! - [`Store::commit_enrollment`] decides and writes in one transaction, and never takes a use
+//!   above the key's maximum, whatever runs beside it.
+//! - [`Store::commit_changes`] writes all its changes, their audit rows and their rows in the
+//!   change feed, or nothing.
+//! - [`StoreError::Unknown`] means just that. The caller must not act as if it had failed: the
+//!   device's retry finds the record.
+//! - Reads see every commit that was answered before they began.
+//! - Keys of customers, first: no read or write crosses customers unless it says so.
+//!
+//! What it deliberately does not do: seal or open secrets, sign, judge names or roles, know HTTP.
+//! It is given sealed values and checked records. No SQL shows in a signature.
+
+mod ids;
+
+pub mod embedded;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
+use crate::domain::certificate::IssuedCertificate;
+use crate::domain::component::DeviceDescription;
+use crate::domain::key::IndexedKey;
+use crate::domain::ledger::{LedgerRow, RefusalTally};
+use crate::domain::redemption::KnownComponent;
+use crate::domain::{
+    Administrator, ApiClient, CertificateRecord, Component, Customer, Fingerprint, Group, Kind, ProvisioningKey,
+    Revision, SerialNumber, SigningCertificate,
+};
+use crate::id::{
+    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
+};
+
+pub use ids::IdAllocator;
+
+/// Everything that is remembered. Shared as `Arc<dyn Store>`.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // --- enrollment -----------------------------------------------------------------------
+
+    /// Decides for good and records, together with whatever else is waiting.
+    ///
+    /// The transaction checks, in this order: that customer, group, signing certificate and key
+    /// still have the revisions that the enrollment was checked against; that the key is not
+    /// expired by the store's clock; that (key, fingerprint) is free, or for a re-enrollment that
+    /// the component still has the superseded serial as current; for an enrollment that
+    /// `uses < maximum`. Then it writes component, certificate, use and ledger row.
+    ///
+    /// Waits for the batch's fsync. Dropping the future does not undo what was queued.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] at once when the queue is full: nothing happened.
+    /// [`StoreError::Unavailable`]: nothing was written. [`StoreError::Unknown`]: perhaps it was.
+    async fn commit_enrollment(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError>;
+
+    /// The component of (key, fingerprint) that is not deleted, with its current certificate and
+    /// the number of its re-enrollments after `re_enrollments_since`.
+    async fn find_known_component(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        fingerprint: &Fingerprint,
+        re_enrollments_since: Timestamp,
+    ) -> Result<Option<KnownComponent>, StoreError>;
+
+    /// Adds to the counts of refusals of verified keys. Best effort: bounded per key, may be lost
+    /// in a crash, never part of an enrollment's batch.
+    async fn add_refusals(&self, tallies: Vec<RefusalTally>) -> Result<(), StoreError>;
+
+    // --- administration -------------------------------------------------------------------
+
+    /// Applies all changes in order, appends the audit events to their customers' chains, and
+    /// gives every changed object a row in the change feed; one transaction, or nothing.
+    ///
+    /// # Errors
+    /// [`ChangeError::Rule`] when a change breaks one: the first that does, by its place in `changes`.
+    async fn commit_changes(
+        &self,
+        changes: Vec<Change>,
+        audit: Vec<AuditEvent>,
+        audit_key: &AuditKey,
+    ) -> Result<ChangeSequence, ChangeError>;
+
+    /// Objects changed after `after`, oldest first, at most `limit`. Rows are kept for as long as
+    /// a node may need them; one that fell behind further reloads everything.
+    async fn list_changes(&self, after: ChangeSequence, limit: u32) -> Result<Vec<ChangedObject>, StoreError>;
+
+    /// The newest change; zero in an empty store.
+    async fn last_change(&self) -> Result<ChangeSequence, StoreError>;
+
+    /// Reserves `count` consecutive ids for this process and answers the first. Never the same twice.
+    async fn reserve_ids(&self, count: u64) -> Result<u64, StoreError>;
+
+    // --- service-wide ---------------------------------------------------------------------
+
+    async fn find_setting(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// All sealed secrets of one purpose, by name.
+    async fn list_secrets(&self, purpose: &str) -> Result<Vec<SealedSecret>, StoreError>;
+
+    // --- one object, by id within its customer; `None` also for another customer's ----------
+
+    async fn find_customer(&self, id: CustomerId) -> Result<Option<Customer>, StoreError>;
+    async fn find_group(&self, customer: CustomerId, id: GroupId) -> Result<Option<Group>, StoreError>;
+    async fn find_signing_certificate(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<Option<SigningCertificate>, StoreError>;
+    async fn find_key(
+        &self,
+        customer: CustomerId,
+        id: ProvisioningKeyId,
+    ) -> Result<Option<ProvisioningKey>, StoreError>;
+    async fn find_component(&self, customer: CustomerId, id: ComponentId) -> Result<Option<Component>, StoreError>;
+    async fn find_certificate(
+        &self,
+        customer: CustomerId,
+        serial: SerialNumber,
+    ) -> Result<Option<CertificateRecord>, StoreError>;
+    /// By the id that it signs in with; over all customers.
+    async fn find_api_client(&self, client_id: &str) -> Result<Option<ApiClient>, StoreError>;
+    /// By user name without regard to case; over all customers.
+    async fn find_administrator(&self, username: &str) -> Result<Option<Administrator>, StoreError>;
+
+    // --- lists ----------------------------------------------------------------------------
+
+    async fn list_customers(&self) -> Result<Vec<Customer>, StoreError>;
+    async fn list_groups(&self, customer: CustomerId, kind: Kind, query: &ListQuery)
+    -> Result<Page<Group>, StoreError>;
+    async fn list_signing_certificates(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery,
+    ) -> Result<Page<SigningCertificate>, StoreError>;
+    async fn list_keys(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        query: &ListQuery,
+    ) -> Result<Page<ProvisioningKey>, StoreError>;
+    async fn list_components(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        query: &ListQuery,
+    ) -> Result<Page<Component>, StoreError>;
+    /// A key's ledger, newest first.
+    async fn list_ledger(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        query: &ListQuery,
+    ) -> Result<Page<LedgerRow>, StoreError>;
+    async fn list_refusals(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+    ) -> Result<Vec<RefusalTally>, StoreError>;
+    /// One customer's chain, oldest first, rows after `after`, at most `limit`.
+    async fn list_audit(&self, customer: CustomerId, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
+
+    // --- filling the memory of a starting node: over all customers, in order of id ----------
+
+    async fn scan_groups(&self, after: GroupId, limit: u32) -> Result<Vec<Group>, StoreError>;
+    async fn scan_signing_certificates(
+        &self,
+        after: SigningCertificateId,
+        limit: u32,
+    ) -> Result<Vec<SigningCertificate>, StoreError>;
+    async fn scan_keys(&self, after: ProvisioningKeyId, limit: u32) -> Result<Vec<IndexedKey>, StoreError>;
+    /// One key as [`Self::scan_keys`] gives it.
+    async fn find_indexed_key(
+        &self,
+        customer: CustomerId,
+        id: ProvisioningKeyId,
+    ) -> Result<Option<IndexedKey>, StoreError>;
+
+    // --- care -----------------------------------------------------------------------------
+
+    /// Checks I1 to I5 of the design (§6) from one snapshot. Empty: all is well.
+    async fn check_integrity(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
+
+    /// Whether a commit would be possible now; costs one small durable write.
+    async fn probe(&self) -> Result<(), StoreError>;
+
+    /// Finishes what is queued, syncs and lets go of every lock. Later calls answer `Unavailable`.
+    async fn close(&self);
+}
+
+/// What an enrollment asks the store to record.
+#[derive(Clone, Debug)]
+pub struct EnrollmentCommit {
+    /// The settings that the checks were made against.
+    pub seen: SeenRevisions,
+    pub fingerprint: Fingerprint,
+    pub device: DeviceDescription,
+    pub remote_address: std::net::IpAddr,
+    pub certificate: IssuedCertificate,
+    pub intent: EnrollmentIntent,
+}
+
+/// Which rows an enrollment was checked against, and how they were then.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenRevisions {
+    pub customer: (CustomerId, Revision),
+    pub group: (GroupId, Revision),
+    pub signing_certificate: (SigningCertificateId, Revision),
+    pub key: (ProvisioningKeyId, Revision),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnrollmentIntent {
+    /// A new component with this id, for one use.
+    Enroll { component: ComponentId },
+    /// A new certificate for a known component, without a use, if `superseded` is still current.
+    ReEnroll { component: ComponentId, superseded: SerialNumber },
+}
+
+/// What the store decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrollmentOutcome {
+    /// Durable. `uses` is the key's count with this one.
+    Committed { component_name: String, uses: u32 },
+    /// `uses ≥ maximum`; nothing written.
+    Exhausted { uses: u32 },
+    /// Expired by the store's clock; nothing written.
+    Expired,
+    /// (key, fingerprint) is not as the intent assumed; nothing written. Look again and decide anew.
+    Known,
+    /// A setting was changed meanwhile, or a row is gone; nothing written. Refresh and check anew.
+    Outdated,
+}
+
+/// One step of an administrative transaction. `Update*` carries the whole row with the revision it
+/// was based on; the store refuses when that is no longer the row's, and stores the next one.
+/// Counters and ledger-made fields of an update are ignored.
+#[derive(Clone)]
+pub enum Change {
+    DeleteGroup {
+        customer: CustomerId,
+        id: GroupId,
+    },
+    /// Components stay.
+    DeleteKey {
+        customer: CustomerId,
+        id: ProvisioningKeyId,
+    },
+    InsertAdministrator(Administrator),
+    InsertApiClient(ApiClient),
+    InsertCustomer(Customer),
+    InsertGroup(Group),
+    InsertKey(ProvisioningKey),
+    InsertSigningCertificate(SigningCertificate),
+    PutSecret(SealedSecret),
+    PutSetting {
+        name: String,
+        value: String,
+    },
+    /// Live components revoke: their current certificate too. No-op when already ended.
+    RevokeComponent {
+        customer: CustomerId,
+        id: ComponentId,
+        at: Timestamp,
+    },
+    /// Ends a component for good and frees its fingerprint; `release_use` gives a use back.
+    DeleteComponent {
+        customer: CustomerId,
+        id: ComponentId,
+        at: Timestamp,
+        release_use: bool,
+    },
+    UpdateComponent(Component),
+    UpdateCustomer(Customer),
+    UpdateGroup(Group),
+    UpdateKey(ProvisioningKey),
+    UpdateSigningCertificate(SigningCertificate),
+}
+
+/// A sealed value with its name, e.g. purpose `pepper`, name `1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSecret {
+    pub purpose: String,
+    pub name: String,
+    pub sealed: Vec<u8>,
+}
+
+/// A point in the change feed. Zero: before the first change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChangeSequence(pub u64);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedObject {
+    pub sequence: ChangeSequence,
+    pub object: ObjectRef,
+}
+
+/// What was changed, for those who keep a copy in memory. The row may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectRef {
+    Administrator(CustomerId, AdministratorId),
+    ApiClient(CustomerId, ApiClientId),
+    Component(CustomerId, ComponentId),
+    Customer(CustomerId),
+    Group(CustomerId, GroupId),
+    Key(CustomerId, ProvisioningKeyId),
+    /// Settings and secrets.
+    Service,
+    SigningCertificate(CustomerId, SigningCertificateId),
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    pub filter: Vec<NameFilter>,
+    /// Rows to skip.
+    pub offset: u64,
+    /// At most this many rows, 1 to 500.
+    pub limit: u32,
+}
+
+impl ListQuery {
+    pub const LIMIT_MAX: u32 = 500;
+
+    /// The first `limit` rows, unfiltered.
+    pub fn first(limit: u32) -> Self {
+        Self { filter: Vec::new(), offset: 0, limit }
+    }
+}
+
+/// A condition on an object's name, without regard to ASCII case. All of a query's must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameFilter {
+    Contains(String),
+    EndsWith(String),
+    Equals(String),
+    NotEquals(String),
+    StartsWith(String),
+}
+
+/// One page, in order of id, and how many rows there are in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    pub total: u64,
+}
+
+/// Something that should not be, found by [`Store::check_integrity`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {detail}")]
+pub struct Finding {
+    /// `I1` to `I5`, or `store` for damage below them.
+    pub invariant: &'static str,
+    pub detail: String,
+}
+
+/// Why the store gave no answer. Never the caller's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store's queue is full ({waiting} waiting)")]
+    Overloaded { waiting: usize },
+    #[error("the store is not available: {reason}")]
+    Unavailable { reason: String },
+    #[error("the store could not say whether the commit took place: {reason}")]
+    Unknown { reason: String },
+    #[error("a stored row cannot be read: {detail}")]
+    Corrupt { detail: String },
+}
+
+/// Why an administrative transaction did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("change {position}: {rule}")]
+    Rule { position: usize, rule: BrokenRule },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The rule that a change broke.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenRule {
+    #[error("the key string is known already")]
+    DuplicateDigest,
+    #[error("the name is taken")]
+    DuplicateName,
+    #[error("no such object")]
+    NotFound,
+    #[error("the object was changed meanwhile (its revision is {found:?})")]
+    Outdated { found: Revision },
+    #[error("other objects refer to it: {by}")]
+    Referenced { by: &'static str },
+    #[error("what it refers to does not exist: {what}")]
+    UnknownReference { what: &'static str },
+}
+
+/// How enrollments are gathered into one durable transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSettings {
+    /// Most enrollments in one transaction.
+    pub size_max: usize,
+    /// How long a batch waits for company while others are arriving. A lone enrollment does not wait.
+    pub linger: Duration,
+    /// Most enrollments waiting; one more is refused at once.
+    pub queue_max: usize,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self { size_max: 128, linger: Duration::from_millis(1), queue_max: 4_096 }
+    }
+}
+
+/// What a store reports of its commits; `metrics` implements it.
+pub trait CommitObserver: Send + Sync {
+    /// One durable transaction of `size` enrollments.
+    fn observe_commit(&self, size: usize, took: Duration);
+}
