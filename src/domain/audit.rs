@@ -4,6 +4,8 @@
 //! Each customer has its own chain. A row's MAC covers the MAC before it and every field of the
 //! row, each with its length in front, under a key that the database alone does not give away.
 
+use std::sync::Arc;
+
 use ring::hmac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -85,7 +87,7 @@ pub type AuditMac = [u8; 32];
 pub const CHAIN_START: AuditMac = [0; 32];
 
 /// The key of all chains. No `Debug`, no `Clone`.
-pub struct AuditKey(hmac::Key);
+pub struct AuditKey(Arc<hmac::Key>);
 
 /// The first place where a chain does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +106,12 @@ impl AuditKey {
     }
 
     pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
+    }
+
+    /// A second handle to the same key, for a thread that outlives the borrow. Copies no key bytes.
+    pub fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 
     /// The MAC of the row that follows `previous`.

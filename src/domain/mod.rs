@@ -13,6 +13,7 @@ pub mod key_string;
 pub mod kind;
 pub mod ledger;
 pub mod name;
+pub mod places;
 pub mod redemption;
 pub mod refusal;
 

@@ -70,6 +70,12 @@ impl Reference {
         Self(text)
     }
 
+    /// Reads back what [`as_str`](Self::as_str) gave; `None` for anything that is no reference.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        text.as_bytes().try_into().ok().filter(|bytes: &[u8; 12]| bytes.iter().all(is_base64url)).map(Self)
+    }
+
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("base64url is ASCII")
     }

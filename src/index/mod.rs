@@ -29,7 +29,7 @@ pub struct KeyIndex {
     by_digest: DashMap<Prefix, Arc<KeyEntry>>,
     /// To find what to take out when only the id is left.
     by_id: DashMap<ProvisioningKeyId, Prefix>,
-    peppers: Peppers,
+    peppers: Arc<Peppers>,
 }
 
 /// A key as of its last change, with the count as of its last commit on this node.
@@ -39,7 +39,7 @@ pub struct KeyEntry {
 }
 
 impl KeyIndex {
-    pub fn new(peppers: Peppers) -> Self {
+    pub fn new(peppers: Arc<Peppers>) -> Self {
         Self { by_digest: DashMap::new(), by_id: DashMap::new(), peppers }
     }
 
@@ -62,6 +62,12 @@ impl KeyIndex {
             }
         }
         found
+    }
+
+    /// The key as it is now, by its row's id.
+    pub fn find_by_id(&self, id: ProvisioningKeyId) -> Option<Arc<KeyEntry>> {
+        let prefix = *self.by_id.get(&id)?;
+        self.by_digest.get(&prefix).map(|entry| Arc::clone(&entry))
     }
 
     /// Adds a key, or replaces what is known of it.
@@ -118,5 +124,125 @@ impl KeyEntry {
     /// Whether the store is known to have given out every use.
     pub fn is_exhausted(&self) -> bool {
         self.key.maximum.is_some_and(|maximum| self.uses() >= maximum.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{AddressList, Cloud, KeySecret, KeyVersion, Revision, TrustPin};
+    use crate::id::{CustomerId, GroupId, Id, SigningCertificateId};
+    use crate::secret::pepper::{PepperBytes, PepperNumber};
+
+    fn indexed(id: u64, digest: KeyDigest, uses: u32) -> IndexedKey {
+        IndexedKey {
+            id: ProvisioningKeyId::from_raw(id),
+            customer_id: CustomerId::from_raw(1),
+            group_id: GroupId::from_raw(2),
+            signing_certificate_id: SigningCertificateId::from_raw(3),
+            maximum: std::num::NonZeroU32::new(10),
+            enabled: true,
+            allow_re_enrollment: false,
+            expires_at: None,
+            addresses: AddressList::default(),
+            digest,
+            uses,
+            revision: Revision::FIRST,
+        }
+    }
+
+    fn made() -> KeySecret {
+        let cloud: Cloud = "localhost:8443".parse().unwrap();
+        KeySecret::generate(KeyVersion::Bootstrap, &cloud, TrustPin::NONE)
+    }
+
+    fn index() -> (KeyIndex, (PepperNumber, PepperBytes)) {
+        let pepper = (PepperNumber(1), Peppers::generate());
+        (KeyIndex::new(Arc::new(Peppers::new(std::slice::from_ref(&pepper)))), pepper)
+    }
+
+    #[test]
+    fn only_the_whole_text_finds_its_key() {
+        let (index, pepper) = index();
+        let peppers = Peppers::new(&[pepper]);
+        let key = made();
+        index.put(indexed(7, peppers.digest(key.expose().as_bytes()).1, 0));
+
+        let text = key.expose();
+        assert_eq!(index.find(text).unwrap().key().id, ProvisioningKeyId::from_raw(7));
+        assert!(index.find(&format!(" \t{text}\r\n")).is_some(), "white space at the ends is trimmed");
+        for wrong in [
+            text[..text.len() - 1].to_owned(),
+            format!("{text}="),
+            text.replace("3|", "2|"),
+            text.replace("8443", "8444"),
+            text.to_ascii_lowercase(),
+            text.replace('|', " |"),
+            format!("{text}\0"),
+            key.key_id().to_owned(),
+            String::new(),
+        ] {
+            assert!(index.find(&wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_digest_that_shares_only_the_prefix_is_another_key() {
+        let (index, pepper) = index();
+        let peppers = Peppers::new(&[pepper]);
+        let key = made();
+        let mut digest = *peppers.digest(key.expose().as_bytes()).1.as_bytes();
+        digest[31] ^= 1;
+        index.put(indexed(7, KeyDigest::from_bytes(digest), 0));
+        assert!(index.find(key.expose()).is_none());
+    }
+
+    #[test]
+    fn keys_of_the_old_pepper_are_found_beside_those_of_the_new() {
+        let (old, new) = ((PepperNumber(1), Peppers::generate()), (PepperNumber(2), Peppers::generate()));
+        let index = KeyIndex::new(Arc::new(Peppers::new(&[old.clone(), new.clone()])));
+        let (first, second) = (made(), made());
+        index.put(indexed(1, Peppers::new(&[old]).digest(first.expose().as_bytes()).1, 0));
+        index.put(indexed(2, Peppers::new(&[new]).digest(second.expose().as_bytes()).1, 0));
+        assert_eq!(index.find(first.expose()).unwrap().key().id, ProvisioningKeyId::from_raw(1));
+        assert_eq!(index.find(second.expose()).unwrap().key().id, ProvisioningKeyId::from_raw(2));
+    }
+
+    #[test]
+    fn a_key_with_a_new_digest_is_not_found_under_the_old_one() {
+        let (index, pepper) = index();
+        let peppers = Peppers::new(&[pepper]);
+        let (before, after) = (made(), made());
+        index.put(indexed(7, peppers.digest(before.expose().as_bytes()).1, 0));
+        index.put(indexed(7, peppers.digest(after.expose().as_bytes()).1, 0));
+        assert!(index.find(before.expose()).is_none());
+        assert!(index.find(after.expose()).is_some());
+        index.remove(ProvisioningKeyId::from_raw(7));
+        assert!(index.find(after.expose()).is_none());
+        assert!(index.is_empty() && index.by_digest.is_empty());
+    }
+
+    #[test]
+    fn the_larger_count_is_the_newer_one() {
+        let (index, pepper) = index();
+        let key = made();
+        index.put(indexed(7, Peppers::new(&[pepper]).digest(key.expose().as_bytes()).1, 3));
+        let entry = index.find(key.expose()).unwrap();
+        entry.observe_uses(9);
+        entry.observe_uses(8);
+        assert_eq!((entry.uses(), entry.is_exhausted()), (9, false));
+        entry.observe_uses(10);
+        assert!(entry.is_exhausted());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_finds_a_key_that_it_is_not_the_string_of(text in "\\PC{0,200}") {
+            let (index, pepper) = index();
+            index.put(indexed(7, Peppers::new(&[pepper]).digest(made().expose().as_bytes()).1, 0));
+            prop_assert!(index.find(&text).is_none());
+        }
     }
 }

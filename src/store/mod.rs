@@ -224,6 +224,15 @@ pub enum EnrollmentIntent {
     ReEnroll { component: ComponentId, superseded: SerialNumber },
 }
 
+impl EnrollmentIntent {
+    /// Whom the certificate is for.
+    pub fn component(self) -> ComponentId {
+        match self {
+            Self::Enroll { component } | Self::ReEnroll { component, .. } => component,
+        }
+    }
+}
+
 /// What the store decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnrollmentOutcome {
