@@ -3,6 +3,7 @@
 //! The rooms and what may import what are mapped in `ARCHITECTURE.md`; `tests/it/architecture.rs`
 //! holds the map to the source.
 
+pub mod ca;
 pub mod clock;
 pub mod domain;
 pub mod id;
