@@ -8,6 +8,8 @@ pub mod clock;
 pub mod domain;
 pub mod id;
 pub mod index;
+pub mod metrics;
 pub mod protocol;
 pub mod secret;
 pub mod store;
+pub mod telemetry;
