@@ -1,1 +1,455 @@
-//! The embedded store: SQLite.
+//! The embedded store: SQLite in the data directory, one process, one writer thread.
+//!
+//! Why SQLite, and what an enrollment costs here: `docs/decisions/0001-embedded-engine.md`.
+//! The tables: `migrations/`. One file per aggregate holds its statements; [`writer`] has the
+//! transactions and what happens when they fail, [`enroll`] the one of an enrollment.
+
+mod administrators;
+mod audit;
+mod certificates;
+mod changes;
+mod components;
+mod connection;
+mod customers;
+mod encoding;
+mod enroll;
+mod errors;
+mod groups;
+mod integrity;
+mod keys;
+mod ledger;
+mod lists;
+mod lock;
+mod migrations;
+mod queue;
+mod readers;
+mod settings;
+mod signing_certificates;
+mod writer;
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use self::lock::DirectoryLock;
+use self::migrations::Schema;
+use self::queue::Lane;
+use self::readers::{ReaderKind, Readers};
+use self::writer::{Verdict, WriterHandle};
+use super::{
+    BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, EnrollmentCommit,
+    EnrollmentOutcome, Finding, ListQuery, Page, SealedSecret, Store, StoreError,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
+use crate::domain::key::IndexedKey;
+use crate::domain::ledger::{LedgerRow, RefusalTally};
+use crate::domain::redemption::KnownComponent;
+use crate::domain::{
+    Administrator, ApiClient, CertificateRecord, Component, Customer, Fingerprint, Group, Kind, ProvisioningKey,
+    SerialNumber, SigningCertificate,
+};
+use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
+
+/// The database's name in the data directory.
+const FILE_NAME: &str = "muster.db";
+
+/// [`Store`] on one SQLite file.
+///
+/// Dropping it does what is still queued and lets go of the directory; it blocks meanwhile.
+pub struct EmbeddedStore {
+    clock: Arc<dyn Clock>,
+    readers: Readers,
+    /// `None`: opened to read only.
+    writer: Option<WriterHandle>,
+}
+
+/// Why a store was not opened, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "{} is in use by {}; stop that one, or give this one a data directory of its own",
+        data_dir.display(),
+        holder(*pid, *since)
+    )]
+    Locked { data_dir: PathBuf, pid: Option<u32>, since: Option<Timestamp> },
+    #[error("there is no store at {}; `muster init` makes one", path.display())]
+    Missing { path: PathBuf },
+    #[error(
+        "{} has schema {found}, this program knows schemas up to {supported}; use the version of muster that wrote it, \
+         or a newer one",
+        path.display()
+    )]
+    NewerSchema { path: PathBuf, found: u32, supported: u32 },
+    #[error(
+        "{} has schema {found}, this program reads schema {supported}; `muster serve` brings it up to date when it starts",
+        path.display()
+    )]
+    OlderSchema { path: PathBuf, found: u32, supported: u32 },
+    #[error(
+        "{} is damaged or is no store of muster ({detail}); put back a backup, or move the file away to begin anew",
+        path.display()
+    )]
+    Damaged { path: PathBuf, detail: String },
+    #[error("{}: {source}; check that the disk is there, writable and not full, and who owns the file", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+fn holder(pid: Option<u32>, since: Option<Timestamp>) -> String {
+    match (pid, since) {
+        (Some(pid), Some(since)) => format!("process {pid} since {since}"),
+        (Some(pid), None) => format!("process {pid}"),
+        (None, _) => "another process".to_owned(),
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens `data_dir/muster.db`, made if there is none, and brings its schema up to date.
+    ///
+    /// The directory must exist. It belongs to this process until the store is closed or dropped.
+    /// Blocks for the lock file, the log that the last process left, and migrations.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says the way out.
+    pub fn open(
+        data_dir: &Path,
+        clock: Arc<dyn Clock>,
+        batch: BatchSettings,
+        observer: Arc<dyn CommitObserver>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let lock = DirectoryLock::take(data_dir, clock.now())?;
+        let path = data_dir.join(FILE_NAME);
+        let io = |source| OpenError::Io { path: path.clone(), source };
+        create_file(data_dir, &path).map_err(io)?;
+
+        let unusable = |error| unusable(&path, &error);
+        let mut connection = connection::open_writer(&path).map_err(unusable)?;
+        let found = match migrations::schema(&connection).map_err(unusable)? {
+            Schema::Empty => 0,
+            Schema::Version(found) => found,
+            Schema::Foreign => return Err(foreign(&path)),
+        };
+        if found > migrations::SUPPORTED {
+            return Err(OpenError::NewerSchema { path, found, supported: migrations::SUPPORTED });
+        }
+        migrations::migrate(&mut connection, found).map_err(unusable)?;
+
+        let readers = Readers::start(path.clone(), ReaderKind::Latest).map_err(io)?;
+        let writer =
+            WriterHandle::start(connection, path.clone(), lock, Arc::clone(&clock), batch, observer).map_err(io)?;
+        Ok(Arc::new(Self { clock, readers, writer: Some(writer) }))
+    }
+
+    /// Opens an existing store to read, without its lock: another process may be serving.
+    ///
+    /// Everything that is read comes from one snapshot, the state at the first read. Whatever
+    /// writes answers [`StoreError::Unavailable`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]; never [`OpenError::Locked`].
+    pub fn open_read_only(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        let path = data_dir.join(FILE_NAME);
+        let io = |source| OpenError::Io { path: path.clone(), source };
+        if !path.try_exists().map_err(io)? {
+            return Err(OpenError::Missing { path });
+        }
+        let unusable = |error| unusable(&path, &error);
+        let supported = migrations::SUPPORTED;
+        match connection::open_reader(&path).and_then(|connection| migrations::schema(&connection)).map_err(unusable)? {
+            Schema::Empty => return Err(OpenError::Missing { path }),
+            Schema::Foreign => return Err(foreign(&path)),
+            Schema::Version(found) if found > supported => {
+                return Err(OpenError::NewerSchema { path, found, supported });
+            }
+            Schema::Version(found) if found < supported => {
+                return Err(OpenError::OlderSchema { path, found, supported });
+            }
+            Schema::Version(_) => {}
+        }
+        let readers = Readers::start(path.clone(), ReaderKind::OneSnapshot).map_err(io)?;
+        Ok(Arc::new(Self { clock, readers, writer: None }))
+    }
+
+    /// Caps the database file at `bytes`, rounded down to pages: what would make it larger is
+    /// refused as on a full disk. `None` takes the cap away. Not kept over a restart.
+    ///
+    /// # Errors
+    /// The store's, when it cannot write.
+    pub async fn limit_size(&self, bytes: Option<u64>) -> Result<(), StoreError> {
+        self.change(Lane::Administration, move |connection| {
+            let page_bytes: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+            let pages = bytes.map_or(u64::from(u32::MAX - 1), |bytes| bytes / page_bytes);
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+            Ok(Verdict::RollBack(()))
+        })
+        .await
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.readers.read(move |connection| Ok(read(connection)?)).await
+    }
+
+    async fn change<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<Verdict<T>> + Send + 'static,
+    {
+        self.writer()?.change(lane, work).await
+    }
+
+    fn writer(&self) -> Result<&WriterHandle, StoreError> {
+        self.writer.as_ref().ok_or_else(|| StoreError::Unavailable { reason: "it was opened to read only".into() })
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn commit_enrollment(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
+        self.writer()?.enroll(commit).await
+    }
+
+    async fn find_known_component(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        fingerprint: &Fingerprint,
+        re_enrollments_since: Timestamp,
+    ) -> Result<Option<KnownComponent>, StoreError> {
+        let fingerprint = fingerprint.clone();
+        self.readers
+            .read(move |connection| {
+                components::find_known(connection, customer, key, &fingerprint, re_enrollments_since)
+            })
+            .await
+    }
+
+    async fn add_refusals(&self, tallies: Vec<RefusalTally>) -> Result<(), StoreError> {
+        self.change(Lane::Background, move |connection| ledger::add_refusals(connection, &tallies).map(Verdict::Commit))
+            .await
+    }
+
+    async fn commit_changes(
+        &self,
+        changes: Vec<Change>,
+        audit: Vec<AuditEvent>,
+        audit_key: &AuditKey,
+    ) -> Result<ChangeSequence, ChangeError> {
+        let audit_key = audit_key.share();
+        let applied = self
+            .change(Lane::Administration, move |connection| changes::apply(connection, &changes, &audit, &audit_key))
+            .await?;
+        applied.map_err(|(position, rule)| ChangeError::Rule { position, rule })
+    }
+
+    async fn list_changes(&self, after: ChangeSequence, limit: u32) -> Result<Vec<ChangedObject>, StoreError> {
+        self.read(move |connection| changes::list(connection, after, limit)).await
+    }
+
+    async fn last_change(&self) -> Result<ChangeSequence, StoreError> {
+        self.read(changes::last).await
+    }
+
+    async fn reserve_ids(&self, count: u64) -> Result<u64, StoreError> {
+        let reserved = self
+            .change(Lane::Administration, move |connection| {
+                settings::reserve_ids(connection, count).map(Verdict::Commit)
+            })
+            .await?;
+        reserved.ok_or_else(|| StoreError::Unavailable { reason: "all ids were given out".into() })
+    }
+
+    async fn find_setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let name = name.to_owned();
+        self.read(move |connection| settings::find(connection, &name)).await
+    }
+
+    async fn list_secrets(&self, purpose: &str) -> Result<Vec<SealedSecret>, StoreError> {
+        let purpose = purpose.to_owned();
+        self.read(move |connection| settings::list_secrets(connection, &purpose)).await
+    }
+
+    async fn find_customer(&self, id: CustomerId) -> Result<Option<Customer>, StoreError> {
+        self.read(move |connection| customers::find(connection, id)).await
+    }
+
+    async fn find_group(&self, customer: CustomerId, id: GroupId) -> Result<Option<Group>, StoreError> {
+        self.read(move |connection| groups::find(connection, customer, id)).await
+    }
+
+    async fn find_signing_certificate(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<Option<SigningCertificate>, StoreError> {
+        self.read(move |connection| signing_certificates::find(connection, customer, id)).await
+    }
+
+    async fn find_key(
+        &self,
+        customer: CustomerId,
+        id: ProvisioningKeyId,
+    ) -> Result<Option<ProvisioningKey>, StoreError> {
+        self.read(move |connection| keys::find(connection, customer, id)).await
+    }
+
+    async fn find_component(&self, customer: CustomerId, id: ComponentId) -> Result<Option<Component>, StoreError> {
+        self.read(move |connection| components::find(connection, customer, id)).await
+    }
+
+    async fn find_certificate(
+        &self,
+        customer: CustomerId,
+        serial: SerialNumber,
+    ) -> Result<Option<CertificateRecord>, StoreError> {
+        self.read(move |connection| certificates::find(connection, customer, serial)).await
+    }
+
+    async fn find_api_client(&self, client_id: &str) -> Result<Option<ApiClient>, StoreError> {
+        let client_id = client_id.to_owned();
+        self.read(move |connection| administrators::find_client(connection, &client_id)).await
+    }
+
+    async fn find_administrator(&self, username: &str) -> Result<Option<Administrator>, StoreError> {
+        let username = username.to_owned();
+        self.read(move |connection| administrators::find(connection, &username)).await
+    }
+
+    async fn list_customers(&self) -> Result<Vec<Customer>, StoreError> {
+        self.read(customers::list).await
+    }
+
+    async fn list_groups(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        query: &ListQuery,
+    ) -> Result<Page<Group>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| groups::list(connection, customer, kind, &query)).await
+    }
+
+    async fn list_signing_certificates(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery,
+    ) -> Result<Page<SigningCertificate>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| signing_certificates::list(connection, customer, &query)).await
+    }
+
+    async fn list_keys(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        query: &ListQuery,
+    ) -> Result<Page<ProvisioningKey>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| keys::list(connection, customer, kind, &query)).await
+    }
+
+    async fn list_components(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        query: &ListQuery,
+    ) -> Result<Page<Component>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| components::list(connection, customer, kind, &query)).await
+    }
+
+    async fn list_ledger(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        query: &ListQuery,
+    ) -> Result<Page<LedgerRow>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| ledger::list(connection, customer, key, &query)).await
+    }
+
+    async fn list_refusals(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+    ) -> Result<Vec<RefusalTally>, StoreError> {
+        self.read(move |connection| ledger::list_refusals(connection, customer, key)).await
+    }
+
+    async fn list_audit(&self, customer: CustomerId, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        self.read(move |connection| audit::list(connection, customer, after, limit)).await
+    }
+
+    async fn scan_groups(&self, after: GroupId, limit: u32) -> Result<Vec<Group>, StoreError> {
+        self.read(move |connection| groups::scan(connection, after, limit)).await
+    }
+
+    async fn scan_signing_certificates(
+        &self,
+        after: SigningCertificateId,
+        limit: u32,
+    ) -> Result<Vec<SigningCertificate>, StoreError> {
+        self.read(move |connection| signing_certificates::scan(connection, after, limit)).await
+    }
+
+    async fn scan_keys(&self, after: ProvisioningKeyId, limit: u32) -> Result<Vec<IndexedKey>, StoreError> {
+        self.read(move |connection| keys::scan(connection, after, limit)).await
+    }
+
+    async fn find_indexed_key(
+        &self,
+        customer: CustomerId,
+        id: ProvisioningKeyId,
+    ) -> Result<Option<IndexedKey>, StoreError> {
+        self.read(move |connection| keys::find_indexed(connection, customer, id)).await
+    }
+
+    async fn check_integrity(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError> {
+        let audit_key = audit_key.share();
+        self.readers.read_at_length(move |connection| integrity::check(connection, &audit_key)).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.change(Lane::Administration, move |connection| settings::probe(connection, now).map(Verdict::Commit)).await
+    }
+
+    async fn close(&self) {
+        self.readers.close();
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
+}
+
+/// Makes the file if there is none: readable by its owner only, its name durable in the directory.
+fn create_file(data_dir: &Path, path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => File::open(data_dir)?.sync_all(),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn unusable(path: &Path, error: &rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let (path, detail) = (path.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged { path, detail },
+        _ => OpenError::Io { path, source: std::io::Error::other(detail) },
+    }
+}
+
+fn foreign(path: &Path) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), detail: "it holds another program's tables".into() }
+}

@@ -1,0 +1,65 @@
+//! `certificates`: every component certificate that left the process.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::clock::Timestamp;
+use crate::domain::{CertificateRecord, CertificateStatus, SerialNumber};
+use crate::id::CustomerId;
+
+const COLUMNS: &str = "serial, customer_id, component_id, signing_certificate_id, der, public_key_hash, issued_at, \
+                       not_before, not_after, status, status_at";
+
+/// How [`CertificateStatus`] stands in its column.
+pub(super) const CURRENT: i64 = 1;
+pub(super) const SUPERSEDED: i64 = 2;
+pub(super) const REVOKED: i64 = 3;
+
+fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
+    let at = |row: &Row<'_>| row.get(10);
+    let status = match row.get(9)? {
+        CURRENT => CertificateStatus::Current,
+        SUPERSEDED => CertificateStatus::Superseded { at: at(row)? },
+        REVOKED => CertificateStatus::Revoked { at: at(row)? },
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(9, other)),
+    };
+    Ok(CertificateRecord {
+        serial: row.get(0)?,
+        customer_id: row.get(1)?,
+        component_id: row.get(2)?,
+        signing_certificate_id: row.get(3)?,
+        der: row.get(4)?,
+        public_key_hash: row.get(5)?,
+        issued_at: row.get(6)?,
+        not_before: row.get(7)?,
+        not_after: row.get(8)?,
+        status,
+    })
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    customer: CustomerId,
+    serial: SerialNumber,
+) -> rusqlite::Result<Option<CertificateRecord>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM certificates WHERE customer_id = ?1 AND serial = ?2"))?
+        .query_row(params![customer, serial], read)
+        .optional()
+}
+
+/// Ends a certificate that is current; others keep the end they had.
+pub(super) fn end(
+    connection: &Connection,
+    customer: CustomerId,
+    serial: SerialNumber,
+    status: i64,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE certificates SET status = ?3, status_at = ?4
+             WHERE customer_id = ?1 AND serial = ?2 AND status = 1",
+        )?
+        .execute(params![customer, serial, status, at])?;
+    Ok(())
+}

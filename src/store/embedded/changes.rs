@@ -1,0 +1,139 @@
+//! Administrative transactions, and `changes`, the feed of what they touched.
+
+use rusqlite::{Connection, Row, params};
+
+use super::errors::ApplyError;
+use super::writer::Verdict;
+use super::{administrators, audit, components, customers, groups, keys, settings, signing_certificates};
+use crate::domain::audit::{AuditEvent, AuditKey};
+use crate::id::{CustomerId, Id};
+use crate::store::{BrokenRule, Change, ChangeSequence, ChangedObject, ObjectRef};
+
+/// Feed rows that are kept. A reader that fell behind by more sees a gap between its sequence and
+/// the next row's, and must load everything anew.
+const FEED_ROWS_MAX: u64 = 1 << 16;
+
+/// Applies everything, or says which change broke which rule.
+pub(super) fn apply(
+    connection: &Connection,
+    changes: &[Change],
+    events: &[AuditEvent],
+    audit_key: &AuditKey,
+) -> rusqlite::Result<Verdict<Result<ChangeSequence, (usize, BrokenRule)>>> {
+    let mut changed = Vec::with_capacity(changes.len());
+    for (position, change) in changes.iter().enumerate() {
+        match apply_one(connection, change, &mut changed) {
+            Ok(()) => {}
+            Err(ApplyError::Rule(rule)) => return Ok(Verdict::RollBack(Err((position, rule)))),
+            Err(ApplyError::Sql(error)) => return Err(error),
+        }
+    }
+    for event in events {
+        audit::append(connection, event, audit_key)?;
+    }
+    Ok(Verdict::Commit(Ok(announce(connection, &changed)?)))
+}
+
+fn apply_one(connection: &Connection, change: &Change, changed: &mut Vec<ObjectRef>) -> Result<(), ApplyError> {
+    let object = match change {
+        Change::DeleteGroup { customer, id } => groups::delete(connection, *customer, *id)?,
+        Change::DeleteKey { customer, id } => keys::delete(connection, *customer, *id)?,
+        Change::InsertAdministrator(row) => administrators::insert(connection, row)?,
+        Change::InsertApiClient(row) => administrators::insert_client(connection, row)?,
+        Change::InsertCustomer(row) => customers::insert(connection, row)?,
+        Change::InsertGroup(row) => groups::insert(connection, row)?,
+        Change::InsertKey(row) => keys::insert(connection, row)?,
+        Change::InsertSigningCertificate(row) => signing_certificates::insert(connection, row)?,
+        Change::PutSecret(secret) => settings::put_secret(connection, secret)?,
+        Change::PutSetting { name, value } => settings::put(connection, name, value)?,
+        Change::RevokeComponent { customer, id, at } => {
+            changed.extend(components::revoke(connection, *customer, *id, *at)?);
+            return Ok(());
+        }
+        Change::DeleteComponent { customer, id, at, release_use } => {
+            changed.extend(components::delete(connection, *customer, *id, *at, *release_use)?);
+            return Ok(());
+        }
+        Change::UpdateComponent(row) => components::update(connection, row)?,
+        Change::UpdateCustomer(row) => customers::update(connection, row)?,
+        Change::UpdateGroup(row) => groups::update(connection, row)?,
+        Change::UpdateKey(row) => keys::update(connection, row)?,
+        Change::UpdateSigningCertificate(row) => signing_certificates::update(connection, row)?,
+    };
+    changed.push(object);
+    Ok(())
+}
+
+/// Gives each object one row, in order of its first change, and answers the newest sequence.
+///
+/// With one writer, order of sequence is order of commit. The newest row always stays, so numbers
+/// are never given twice.
+fn announce(connection: &Connection, changed: &[ObjectRef]) -> rusqlite::Result<ChangeSequence> {
+    let mut sequence = last(connection)?.0;
+    let mut insert = connection
+        .prepare_cached("INSERT INTO changes (sequence, object, customer_id, object_id) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut seen = std::collections::HashSet::with_capacity(changed.len());
+    for object in changed.iter().filter(|object| seen.insert(**object)) {
+        sequence += 1;
+        let (table, customer, id) = columns_of(object);
+        insert.execute(params![sequence, table, customer, id])?;
+    }
+    connection
+        .prepare_cached("DELETE FROM changes WHERE sequence <= ?1")?
+        .execute([sequence.saturating_sub(FEED_ROWS_MAX)])?;
+    Ok(ChangeSequence(sequence))
+}
+
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<ChangeSequence> {
+    connection
+        .prepare_cached("SELECT coalesce(max(sequence), 0) FROM changes")?
+        .query_row([], |row| row.get(0).map(ChangeSequence))
+}
+
+pub(super) fn list(connection: &Connection, after: ChangeSequence, limit: u32) -> rusqlite::Result<Vec<ChangedObject>> {
+    connection
+        .prepare_cached(
+            "SELECT sequence, object, customer_id, object_id FROM changes WHERE sequence > ?1
+             ORDER BY sequence LIMIT ?2",
+        )?
+        .query_map(params![after.0, limit], read)?
+        .collect()
+}
+
+const ADMINISTRATOR: i64 = 1;
+const API_CLIENT: i64 = 2;
+const COMPONENT: i64 = 3;
+const CUSTOMER: i64 = 4;
+const GROUP: i64 = 5;
+const KEY: i64 = 6;
+const SERVICE: i64 = 7;
+const SIGNING_CERTIFICATE: i64 = 8;
+
+fn columns_of(object: &ObjectRef) -> (i64, CustomerId, u64) {
+    match *object {
+        ObjectRef::Administrator(customer, id) => (ADMINISTRATOR, customer, id.raw()),
+        ObjectRef::ApiClient(customer, id) => (API_CLIENT, customer, id.raw()),
+        ObjectRef::Component(customer, id) => (COMPONENT, customer, id.raw()),
+        ObjectRef::Customer(customer) => (CUSTOMER, customer, customer.raw()),
+        ObjectRef::Group(customer, id) => (GROUP, customer, id.raw()),
+        ObjectRef::Key(customer, id) => (KEY, customer, id.raw()),
+        ObjectRef::Service => (SERVICE, CustomerId::SERVICE, 0),
+        ObjectRef::SigningCertificate(customer, id) => (SIGNING_CERTIFICATE, customer, id.raw()),
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ChangedObject> {
+    let customer = row.get(2)?;
+    let object = match row.get(1)? {
+        ADMINISTRATOR => ObjectRef::Administrator(customer, row.get(3)?),
+        API_CLIENT => ObjectRef::ApiClient(customer, row.get(3)?),
+        COMPONENT => ObjectRef::Component(customer, row.get(3)?),
+        CUSTOMER => ObjectRef::Customer(customer),
+        GROUP => ObjectRef::Group(customer, row.get(3)?),
+        KEY => ObjectRef::Key(customer, row.get(3)?),
+        SERVICE => ObjectRef::Service,
+        SIGNING_CERTIFICATE => ObjectRef::SigningCertificate(customer, row.get(3)?),
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
+    };
+    Ok(ChangedObject { sequence: ChangeSequence(row.get(0)?), object })
+}

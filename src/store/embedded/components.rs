@@ -1,0 +1,208 @@
+//! `components`. Enrollments insert them, see `enroll.rs`.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::encoding::Address;
+use super::errors::ApplyError;
+use super::lists::List;
+use super::{certificates, customers, groups, keys, ledger};
+use crate::clock::Timestamp;
+use crate::domain::redemption::KnownComponent;
+use crate::domain::{Component, ComponentState, Fingerprint, Kind, SerialNumber};
+use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
+use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, StoreError};
+
+const COLUMNS: &str = "id, customer_id, key_id, group_id, kind, name, description, ordinal, fingerprint, hostname, \
+                       platform, software_version, remote_address, enabled, revoked_at, deleted_at, enrolled_at, \
+                       current_serial, modified_at, revision";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Component> {
+    let Address(remote_address) = row.get(12)?;
+    let state = match (row.get(14)?, row.get(15)?) {
+        (_, Some(at)) => ComponentState::Deleted { at },
+        (Some(at), None) => ComponentState::Revoked { at },
+        (None, None) => ComponentState::Live,
+    };
+    Ok(Component {
+        id: row.get(0)?,
+        customer_id: row.get(1)?,
+        key_id: row.get(2)?,
+        group_id: row.get(3)?,
+        kind: row.get(4)?,
+        name: row.get(5)?,
+        description: row.get(6)?,
+        ordinal: row.get(7)?,
+        fingerprint: row.get(8)?,
+        hostname: row.get(9)?,
+        platform: row.get(10)?,
+        software_version: row.get(11)?,
+        remote_address,
+        enabled: row.get(13)?,
+        state,
+        enrolled_at: row.get(16)?,
+        current_serial: row.get(17)?,
+        modified_at: row.get(18)?,
+        revision: row.get(19)?,
+    })
+}
+
+/// Deleted ones too: they are kept for their history.
+pub(super) fn find(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ComponentId,
+) -> rusqlite::Result<Option<Component>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM components WHERE id = ?1 AND customer_id = ?2"))?
+        .query_row(params![id, customer], read)
+        .optional()
+}
+
+pub(super) fn find_known(
+    connection: &Connection,
+    customer: CustomerId,
+    key: ProvisioningKeyId,
+    fingerprint: &Fingerprint,
+    re_enrollments_since: Timestamp,
+) -> Result<Option<KnownComponent>, StoreError> {
+    let component = connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM components
+             WHERE customer_id = ?1 AND key_id = ?2 AND fingerprint = ?3 AND deleted_at IS NULL"
+        ))?
+        .query_row(params![customer, key, fingerprint], read)
+        .optional()?;
+    let Some(component) = component else { return Ok(None) };
+    let certificate = certificates::find(connection, customer, component.current_serial)?.ok_or_else(|| {
+        StoreError::Corrupt { detail: format!("component {} has no row for its certificate", component.id) }
+    })?;
+    let recent_re_enrollments = ledger::count_re_enrollments(connection, customer, component.id, re_enrollments_since)?;
+    Ok(Some(KnownComponent { component, certificate, recent_re_enrollments }))
+}
+
+/// Those that are not deleted.
+pub(super) fn list(
+    connection: &Connection,
+    customer: CustomerId,
+    kind: Kind,
+    query: &ListQuery,
+) -> rusqlite::Result<Page<Component>> {
+    let total = groups::total_components(connection, customer, kind)?;
+    List::of_kind_undeleted(COLUMNS, "components", customer, kind).page(connection, query, Some(total), read)
+}
+
+/// Name, description, enabled flag, group and key; the rest is what enrollments and revocations made.
+pub(super) fn update(connection: &Connection, component: &Component) -> Result<ObjectRef, ApplyError> {
+    let (customer, id) = (component.customer_id, component.id);
+    let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
+    let next = customers::next_revision(Some(row.revision), component.revision)?;
+    if component.group_id != row.group_id {
+        groups::require(connection, customer, component.group_id, row.kind)?;
+        groups::count_components(connection, row.group_id, -1)?;
+        groups::count_components(connection, component.group_id, 1)?;
+    }
+    if component.key_id != row.key_id {
+        keys::require(connection, customer, component.key_id, row.kind)?;
+        let taken = connection
+            .prepare_cached(
+                "SELECT 1 FROM components
+                 WHERE customer_id = ?1 AND key_id = ?2 AND deleted_at IS NULL
+                     AND fingerprint = (SELECT fingerprint FROM components WHERE id = ?3)",
+            )?
+            .exists(params![customer, component.key_id, id])?;
+        if taken {
+            return Err(BrokenRule::Referenced { by: "a component of the key with the same fingerprint" }.into());
+        }
+    }
+    connection
+        .prepare_cached(
+            "UPDATE components SET revision = ?2, name = ?3, description = ?4, enabled = ?5, group_id = ?6,
+                 key_id = ?7, modified_at = ?8
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            next,
+            component.name,
+            component.description,
+            component.enabled,
+            component.group_id,
+            component.key_id,
+            component.modified_at,
+        ])?;
+    Ok(ObjectRef::Component(customer, id))
+}
+
+/// `None`: it had ended already.
+pub(super) fn revoke(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ComponentId,
+    at: Timestamp,
+) -> Result<Option<ObjectRef>, ApplyError> {
+    let row = standing(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
+    if row.is_deleted || row.is_revoked {
+        return Ok(None);
+    }
+    connection
+        .prepare_cached("UPDATE components SET revoked_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
+        .execute(params![id, at, row.revision.next()])?;
+    certificates::end(connection, customer, row.current_serial, certificates::REVOKED, at)?;
+    Ok(Some(ObjectRef::Component(customer, id)))
+}
+
+/// Frees the fingerprint. A use goes back to the key that it was taken from, if that still exists;
+/// then the key is a changed object too.
+pub(super) fn delete(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ComponentId,
+    at: Timestamp,
+    release_use: bool,
+) -> Result<Vec<ObjectRef>, ApplyError> {
+    let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
+    connection
+        .prepare_cached("UPDATE components SET deleted_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
+        .execute(params![id, at, row.revision.next()])?;
+    certificates::end(connection, customer, row.current_serial, certificates::REVOKED, at)?;
+    groups::count_components(connection, row.group_id, -1)?;
+    let mut changed = vec![ObjectRef::Component(customer, id)];
+    if release_use && ledger::release(connection, customer, row.enrolled_key_id, id, at)? {
+        changed.push(ObjectRef::Key(customer, row.enrolled_key_id));
+    }
+    Ok(changed)
+}
+
+/// What changes of a component depend on.
+struct Standing {
+    revision: crate::domain::Revision,
+    kind: Kind,
+    group_id: GroupId,
+    key_id: ProvisioningKeyId,
+    enrolled_key_id: ProvisioningKeyId,
+    current_serial: SerialNumber,
+    is_revoked: bool,
+    is_deleted: bool,
+}
+
+fn standing(connection: &Connection, customer: CustomerId, id: ComponentId) -> rusqlite::Result<Option<Standing>> {
+    connection
+        .prepare_cached(
+            "SELECT revision, kind, group_id, key_id, enrolled_key_id, current_serial, revoked_at IS NOT NULL,
+                 deleted_at IS NOT NULL
+             FROM components WHERE id = ?1 AND customer_id = ?2",
+        )?
+        .query_row(params![id, customer], |row| {
+            Ok(Standing {
+                revision: row.get(0)?,
+                kind: row.get(1)?,
+                group_id: row.get(2)?,
+                key_id: row.get(3)?,
+                enrolled_key_id: row.get(4)?,
+                current_serial: row.get(5)?,
+                is_revoked: row.get(6)?,
+                is_deleted: row.get(7)?,
+            })
+        })
+        .optional()
+}

@@ -1,0 +1,72 @@
+//! How connections are opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, ffi};
+
+/// Bytes per page of a new file. Commits write whole pages, and the two random indexes of an
+/// enrollment touch a page each; see docs/decisions/0001-embedded-engine.md for the measurement.
+const PAGE_BYTES: u32 = 4_096;
+
+/// Pages in the log after which the writer copies them into the database.
+const CHECKPOINT_PAGES: u32 = 4_096;
+
+/// The log file is cut back to this once it was copied.
+const LOG_BYTES_KEPT: u32 = 64 << 20;
+
+/// Somebody else's lock, e.g. of the `sqlite3` shell, is waited for this long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+const WRITER_CACHE_KIB: i32 = 64 << 10;
+const READER_CACHE_KIB: i32 = 8 << 10;
+const STATEMENTS_CACHED: usize = 128;
+
+/// For the writer; makes the file if there is none.
+pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = open(path, flags, WRITER_CACHE_KIB)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        let cannot = ffi::Error::new(ffi::SQLITE_CANTOPEN);
+        return Err(rusqlite::Error::SqliteFailure(cannot, Some(format!("journal mode is {mode}, not wal"))));
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+    Ok(connection)
+}
+
+/// For reading beside a writer, in this process or another.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = open(path, flags, READER_CACHE_KIB)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, flags: OpenFlags, cache_kib: i32) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+/// Copies the whole log into the database, syncs it and empties the log.
+///
+/// # Errors
+/// `SQLITE_BUSY` also when a reader kept it from going all the way.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if is_busy {
+        return Err(rusqlite::Error::SqliteFailure(
+            ffi::Error::new(ffi::SQLITE_BUSY),
+            Some("a reader holds the write-ahead log".into()),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What a failure of SQLite means to the callers of the store.
+
+use rusqlite::ErrorCode;
+
+use crate::store::{BrokenRule, StoreError};
+
+/// A read or a transaction that did not commit: nothing was written.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+        match error {
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
+                Self::Corrupt { detail: error.to_string() }
+            }
+            _ if matches!(code_of(&error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
+                Self::Corrupt { detail: error.to_string() }
+            }
+            _ => Self::Unavailable { reason: error.to_string() },
+        }
+    }
+}
+
+/// Why one change of an administrative transaction was not applied.
+#[derive(Debug)]
+pub(super) enum ApplyError {
+    Rule(BrokenRule),
+    Sql(rusqlite::Error),
+}
+
+impl From<BrokenRule> for ApplyError {
+    fn from(rule: BrokenRule) -> Self {
+        Self::Rule(rule)
+    }
+}
+
+impl From<rusqlite::Error> for ApplyError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// Whether the row is at fault and not the machine: tried alone, the others would go through.
+pub(super) fn is_of_one_row(error: &rusqlite::Error) -> bool {
+    match code_of(error) {
+        Some(code) => matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch),
+        None => true,
+    }
+}
+
+/// Whether the connection must not be used again before it was opened anew: what it holds in
+/// memory may differ from what is on the disk.
+pub(super) fn makes_suspect(error: &rusqlite::Error) -> bool {
+    matches!(
+        code_of(error),
+        Some(
+            ErrorCode::CannotOpen
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::InternalMalfunction
+                | ErrorCode::NotADatabase
+                | ErrorCode::OutOfMemory
+                | ErrorCode::ReadOnly
+                | ErrorCode::SystemIoFailure
+        )
+    )
+}
+
+fn code_of(error: &rusqlite::Error) -> Option<ErrorCode> {
+    error.sqlite_error_code()
+}

@@ -1,0 +1,182 @@
+//! `groups` and `group_counters`.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::customers;
+use super::encoding::Attributes;
+use super::errors::ApplyError;
+use super::lists::List;
+use super::signing_certificates;
+use crate::domain::{Group, Kind, Revision};
+use crate::id::{CustomerId, GroupId};
+use crate::store::{BrokenRule, ListQuery, ObjectRef, Page};
+
+const COLUMNS: &str = "id, customer_id, kind, name, description, enabled, signing_certificate_id, addresses, \
+                       attributes, created_at, modified_at, modified_by, revision";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Group> {
+    let Attributes(attributes) = row.get(8)?;
+    Ok(Group {
+        id: row.get(0)?,
+        customer_id: row.get(1)?,
+        kind: row.get(2)?,
+        name: row.get(3)?,
+        description: row.get(4)?,
+        enabled: row.get(5)?,
+        signing_certificate_id: row.get(6)?,
+        addresses: row.get(7)?,
+        attributes,
+        created_at: row.get(9)?,
+        modified_at: row.get(10)?,
+        modified_by: row.get(11)?,
+        revision: row.get(12)?,
+    })
+}
+
+pub(super) fn find(connection: &Connection, customer: CustomerId, id: GroupId) -> rusqlite::Result<Option<Group>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM groups WHERE id = ?1 AND customer_id = ?2"))?
+        .query_row(params![id, customer], read)
+        .optional()
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    customer: CustomerId,
+    kind: Kind,
+    query: &ListQuery,
+) -> rusqlite::Result<Page<Group>> {
+    List::of_kind(COLUMNS, "groups", customer, kind).page(connection, query, None, read)
+}
+
+pub(super) fn scan(connection: &Connection, after: GroupId, limit: u32) -> rusqlite::Result<Vec<Group>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM groups WHERE id > ?1 ORDER BY id LIMIT ?2"))?
+        .query_map(params![after, limit], read)?
+        .collect()
+}
+
+pub(super) fn insert(connection: &Connection, group: &Group) -> Result<ObjectRef, ApplyError> {
+    customers::require(connection, group.customer_id, false)?;
+    signing_certificates::require(connection, group.customer_id, group.signing_certificate_id)?;
+    require_free_name(connection, group, group.kind)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO groups (id, customer_id, revision, kind, name, description, enabled,
+                 signing_certificate_id, addresses, attributes, created_at, modified_at, modified_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?
+        .execute(params![
+            group.id,
+            group.customer_id,
+            Revision::FIRST,
+            group.kind,
+            group.name,
+            group.description,
+            group.enabled,
+            group.signing_certificate_id,
+            group.addresses,
+            Attributes(group.attributes.clone()),
+            group.created_at,
+            group.modified_at,
+            group.modified_by,
+        ])?;
+    connection
+        .prepare_cached("INSERT INTO group_counters (group_id, components) VALUES (?1, 0)")?
+        .execute([group.id])?;
+    Ok(ObjectRef::Group(group.customer_id, group.id))
+}
+
+/// All but id, customer and kind, which are fixed.
+pub(super) fn update(connection: &Connection, group: &Group) -> Result<ObjectRef, ApplyError> {
+    let found: Option<(Revision, Kind)> = connection
+        .prepare_cached("SELECT revision, kind FROM groups WHERE id = ?1 AND customer_id = ?2")?
+        .query_row(params![group.id, group.customer_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (found, kind) = found.ok_or(BrokenRule::NotFound)?;
+    let next = customers::next_revision(Some(found), group.revision)?;
+    signing_certificates::require(connection, group.customer_id, group.signing_certificate_id)?;
+    require_free_name(connection, group, kind)?;
+    connection
+        .prepare_cached(
+            "UPDATE groups SET revision = ?2, name = ?3, description = ?4, enabled = ?5, signing_certificate_id = ?6,
+                 addresses = ?7, attributes = ?8, modified_at = ?9, modified_by = ?10
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            group.id,
+            next,
+            group.name,
+            group.description,
+            group.enabled,
+            group.signing_certificate_id,
+            group.addresses,
+            Attributes(group.attributes.clone()),
+            group.modified_at,
+            group.modified_by,
+        ])?;
+    Ok(ObjectRef::Group(group.customer_id, group.id))
+}
+
+/// A group that keys or components belong to stays.
+pub(super) fn delete(connection: &Connection, customer: CustomerId, id: GroupId) -> Result<ObjectRef, ApplyError> {
+    let components: Option<u64> = connection
+        .prepare_cached(
+            "SELECT n.components FROM groups g JOIN group_counters n ON n.group_id = g.id
+             WHERE g.id = ?1 AND g.customer_id = ?2",
+        )?
+        .query_row(params![id, customer], |row| row.get(0))
+        .optional()?;
+    let components = components.ok_or(BrokenRule::NotFound)?;
+    let has_keys = connection
+        .prepare_cached("SELECT 1 FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2")?
+        .exists(params![customer, id])?;
+    if has_keys {
+        return Err(BrokenRule::Referenced { by: "provisioning keys" }.into());
+    }
+    if components > 0 {
+        return Err(BrokenRule::Referenced { by: "components" }.into());
+    }
+    for sql in ["DELETE FROM groups WHERE id = ?1", "DELETE FROM group_counters WHERE group_id = ?1"] {
+        connection.prepare_cached(sql)?.execute([id])?;
+    }
+    Ok(ObjectRef::Group(customer, id))
+}
+
+/// Adds to the number of a group's components that are not deleted.
+pub(super) fn count_components(connection: &Connection, id: GroupId, delta: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE group_counters SET components = components + ?2 WHERE group_id = ?1")?
+        .execute(params![id, delta])?;
+    Ok(())
+}
+
+/// How many components of a kind are not deleted.
+pub(super) fn total_components(connection: &Connection, customer: CustomerId, kind: Kind) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(
+            "SELECT coalesce(sum(n.components), 0) FROM groups g JOIN group_counters n ON n.group_id = g.id
+             WHERE g.customer_id = ?1 AND g.kind = ?2",
+        )?
+        .query_row(params![customer, kind], |row| row.get(0))
+}
+
+/// What keys and components of a kind refer to.
+pub(super) fn require(
+    connection: &Connection,
+    customer: CustomerId,
+    id: GroupId,
+    kind: Kind,
+) -> Result<(), ApplyError> {
+    let exists = connection
+        .prepare_cached("SELECT 1 FROM groups WHERE id = ?1 AND customer_id = ?2 AND kind = ?3")?
+        .exists(params![id, customer, kind])?;
+    if exists { Ok(()) } else { Err(BrokenRule::UnknownReference { what: "group" }.into()) }
+}
+
+fn require_free_name(connection: &Connection, group: &Group, kind: Kind) -> Result<(), ApplyError> {
+    let taken = connection
+        .prepare_cached("SELECT 1 FROM groups WHERE customer_id = ?1 AND kind = ?2 AND name = ?3 AND id <> ?4")?
+        .exists(params![group.customer_id, kind, group.name, group.id])?;
+    if taken { Err(BrokenRule::DuplicateName.into()) } else { Ok(()) }
+}

@@ -1,0 +1,267 @@
+//! `provisioning_keys`, `key_counters` and `digests`.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::errors::ApplyError;
+use super::lists::List;
+use super::{customers, encoding, groups, signing_certificates};
+use crate::clock::Timestamp;
+use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
+use crate::domain::{IndexedKey, Kind, ProvisioningKey, Revision};
+use crate::id::{ApiClientId, ComponentId, CustomerId, ProvisioningKeyId};
+use crate::secret::pepper::KeyDigest;
+use crate::store::{BrokenRule, ListQuery, ObjectRef, Page};
+
+const COLUMNS: &str = "id, customer_id, kind, group_id, signing_certificate_id, name, description, maximum, enabled, \
+                       allow_re_enrollment, expires_at, addresses, version, hint, key_id, digest, pepper, \
+                       sealed_string, managed_by_client_id, managed_by_label, successor_id, created_at, created_by, \
+                       modified_at, modified_by, revision, uses, re_enrollments, last_ordinal, last_used_at, \
+                       last_used_by";
+const INDEXED_COLUMNS: &str = "id, customer_id, group_id, signing_certificate_id, maximum, enabled, \
+                               allow_re_enrollment, expires_at, addresses, digest, uses, revision";
+
+/// Settings and counters side by side. The counters' `key_id` is renamed away, as a key has one of
+/// its own: the public key id.
+const TABLE: &str = "provisioning_keys JOIN (SELECT key_id AS counted_id, uses, re_enrollments, last_ordinal, \
+                     last_used_at, last_used_by FROM key_counters) ON counted_id = id";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ProvisioningKey> {
+    let managed_by: (Option<ApiClientId>, _) = (row.get(18)?, row.get(19)?);
+    let last_used: (Option<Timestamp>, Option<ComponentId>) = (row.get(29)?, row.get(30)?);
+    Ok(ProvisioningKey {
+        id: row.get(0)?,
+        customer_id: row.get(1)?,
+        kind: row.get(2)?,
+        group_id: row.get(3)?,
+        signing_certificate_id: row.get(4)?,
+        name: row.get(5)?,
+        description: row.get(6)?,
+        maximum: encoding::maximum(row.get(7)?)?,
+        enabled: row.get(8)?,
+        allow_re_enrollment: row.get(9)?,
+        expires_at: row.get(10)?,
+        addresses: row.get(11)?,
+        version: row.get(12)?,
+        hint: row.get(13)?,
+        key_id: row.get(14)?,
+        digest: row.get(15)?,
+        pepper: row.get(16)?,
+        sealed_string: row.get(17)?,
+        managed_by: managed_by.0.zip(managed_by.1).map(|(client_id, label)| ManagedBy { client_id, label }),
+        successor_id: row.get(20)?,
+        created_at: row.get(21)?,
+        created_by: row.get(22)?,
+        modified_at: row.get(23)?,
+        modified_by: row.get(24)?,
+        revision: row.get(25)?,
+        usage: KeyUsage {
+            uses: row.get(26)?,
+            re_enrollments: row.get(27)?,
+            last_ordinal: row.get(28)?,
+            last_used: last_used.0.zip(last_used.1).map(|(at, by)| LastUse { at, by }),
+        },
+    })
+}
+
+fn read_indexed(row: &Row<'_>) -> rusqlite::Result<IndexedKey> {
+    Ok(IndexedKey {
+        id: row.get(0)?,
+        customer_id: row.get(1)?,
+        group_id: row.get(2)?,
+        signing_certificate_id: row.get(3)?,
+        maximum: encoding::maximum(row.get(4)?)?,
+        enabled: row.get(5)?,
+        allow_re_enrollment: row.get(6)?,
+        expires_at: row.get(7)?,
+        addresses: row.get(8)?,
+        digest: row.get(9)?,
+        uses: row.get(10)?,
+        revision: row.get(11)?,
+    })
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ProvisioningKeyId,
+) -> rusqlite::Result<Option<ProvisioningKey>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM {TABLE} WHERE id = ?1 AND customer_id = ?2"))?
+        .query_row(params![id, customer], read)
+        .optional()
+}
+
+pub(super) fn find_indexed(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ProvisioningKeyId,
+) -> rusqlite::Result<Option<IndexedKey>> {
+    connection
+        .prepare_cached(&format!("SELECT {INDEXED_COLUMNS} FROM {TABLE} WHERE id = ?1 AND customer_id = ?2"))?
+        .query_row(params![id, customer], read_indexed)
+        .optional()
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    customer: CustomerId,
+    kind: Kind,
+    query: &ListQuery,
+) -> rusqlite::Result<Page<ProvisioningKey>> {
+    List::of_kind(COLUMNS, TABLE, customer, kind).page(connection, query, None, read)
+}
+
+pub(super) fn scan(connection: &Connection, after: ProvisioningKeyId, limit: u32) -> rusqlite::Result<Vec<IndexedKey>> {
+    connection
+        .prepare_cached(&format!("SELECT {INDEXED_COLUMNS} FROM {TABLE} WHERE id > ?1 ORDER BY id LIMIT ?2"))?
+        .query_map(params![after, limit], read_indexed)?
+        .collect()
+}
+
+/// The counters start at zero, whatever the row says.
+pub(super) fn insert(connection: &Connection, key: &ProvisioningKey) -> Result<ObjectRef, ApplyError> {
+    customers::require(connection, key.customer_id, false)?;
+    groups::require(connection, key.customer_id, key.group_id, key.kind)?;
+    signing_certificates::require(connection, key.customer_id, key.signing_certificate_id)?;
+    require_free_name(connection, key, key.kind)?;
+    insert_digest(connection, key)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO provisioning_keys (id, customer_id, revision, group_id, signing_certificate_id, maximum,
+                 expires_at, enabled, allow_re_enrollment, kind, name, digest, pepper, addresses, version, hint,
+                 key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id, created_at, created_by,
+                 modified_at, modified_by, description, sealed_string)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, ?18, ?19, ?20,
+                 ?21, ?22, ?23, ?24, ?25, ?26)",
+        )?
+        .execute(params![
+            key.id,
+            key.customer_id,
+            Revision::FIRST,
+            key.group_id,
+            key.signing_certificate_id,
+            key.maximum,
+            key.expires_at,
+            key.enabled,
+            key.allow_re_enrollment,
+            key.kind,
+            key.name,
+            key.digest,
+            key.pepper,
+            key.addresses,
+            key.version,
+            key.hint,
+            key.key_id,
+            key.managed_by.as_ref().map(|managed| managed.client_id),
+            key.managed_by.as_ref().map(|managed| &managed.label),
+            key.successor_id,
+            key.created_at,
+            key.created_by,
+            key.modified_at,
+            key.modified_by,
+            key.description,
+            key.sealed_string,
+        ])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO key_counters (key_id, uses, re_enrollments, last_ordinal, last_sequence)
+             VALUES (?1, 0, 0, 0, 0)",
+        )?
+        .execute([key.id])?;
+    Ok(ObjectRef::Key(key.customer_id, key.id))
+}
+
+/// All settings but the fixed ones: kind, group, version, hint, public key id and creation. The
+/// digest moves when a pepper is replaced.
+pub(super) fn update(connection: &Connection, key: &ProvisioningKey) -> Result<ObjectRef, ApplyError> {
+    let found: Option<(Revision, Kind, KeyDigest)> = connection
+        .prepare_cached("SELECT revision, kind, digest FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2")?
+        .query_row(params![key.id, key.customer_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let (found, kind, digest) = found.ok_or(BrokenRule::NotFound)?;
+    let next = customers::next_revision(Some(found), key.revision)?;
+    signing_certificates::require(connection, key.customer_id, key.signing_certificate_id)?;
+    require_free_name(connection, key, kind)?;
+    if digest.as_bytes() != key.digest.as_bytes() {
+        connection.prepare_cached("DELETE FROM digests WHERE digest = ?1")?.execute([digest])?;
+        insert_digest(connection, key)?;
+    }
+    connection
+        .prepare_cached(
+            "UPDATE provisioning_keys SET revision = ?2, signing_certificate_id = ?3, name = ?4, description = ?5,
+                 maximum = ?6, enabled = ?7, allow_re_enrollment = ?8, expires_at = ?9, addresses = ?10,
+                 digest = ?11, pepper = ?12, sealed_string = ?13, managed_by_client_id = ?14, managed_by_label = ?15,
+                 successor_id = ?16, modified_at = ?17, modified_by = ?18,
+                 uses_when_set = (SELECT uses FROM key_counters WHERE key_counters.key_id = ?1)
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            key.id,
+            next,
+            key.signing_certificate_id,
+            key.name,
+            key.description,
+            key.maximum,
+            key.enabled,
+            key.allow_re_enrollment,
+            key.expires_at,
+            key.addresses,
+            key.digest,
+            key.pepper,
+            key.sealed_string,
+            key.managed_by.as_ref().map(|managed| managed.client_id),
+            key.managed_by.as_ref().map(|managed| &managed.label),
+            key.successor_id,
+            key.modified_at,
+            key.modified_by,
+        ])?;
+    Ok(ObjectRef::Key(key.customer_id, key.id))
+}
+
+/// The key string is unknown from here on. Components and ledger stay.
+pub(super) fn delete(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ProvisioningKeyId,
+) -> Result<ObjectRef, ApplyError> {
+    let deleted = connection
+        .prepare_cached("DELETE FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2 RETURNING digest")?
+        .query_row(params![id, customer], |row| row.get::<_, KeyDigest>(0))
+        .optional()?;
+    let digest = deleted.ok_or(BrokenRule::NotFound)?;
+    connection.prepare_cached("DELETE FROM digests WHERE digest = ?1")?.execute([digest])?;
+    connection.prepare_cached("DELETE FROM key_counters WHERE key_id = ?1")?.execute([id])?;
+    connection
+        .prepare_cached("DELETE FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2")?
+        .execute(params![customer, id])?;
+    Ok(ObjectRef::Key(customer, id))
+}
+
+/// The group of a key of this kind; what a component is attached to.
+pub(super) fn require(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ProvisioningKeyId,
+    kind: Kind,
+) -> Result<(), ApplyError> {
+    let exists = connection
+        .prepare_cached("SELECT 1 FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2 AND kind = ?3")?
+        .exists(params![id, customer, kind])?;
+    if exists { Ok(()) } else { Err(BrokenRule::UnknownReference { what: "provisioning key" }.into()) }
+}
+
+fn insert_digest(connection: &Connection, key: &ProvisioningKey) -> Result<(), ApplyError> {
+    let inserted = connection
+        .prepare_cached("INSERT INTO digests (digest, customer_id, key_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![key.digest, key.customer_id, key.id])?;
+    if inserted == 1 { Ok(()) } else { Err(BrokenRule::DuplicateDigest.into()) }
+}
+
+fn require_free_name(connection: &Connection, key: &ProvisioningKey, kind: Kind) -> Result<(), ApplyError> {
+    let taken = connection
+        .prepare_cached(
+            "SELECT 1 FROM provisioning_keys WHERE customer_id = ?1 AND kind = ?2 AND name = ?3 AND id <> ?4",
+        )?
+        .exists(params![key.customer_id, kind, key.name, key.id])?;
+    if taken { Err(BrokenRule::DuplicateName.into()) } else { Ok(()) }
+}

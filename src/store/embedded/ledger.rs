@@ -1,0 +1,156 @@
+//! `key_uses`, the ledger, and `key_refusals` beside it. Uses and re-enrollments are written by
+//! `enroll.rs`.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::encoding::Address;
+use super::lists;
+use crate::clock::Timestamp;
+use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalTally};
+use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
+use crate::store::{ListQuery, Page};
+
+/// How [`LedgerEntry`] stands in its column.
+pub(super) const USE: i64 = 1;
+pub(super) const RE_ENROLLMENT: i64 = 2;
+pub(super) const RELEASE: i64 = 3;
+pub(super) const CHECKPOINT: i64 = 4;
+
+/// Refusal rows kept of one key: the newest.
+const REFUSALS_MAX: u32 = 1_000;
+
+fn read(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
+    let entry = match row.get(4)? {
+        USE => LedgerEntry::Use { component_id: row.get(5)?, device: presence(row, 6)? },
+        RE_ENROLLMENT => {
+            LedgerEntry::ReEnrollment { component_id: row.get(5)?, old: presence(row, 9)?, new: presence(row, 6)? }
+        }
+        RELEASE => LedgerEntry::Release { component_id: row.get(5)? },
+        CHECKPOINT => LedgerEntry::Checkpoint { uses: row.get(12)?, re_enrollments: row.get(13)? },
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
+    };
+    Ok(LedgerRow { customer_id: row.get(0)?, key_id: row.get(1)?, sequence: row.get(2)?, at: row.get(3)?, entry })
+}
+
+fn presence(row: &Row<'_>, first: usize) -> rusqlite::Result<Presence> {
+    let Address(address) = row.get(first)?;
+    Ok(Presence { address, public_key_hash: row.get(first + 1)?, serial: row.get(first + 2)? })
+}
+
+/// Newest first. A ledger has no names: filters do not apply.
+pub(super) fn list(
+    connection: &Connection,
+    customer: CustomerId,
+    key: ProvisioningKeyId,
+    query: &ListQuery,
+) -> rusqlite::Result<Page<LedgerRow>> {
+    let total = connection
+        .prepare_cached("SELECT count(*) FROM key_uses WHERE customer_id = ?1 AND key_id = ?2")?
+        .query_row(params![customer, key], |row| row.get(0))?;
+    let (limit, offset) = lists::bounds(query);
+    let rows = connection
+        .prepare_cached(
+            "SELECT customer_id, key_id, sequence, at, entry, component_id, address, public_key_hash, serial,
+                 old_address, old_public_key_hash, old_serial, uses, re_enrollments
+             FROM key_uses WHERE customer_id = ?1 AND key_id = ?2 ORDER BY sequence DESC LIMIT ?3 OFFSET ?4",
+        )?
+        .query_map(params![customer, key, limit, offset], read)?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Page { rows, total })
+}
+
+pub(super) fn count_re_enrollments(
+    connection: &Connection,
+    customer: CustomerId,
+    component: ComponentId,
+    since: Timestamp,
+) -> rusqlite::Result<u32> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM key_uses WHERE customer_id = ?1 AND component_id = ?2 AND at > ?3 AND entry = 2",
+        )?
+        .query_row(params![customer, component, since], |row| row.get(0))
+}
+
+/// Gives one use back. `false`: the key is gone, nothing was written.
+pub(super) fn release(
+    connection: &Connection,
+    customer: CustomerId,
+    key: ProvisioningKeyId,
+    component: ComponentId,
+    at: Timestamp,
+) -> rusqlite::Result<bool> {
+    let sequence: Option<u64> = connection
+        .prepare_cached(
+            "UPDATE key_counters SET uses = uses - 1, last_sequence = last_sequence + 1
+             WHERE key_id = ?1 AND uses > 0 RETURNING last_sequence",
+        )?
+        .query_row([key], |row| row.get(0))
+        .optional()?;
+    let Some(sequence) = sequence else { return Ok(false) };
+    connection
+        .prepare_cached(
+            "INSERT INTO key_uses (customer_id, key_id, sequence, entry, at, component_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![customer, key, sequence, RELEASE, at, component])?;
+    Ok(true)
+}
+
+/// Adds to the tallies of keys that still exist, and lets each key's oldest rows go.
+pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) -> rusqlite::Result<()> {
+    let mut add = connection.prepare_cached(
+        "INSERT INTO key_refusals (customer_id, key_id, minute, refusal, source, count, last_reference)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+         WHERE EXISTS (SELECT 1 FROM provisioning_keys WHERE id = ?2 AND customer_id = ?1)
+         ON CONFLICT DO UPDATE SET count = count + excluded.count, last_reference = excluded.last_reference",
+    )?;
+    for tally in tallies {
+        add.execute(params![
+            tally.customer_id,
+            tally.key_id,
+            tally.minute,
+            tally.refusal,
+            tally.source,
+            tally.count,
+            tally.last_reference,
+        ])?;
+    }
+    let mut keys: Vec<_> = tallies.iter().map(|tally| (tally.customer_id, tally.key_id)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut trim = connection.prepare_cached(
+        "DELETE FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2 AND (minute, refusal, source) IN (
+             SELECT minute, refusal, source FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2
+             ORDER BY minute DESC, refusal DESC, source DESC LIMIT -1 OFFSET ?3)",
+    )?;
+    for (customer, key) in keys {
+        trim.execute(params![customer, key, REFUSALS_MAX])?;
+    }
+    Ok(())
+}
+
+/// Newest minute first.
+pub(super) fn list_refusals(
+    connection: &Connection,
+    customer: CustomerId,
+    key: ProvisioningKeyId,
+) -> rusqlite::Result<Vec<RefusalTally>> {
+    connection
+        .prepare_cached(
+            "SELECT customer_id, key_id, refusal, source, minute, count, last_reference
+             FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2 ORDER BY minute DESC, refusal, source",
+        )?
+        .query_map(params![customer, key], |row| {
+            Ok(RefusalTally {
+                customer_id: row.get(0)?,
+                key_id: row.get(1)?,
+                refusal: row.get(2)?,
+                source: row.get(3)?,
+                minute: row.get(4)?,
+                count: row.get(5)?,
+                last_reference: row.get(6)?,
+            })
+        })?
+        .collect()
+}

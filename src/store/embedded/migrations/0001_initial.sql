@@ -1,0 +1,281 @@
+-- The tables of DESIGN §6, as SQLite keeps them.
+--
+-- Ids are unique over the service, so an object's id is the table's rowid: found by one descent,
+-- appended when new. Every row and every unique index names its customer first; statements always
+-- compare it. What belongs to an enrollment also names its key.
+--
+-- What an enrollment costs: one row in components with two index entries, one in certificates with
+-- one, one in key_uses (no rowid: a key's ledger lies together), and per batch one narrow row of
+-- key_counters and group_counters each. Counters stand apart from settings so that a commit
+-- rewrites 40 bytes and not a description, an address list and a sealed string. Sorting and
+-- searching columns get their indexes off this path, when something lists by them.
+--
+-- No foreign keys: a key may go and its components, certificates and ledger stay. What must exist
+-- is checked in the transaction, which has no other writer beside it.
+--
+-- Instants are unix seconds. Addresses are 4 or 16 bytes. NOCASE folds ASCII, as names do.
+-- Kinds: 1 app-connector, 2 service-edge, 3 network-connector, 4 machine.
+
+CREATE TABLE settings (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE secrets (
+    purpose TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    sealed  BLOB NOT NULL,
+    PRIMARY KEY (purpose, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE customers (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    revision    INTEGER NOT NULL,
+    name        TEXT    NOT NULL COLLATE NOCASE UNIQUE,
+    enabled     INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE signing_certificates (
+    id                 INTEGER NOT NULL PRIMARY KEY,
+    customer_id        INTEGER NOT NULL,
+    revision           INTEGER NOT NULL,
+    name               TEXT    NOT NULL COLLATE NOCASE,
+    description        TEXT    NOT NULL,
+    certificate        BLOB,             -- DER
+    chain              BLOB    NOT NULL, -- DER, nearest issuer first, each behind its length in 4 bytes
+    sealed_private_key BLOB,
+    csr                BLOB,             -- DER
+    parent_id          INTEGER,
+    allow_signing      INTEGER NOT NULL,
+    lifetime_seconds   INTEGER NOT NULL,
+    purpose            INTEGER NOT NULL, -- 1 isolation client, 2 none, 3 zapp client
+    not_before         INTEGER NOT NULL,
+    not_after          INTEGER NOT NULL,
+    created_at         INTEGER NOT NULL,
+    modified_at        INTEGER NOT NULL,
+    modified_by        INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX signing_certificates_by_name ON signing_certificates (customer_id, name);
+
+CREATE TABLE groups (
+    id                     INTEGER NOT NULL PRIMARY KEY,
+    customer_id            INTEGER NOT NULL,
+    revision               INTEGER NOT NULL,
+    kind                   INTEGER NOT NULL,
+    name                   TEXT    NOT NULL COLLATE NOCASE,
+    description            TEXT    NOT NULL,
+    enabled                INTEGER NOT NULL,
+    signing_certificate_id INTEGER NOT NULL,
+    addresses              TEXT    NOT NULL, -- CIDRs, separated by commas
+    attributes             TEXT    NOT NULL, -- JSON object
+    created_at             INTEGER NOT NULL,
+    modified_at            INTEGER NOT NULL,
+    modified_by            INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX groups_by_name ON groups (customer_id, kind, name);
+CREATE INDEX groups_by_kind ON groups (customer_id, kind);
+
+-- How many components of a group are not deleted: whether it may be deleted, and the total of a
+-- list, without counting ten million rows.
+CREATE TABLE group_counters (
+    group_id   INTEGER NOT NULL PRIMARY KEY,
+    components INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE provisioning_keys (
+    id                     INTEGER NOT NULL PRIMARY KEY,
+    customer_id            INTEGER NOT NULL,
+    revision               INTEGER NOT NULL,
+    group_id               INTEGER NOT NULL,
+    signing_certificate_id INTEGER NOT NULL,
+    maximum                INTEGER,
+    expires_at             INTEGER,
+    enabled                INTEGER NOT NULL,
+    allow_re_enrollment    INTEGER NOT NULL,
+    kind                   INTEGER NOT NULL,
+    name                   TEXT    NOT NULL COLLATE NOCASE,
+    digest                 BLOB    NOT NULL, -- HMAC-SHA-256 of the key string
+    pepper                 INTEGER NOT NULL,
+    addresses              TEXT    NOT NULL, -- CIDRs, separated by commas
+    version                INTEGER NOT NULL, -- 1 bare, 3 bootstrap, 0 imported
+    hint                   TEXT    NOT NULL,
+    key_id                 TEXT    NOT NULL,
+    -- The count when the settings were last written: a maximum may be lowered below the count,
+    -- but no use is taken above both (I2).
+    uses_when_set          INTEGER NOT NULL,
+    managed_by_client_id   INTEGER,
+    managed_by_label       TEXT,
+    successor_id           INTEGER,
+    created_at             INTEGER NOT NULL,
+    created_by             INTEGER,
+    modified_at            INTEGER NOT NULL,
+    modified_by            INTEGER,
+    description            TEXT    NOT NULL,
+    sealed_string          BLOB
+) STRICT;
+
+CREATE UNIQUE INDEX provisioning_keys_by_name ON provisioning_keys (customer_id, kind, name);
+CREATE INDEX provisioning_keys_by_kind ON provisioning_keys (customer_id, kind);
+CREATE INDEX provisioning_keys_by_group ON provisioning_keys (customer_id, group_id);
+
+CREATE TABLE key_counters (
+    key_id         INTEGER NOT NULL PRIMARY KEY,
+    uses           INTEGER NOT NULL,
+    re_enrollments INTEGER NOT NULL,
+    last_ordinal   INTEGER NOT NULL,
+    last_sequence  INTEGER NOT NULL, -- of the key's ledger
+    last_used_at   INTEGER,
+    last_used_by   INTEGER
+) STRICT;
+
+-- Key strings are unique over all customers.
+CREATE TABLE digests (
+    digest      BLOB    NOT NULL PRIMARY KEY,
+    customer_id INTEGER NOT NULL,
+    key_id      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE components (
+    id               INTEGER NOT NULL PRIMARY KEY,
+    customer_id      INTEGER NOT NULL,
+    key_id           INTEGER NOT NULL,
+    fingerprint      TEXT    NOT NULL,
+    deleted_at       INTEGER,
+    revoked_at       INTEGER,
+    enabled          INTEGER NOT NULL,
+    current_serial   BLOB    NOT NULL,
+    revision         INTEGER NOT NULL,
+    kind             INTEGER NOT NULL,
+    group_id         INTEGER NOT NULL,
+    enrolled_key_id  INTEGER NOT NULL, -- whose use it took; key_id may be another since
+    ordinal          INTEGER NOT NULL,
+    name             TEXT    NOT NULL COLLATE NOCASE,
+    hostname         TEXT,
+    platform         TEXT,
+    software_version TEXT,
+    remote_address   BLOB    NOT NULL,
+    enrolled_at      INTEGER NOT NULL,
+    modified_at      INTEGER NOT NULL,
+    description      TEXT    NOT NULL
+) STRICT;
+
+-- I3, and how a device is recognised.
+CREATE UNIQUE INDEX components_by_fingerprint ON components (customer_id, key_id, fingerprint)
+    WHERE deleted_at IS NULL;
+CREATE INDEX components_by_kind ON components (customer_id, kind) WHERE deleted_at IS NULL;
+
+-- In order of issue. Rows are too wide for a tree by random serial.
+CREATE TABLE certificates (
+    customer_id            INTEGER NOT NULL,
+    key_id                 INTEGER NOT NULL,
+    component_id           INTEGER NOT NULL,
+    serial                 BLOB    NOT NULL,
+    status                 INTEGER NOT NULL, -- 1 current, 2 superseded, 3 revoked
+    status_at              INTEGER,
+    signing_certificate_id INTEGER NOT NULL,
+    public_key_hash        BLOB    NOT NULL,
+    issued_at              INTEGER NOT NULL,
+    not_before             INTEGER NOT NULL,
+    not_after              INTEGER NOT NULL,
+    der                    BLOB    NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX certificates_by_serial ON certificates (customer_id, serial);
+
+-- The ledger. The old_ columns are of re-enrollments, the last two of checkpoints.
+CREATE TABLE key_uses (
+    customer_id         INTEGER NOT NULL,
+    key_id              INTEGER NOT NULL,
+    sequence            INTEGER NOT NULL,
+    entry               INTEGER NOT NULL, -- 1 use, 2 re-enrollment, 3 release, 4 checkpoint
+    at                  INTEGER NOT NULL,
+    component_id        INTEGER,
+    address             BLOB,
+    public_key_hash     BLOB,
+    serial              BLOB,
+    old_address         BLOB,
+    old_public_key_hash BLOB,
+    old_serial          BLOB,
+    uses                INTEGER,
+    re_enrollments      INTEGER,
+    PRIMARY KEY (customer_id, key_id, sequence)
+) STRICT, WITHOUT ROWID;
+
+-- How often one component re-enrolled of late.
+CREATE INDEX key_uses_re_enrollments ON key_uses (customer_id, component_id, at) WHERE entry = 2;
+
+CREATE TABLE key_refusals (
+    customer_id    INTEGER NOT NULL,
+    key_id         INTEGER NOT NULL,
+    minute         INTEGER NOT NULL,
+    refusal        TEXT    NOT NULL, -- its code
+    source         TEXT    NOT NULL, -- prefix in CIDR form
+    count          INTEGER NOT NULL,
+    last_reference TEXT    NOT NULL,
+    PRIMARY KEY (customer_id, key_id, minute, refusal, source)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit_events (
+    customer_id INTEGER NOT NULL,
+    sequence    INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    actor_type  TEXT    NOT NULL,
+    actor_id    TEXT    NOT NULL,
+    actor_name  TEXT    NOT NULL,
+    action      TEXT    NOT NULL,
+    object_type TEXT    NOT NULL,
+    object_id   TEXT    NOT NULL,
+    object_name TEXT    NOT NULL,
+    before      TEXT,
+    after       TEXT,
+    mac         BLOB    NOT NULL,
+    PRIMARY KEY (customer_id, sequence)
+) STRICT;
+
+-- Where each customer's chain ends, apart from its rows, so that a cut is noticed.
+CREATE TABLE audit_heads (
+    customer_id INTEGER NOT NULL PRIMARY KEY,
+    sequence    INTEGER NOT NULL,
+    mac         BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE administrators (
+    id            INTEGER NOT NULL PRIMARY KEY,
+    customer_id   INTEGER NOT NULL,
+    revision      INTEGER NOT NULL,
+    username      TEXT    NOT NULL COLLATE NOCASE UNIQUE,
+    password_hash TEXT    NOT NULL,
+    role          TEXT    NOT NULL,
+    enabled       INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    modified_at   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE api_clients (
+    id            INTEGER NOT NULL PRIMARY KEY,
+    customer_id   INTEGER NOT NULL,
+    revision      INTEGER NOT NULL,
+    name          TEXT    NOT NULL COLLATE NOCASE,
+    client_id     TEXT    NOT NULL UNIQUE,
+    secret_digest BLOB    NOT NULL,
+    pepper        INTEGER NOT NULL,
+    role          TEXT    NOT NULL,
+    enabled       INTEGER NOT NULL,
+    managing      TEXT,
+    created_at    INTEGER NOT NULL,
+    modified_at   INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX api_clients_by_name ON api_clients (customer_id, name);
+
+-- The change feed: sequences without gaps, the newest rows only.
+CREATE TABLE changes (
+    sequence    INTEGER NOT NULL PRIMARY KEY,
+    object      INTEGER NOT NULL, -- see changes.rs
+    customer_id INTEGER NOT NULL,
+    object_id   INTEGER NOT NULL
+) STRICT;

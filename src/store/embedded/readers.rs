@@ -1,0 +1,201 @@
+//! Threads that read, each with a connection of its own, so that no worker of the runtime blocks.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::connection;
+use super::queue::closed;
+use crate::store::StoreError;
+
+/// Reads that may wait; one more is refused at once.
+const WAITING_MAX: usize = 4_096;
+
+/// Something to be read. It answers by itself.
+type Read = Box<dyn FnOnce(Result<&Connection, StoreError>) -> IsSuspect + Send>;
+
+/// Whether the connection is to be opened anew.
+type IsSuspect = bool;
+
+/// A pool of readers.
+pub(super) struct Readers {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    kind: ReaderKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReaderKind {
+    /// Each read sees everything that was committed before it began.
+    Latest,
+    /// All reads see the state as it was at the first one.
+    OneSnapshot,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    reads: VecDeque<Read>,
+    is_closed: bool,
+}
+
+impl Readers {
+    pub(super) fn start(path: PathBuf, kind: ReaderKind) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let count = match kind {
+            ReaderKind::Latest => thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
+            ReaderKind::OneSnapshot => 1,
+        };
+        let mut readers = Self { path, shared, threads: Vec::with_capacity(count), kind };
+        for number in 1..=count {
+            let (path, shared) = (readers.path.clone(), Arc::clone(&readers.shared));
+            let thread = thread::Builder::new().name(format!("store-reader-{number}"));
+            // On an error the drop of `readers` ends those that run.
+            readers.threads.push(thread.spawn(move || run(&path, &shared, kind))?);
+        }
+        Ok(readers)
+    }
+
+    /// Runs `read` in one snapshot on one of the threads.
+    pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let kind = self.kind;
+        let read: Read = Box::new(move |connection| {
+            let result = connection.and_then(|connection| in_snapshot(connection, kind, read));
+            let is_suspect = result.is_err();
+            let _ = answer.send(result);
+            is_suspect
+        });
+        {
+            let mut waiting = self.shared.lock();
+            if waiting.is_closed {
+                return Err(closed());
+            }
+            if waiting.reads.len() >= WAITING_MAX {
+                return Err(StoreError::Overloaded { waiting: waiting.reads.len() });
+            }
+            waiting.reads.push_back(read);
+        }
+        self.shared.arrived.notify_one();
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Runs a long `read` on a thread of its own, so that it is in nobody's way. In a
+    /// [`ReaderKind::OneSnapshot`] it runs as any other, to see what the others saw.
+    pub(super) async fn read_at_length<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        if self.kind == ReaderKind::OneSnapshot {
+            return self.read(read).await;
+        }
+        let (answer, answered) = oneshot::channel();
+        let path = self.path.clone();
+        let spawned = thread::Builder::new().name("store-long-reader".into()).spawn(move || {
+            let result = connection::open_reader(&path)
+                .map_err(StoreError::from)
+                .and_then(|connection| in_snapshot(&connection, ReaderKind::Latest, read));
+            let _ = answer.send(result);
+        });
+        spawned.map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Lets the reads that wait be answered, and takes no more.
+    pub(super) fn close(&self) {
+        self.shared.close();
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.close();
+        for thread in self.threads.drain(..) {
+            // A panic was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn next(&self) -> Option<Read> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(read) = waiting.reads.pop_front() {
+                return Some(read);
+            }
+            if waiting.is_closed {
+                return None;
+            }
+            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn close(&self) {
+        self.lock().is_closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// No code of others runs under this lock, so a poisoned one still holds a whole queue.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn run(path: &Path, shared: &Shared, kind: ReaderKind) {
+    let mut open: Option<Connection> = None;
+    while let Some(read) = shared.next() {
+        let connection = match open.take() {
+            Some(connection) => Ok(connection),
+            None => open_for(path, kind).map_err(StoreError::from),
+        };
+        match connection {
+            Ok(connection) => {
+                let is_suspect = read(Ok(&connection));
+                // A snapshot is kept whatever happens: another connection would see another one.
+                if !is_suspect || kind == ReaderKind::OneSnapshot {
+                    open = Some(connection);
+                }
+            }
+            Err(error) => drop(read(Err(error))),
+        }
+    }
+}
+
+fn open_for(path: &Path, kind: ReaderKind) -> rusqlite::Result<Connection> {
+    let connection = connection::open_reader(path)?;
+    if kind == ReaderKind::OneSnapshot {
+        // The first read after BEGIN fixes what all see.
+        connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
+    }
+    Ok(connection)
+}
+
+fn in_snapshot<T>(
+    connection: &Connection,
+    kind: ReaderKind,
+    read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match kind {
+        ReaderKind::Latest => {
+            let transaction = connection.unchecked_transaction()?;
+            read(&transaction)
+        }
+        ReaderKind::OneSnapshot => read(connection),
+    }
+}

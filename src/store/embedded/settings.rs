@@ -1,0 +1,67 @@
+//! `settings` and `secrets`: rows of the service as a whole. The store's own counters stand among
+//! the settings, under names that begin with `store.`.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::clock::Timestamp;
+use crate::id::SEQUENCE_BITS;
+use crate::store::{ObjectRef, SealedSecret};
+
+/// The next id that was given to nobody.
+const NEXT_ID: &str = "store.next_id";
+
+/// What [`probe`] writes.
+const PROBED_AT: &str = "store.probed_at";
+
+/// Ids below are left for rows that have fixed ones.
+const FIRST_ID: u64 = 1 << 16;
+
+pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT value FROM settings WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn put(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<ObjectRef> {
+    connection
+        .prepare_cached(
+            "INSERT INTO settings (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )?
+        .execute([name, value])?;
+    Ok(ObjectRef::Service)
+}
+
+pub(super) fn list_secrets(connection: &Connection, purpose: &str) -> rusqlite::Result<Vec<SealedSecret>> {
+    connection
+        .prepare_cached("SELECT purpose, name, sealed FROM secrets WHERE purpose = ?1 ORDER BY name")?
+        .query_map([purpose], |row| Ok(SealedSecret { purpose: row.get(0)?, name: row.get(1)?, sealed: row.get(2)? }))?
+        .collect()
+}
+
+pub(super) fn put_secret(connection: &Connection, secret: &SealedSecret) -> rusqlite::Result<ObjectRef> {
+    connection
+        .prepare_cached(
+            "INSERT INTO secrets (purpose, name, sealed) VALUES (?1, ?2, ?3)
+             ON CONFLICT (purpose, name) DO UPDATE SET sealed = excluded.sealed",
+        )?
+        .execute(params![secret.purpose, secret.name, secret.sealed])?;
+    Ok(ObjectRef::Service)
+}
+
+/// The first of `count` ids that nobody else gets. `None`: there are not that many left.
+pub(super) fn reserve_ids(connection: &Connection, count: u64) -> rusqlite::Result<Option<u64>> {
+    let first = match find(connection, NEXT_ID)? {
+        Some(text) => text.parse().map_err(|_| rusqlite::Error::InvalidColumnName(format!("{NEXT_ID} = {text:?}")))?,
+        None => FIRST_ID,
+    };
+    let Some(next) = first.checked_add(count).filter(|next| *next <= 1 << SEQUENCE_BITS) else { return Ok(None) };
+    put(connection, NEXT_ID, &next.to_string())?;
+    Ok(Some(first))
+}
+
+/// A small write, to learn whether one goes through.
+pub(super) fn probe(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    put(connection, PROBED_AT, &now.to_string()).map(drop)
+}

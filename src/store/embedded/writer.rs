@@ -1,0 +1,395 @@
+//! The one thread that writes. It owns the connection, gathers enrollments into batches, gives
+//! every other change a transaction of its own, and answers after `COMMIT` returned, which with
+//! `synchronous = FULL` is after the fsync of the write-ahead log.
+//!
+//! What can go wrong, and what is said then:
+//! - A statement fails: the transaction is rolled back. If the row was at fault, each enrollment
+//!   of the batch is tried alone; else all hear `Unavailable`, nothing was written.
+//! - `COMMIT` fails: nobody knows. All hear `Unknown`. After a failed fsync the kernel may have
+//!   dropped what it could not write, so nothing in memory can be trusted: the connection is
+//!   closed, opened anew, the log written into the database and synced, and a probe committed,
+//!   before the next transaction begins. While that fails everything is `Unavailable`; it is tried
+//!   again with the next job and by the clock, without a restart.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::lock::DirectoryLock;
+use super::queue::{Change, EnrollmentJob, Lane, Queue, Task, closed};
+use super::{connection, enroll, errors, settings};
+use crate::clock::{Clock, Timestamp};
+use crate::store::{BatchSettings, CommitObserver, EnrollmentCommit, EnrollmentOutcome, StoreError};
+
+/// Between two attempts to get the store back: at first, and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// What becomes of a transaction, by the one who ran in it.
+#[derive(Debug)]
+pub(super) enum Verdict<T> {
+    Commit(T),
+    RollBack(T),
+}
+
+/// The callers' side of the writer.
+pub(super) struct WriterHandle {
+    queue: Arc<Queue>,
+    thread: Option<JoinHandle<()>>,
+    /// Turns true when the thread has let go of everything.
+    has_ended: watch::Receiver<bool>,
+}
+
+impl WriterHandle {
+    pub(super) fn start(
+        connection: Connection,
+        path: PathBuf,
+        lock: DirectoryLock,
+        clock: Arc<dyn Clock>,
+        batch: BatchSettings,
+        observer: Arc<dyn CommitObserver>,
+    ) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::new(batch));
+        let (ended, has_ended) = watch::channel(false);
+        let mut writer = Writer {
+            connection: Some(connection),
+            path,
+            clock,
+            queue: Arc::clone(&queue),
+            observer,
+            linger: batch.linger,
+            last_batch: None,
+            retry_at: Instant::now(),
+            retry_after: RETRY_FIRST,
+            #[cfg(test)]
+            fault: None,
+        };
+        let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
+            let _ended = Ended { queue: Arc::clone(&writer.queue), lock: Some(lock), ended };
+            writer.run();
+            writer.finish();
+        })?;
+        Ok(Self { queue, thread: Some(thread), has_ended })
+    }
+
+    pub(super) async fn enroll(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push_enrollment(EnrollmentJob { commit, answer, queued_at: Instant::now() })?;
+        answered.await.unwrap_or_else(|_| Err(unanswered()))
+    }
+
+    /// Runs `work` in a transaction of its own and answers what it answered.
+    pub(super) async fn change<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<Verdict<T>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push_change(lane, Box::new(ChangeJob { work: Some(work), result: None, answer }))?;
+        answered.await.unwrap_or_else(|_| Err(unanswered()))
+    }
+
+    /// Finishes what is queued and waits for the end.
+    pub(super) async fn close(&self) {
+        self.queue.close();
+        // The sender lives as long as the thread; an error means that it has ended, too.
+        let _ = self.has_ended.clone().wait_for(|ended| *ended).await;
+    }
+}
+
+/// Blocks until what is queued is done.
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// However the thread ends: nobody waits for it any more, and the directory is free.
+struct Ended {
+    queue: Arc<Queue>,
+    lock: Option<DirectoryLock>,
+    ended: watch::Sender<bool>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.queue.abandon();
+        self.lock = None;
+        self.ended.send_replace(true);
+    }
+}
+
+struct ChangeJob<T, F> {
+    work: Option<F>,
+    result: Option<T>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Change for ChangeJob<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> rusqlite::Result<Verdict<T>> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        let Some(work) = self.work.take() else { return Ok(false) };
+        let (result, commits) = match work(connection)? {
+            Verdict::Commit(result) => (result, true),
+            Verdict::RollBack(result) => (result, false),
+        };
+        self.result = Some(result);
+        Ok(commits)
+    }
+
+    fn answer(self: Box<Self>, ended: Result<(), StoreError>) {
+        let Self { result, answer, .. } = *self;
+        // Nobody may be waiting any more; what was done stays done.
+        let _ = answer.send(ended.and_then(|()| result.ok_or_else(closed)));
+    }
+}
+
+/// Why a transaction has no result.
+enum Failure {
+    /// It was rolled back or never begun.
+    NotWritten {
+        error: StoreError,
+        is_of_one_row: bool,
+    },
+    Unknown {
+        reason: String,
+    },
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotWritten { error, .. } => error,
+            Failure::Unknown { reason } => Self::Unknown { reason },
+        }
+    }
+}
+
+struct Writer {
+    /// `None`: suspect, to be opened anew before anything else.
+    connection: Option<Connection>,
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    queue: Arc<Queue>,
+    observer: Arc<dyn CommitObserver>,
+    linger: Duration,
+    /// When the last batch ended, and how many it held.
+    last_batch: Option<(Instant, usize)>,
+    /// Not before this is it tried again to open the store.
+    retry_at: Instant,
+    retry_after: Duration,
+    #[cfg(test)]
+    fault: Option<tests::Fault>,
+}
+
+impl Writer {
+    fn run(&mut self) {
+        loop {
+            let patience = self.connection.is_none().then(|| self.retry_at.saturating_duration_since(Instant::now()));
+            match self.queue.take(self.is_company_likely(), patience) {
+                Task::Change(change) => self.commit_change(change),
+                Task::Enrollments(batch) => {
+                    let size = batch.len();
+                    self.commit_batch(batch);
+                    self.last_batch = Some((Instant::now(), size));
+                    if let Some(change) = self.queue.take_overdue() {
+                        self.commit_change(change);
+                    }
+                }
+                // What failed was logged, and is tried again.
+                Task::None => drop(self.usable()),
+                Task::Closed => return,
+            }
+        }
+    }
+
+    /// More came together last time, and that was just now.
+    fn is_company_likely(&self) -> bool {
+        self.last_batch.is_some_and(|(ended, size)| size > 1 && ended.elapsed() < self.linger * 4)
+    }
+
+    fn commit_change(&mut self, mut change: Box<dyn Change>) {
+        let ended = self.in_transaction(|connection, _| {
+            let commits = change.run(connection)?;
+            Ok(if commits { Verdict::Commit(()) } else { Verdict::RollBack(()) })
+        });
+        change.answer(ended.map_err(Into::into));
+    }
+
+    fn commit_batch(&mut self, jobs: Vec<EnrollmentJob>) {
+        let begun = Instant::now();
+        let commits: Vec<_> = jobs.iter().map(|job| &job.commit).collect();
+        let outcomes =
+            self.in_transaction(|connection, now| enroll::record(connection, now, &commits).map(Verdict::Commit));
+        match outcomes {
+            Ok(outcomes) => {
+                let is_committed =
+                    |outcome: &&EnrollmentOutcome| matches!(outcome, EnrollmentOutcome::Committed { .. });
+                let size = outcomes.iter().filter(is_committed).count();
+                if size > 0 {
+                    self.observer.observe_commit(size, begun.elapsed());
+                }
+                for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                    let _ = job.answer.send(Ok(outcome));
+                }
+            }
+            Err(Failure::NotWritten { is_of_one_row: true, .. }) if jobs.len() > 1 => {
+                for job in jobs {
+                    self.commit_batch(vec![job]);
+                }
+            }
+            Err(Failure::NotWritten { error, .. }) => {
+                // Each hears the same; the error itself cannot be copied.
+                let reason = error.to_string();
+                tracing::warn!(size = jobs.len(), error = %reason, "an enrollment batch was rolled back");
+                for job in jobs {
+                    let _ = job.answer.send(Err(StoreError::Unavailable { reason: reason.clone() }));
+                }
+            }
+            Err(Failure::Unknown { reason }) => {
+                for job in jobs {
+                    let _ = job.answer.send(Err(StoreError::Unknown { reason: reason.clone() }));
+                }
+            }
+        }
+    }
+
+    fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<Verdict<T>>,
+    ) -> Result<T, Failure> {
+        let now = self.clock.now();
+        #[cfg(test)]
+        let fault = self.fault.take();
+        let connection = self.usable().map_err(|error| Failure::NotWritten { error, is_of_one_row: false })?;
+        let worked = connection
+            .prepare_cached("BEGIN IMMEDIATE")
+            .and_then(|mut begin| begin.execute([]))
+            .and_then(|_| work(connection, now));
+        match worked {
+            Ok(Verdict::Commit(value)) => {
+                let commit = || connection.prepare_cached("COMMIT")?.execute([]);
+                #[cfg(test)]
+                let commit = || tests::commit_with(fault, connection, commit);
+                match commit() {
+                    Ok(_) => Ok(value),
+                    Err(error) => {
+                        self.suspect(&error);
+                        Err(Failure::Unknown { reason: error.to_string() })
+                    }
+                }
+            }
+            Ok(Verdict::RollBack(value)) => match roll_back(connection) {
+                Ok(()) => Ok(value),
+                Err(error) => {
+                    self.suspect(&error);
+                    Err(Failure::NotWritten { error: error.into(), is_of_one_row: false })
+                }
+            },
+            Err(error) => {
+                let rolled_back = roll_back(connection);
+                if rolled_back.is_err() || errors::makes_suspect(&error) {
+                    self.suspect(&error);
+                }
+                let is_of_one_row = errors::is_of_one_row(&error);
+                Err(Failure::NotWritten { error: error.into(), is_of_one_row })
+            }
+        }
+    }
+
+    fn suspect(&mut self, error: &rusqlite::Error) {
+        tracing::error!(%error, "the store is opened anew before it serves again");
+        self.connection = None;
+        self.retry_at = Instant::now();
+        self.retry_after = RETRY_FIRST;
+    }
+
+    /// The connection, opened anew if it is suspect and the time has come.
+    fn usable(&mut self) -> Result<&Connection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None if Instant::now() < self.retry_at => {
+                return Err(StoreError::Unavailable { reason: "it is being opened anew after a failure".into() });
+            }
+            None => match reopen(&self.path, self.clock.now()) {
+                Ok(connection) => {
+                    tracing::info!("the store serves again");
+                    connection
+                }
+                Err(error) => {
+                    tracing::error!(%error, retry_in_ms = self.retry_after.as_millis(), "the store cannot be opened");
+                    self.retry_at = Instant::now() + self.retry_after;
+                    self.retry_after = (self.retry_after * 2).min(RETRY_MAX);
+                    return Err(StoreError::Unavailable { reason: error.to_string() });
+                }
+            },
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Leaves one whole file behind, if no reader stands in the way.
+    fn finish(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if let Err(error) = connection::checkpoint(&connection) {
+            tracing::warn!(%error, "the write-ahead log stays beside the database; the next start reads it");
+        }
+    }
+}
+
+fn roll_back(connection: &Connection) -> rusqlite::Result<()> {
+    // Some failures have rolled back already.
+    if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") }
+}
+
+/// Writes the log into the database, syncs both, and proves that a commit goes through.
+fn reopen(path: &std::path::Path, now: Timestamp) -> rusqlite::Result<Connection> {
+    let connection = connection::open_writer(path)?;
+    connection::checkpoint(&connection)?;
+    let transaction = connection.unchecked_transaction()?;
+    settings::probe(&transaction, now)?;
+    transaction.commit()?;
+    Ok(connection)
+}
+
+fn unanswered() -> StoreError {
+    StoreError::Unknown { reason: "the writer ended before it answered".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    /// What a failing fsync looks like from here: `COMMIT` reports an I/O error, and the
+    /// transaction is on the disk or is not.
+    #[derive(Clone, Copy, Debug)]
+    pub(super) enum Fault {
+        CommittedAndLost,
+        NeverCommitted,
+    }
+
+    pub(super) fn commit_with(
+        fault: Option<Fault>,
+        connection: &Connection,
+        commit: impl FnOnce() -> rusqlite::Result<usize>,
+    ) -> rusqlite::Result<usize> {
+        match fault {
+            None => return commit(),
+            Some(Fault::CommittedAndLost) => drop(commit()?),
+            Some(Fault::NeverCommitted) => roll_back(connection)?,
+        }
+        Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None))
+    }
+}
