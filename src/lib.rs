@@ -6,6 +6,7 @@
 pub mod ca;
 pub mod clock;
 pub mod domain;
+pub mod enrollment;
 pub mod id;
 pub mod index;
 pub mod metrics;

@@ -1,0 +1,393 @@
+//! The use case this service exists for: a device redeems a provisioning key for a certificate.
+//!
+//! [`EnrollmentService::verify_key`] answers the only question that an unknown caller gets
+//! answered; everything else needs the [`VerifiedKey`] that it makes. [`EnrollmentService::enroll`]
+//! then walks the checks of the design (§3) in their order and ends in one commit of the store,
+//! which decides for good.
+//!
+//! What this room deliberately does not do: HTTP, JSON, status codes, rate limits (`server`), SQL
+//! (`store`), X.509 (`ca`), or anything that administrators do (`management`).
+
+mod directory;
+mod refusals;
+mod turns;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::ca::{CsrError, IssueError, Profile, Subject, VerifiedCsr};
+use crate::clock::{Clock, Timestamp};
+use crate::domain::component::DeviceDescription;
+use crate::domain::redemption::{Decision, KnownComponent, RE_ENROLLMENT_WINDOW, decide};
+use crate::domain::{Fingerprint, IssuedCertificate, Kind, Reference, Refusal, SerialNumber};
+use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
+use crate::index::{KeyEntry, KeyIndex};
+use crate::metrics::Metrics;
+use crate::protocol::enroll::Outcome;
+use crate::store::{
+    EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, IdAllocator, SeenRevisions, Store, StoreError,
+};
+
+pub use directory::{Directory, DirectoryError};
+pub use refusals::RefusalTallies;
+
+use directory::{CustomerView, GroupView, Signer};
+use turns::{Seat, Seats, Turns};
+
+/// How often one request may find that the ground moved under it before it is told to come back.
+const ATTEMPTS_MAX: usize = 6;
+
+/// Enrolls devices. One for the process, shared in an `Arc`.
+pub struct EnrollmentService {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    index: Arc<KeyIndex>,
+    directory: Arc<Directory>,
+    ids: Arc<IdAllocator>,
+    profile: Arc<Profile>,
+    metrics: Arc<Metrics>,
+    turns: Turns,
+    seats: Seats,
+}
+
+/// What the service is made of; `app` fills it in.
+pub struct EnrollmentParts {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub index: Arc<KeyIndex>,
+    pub directory: Arc<Directory>,
+    pub ids: Arc<IdAllocator>,
+    pub profile: Arc<Profile>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// A key whose string was presented and found in the index. Only
+/// [`EnrollmentService::verify_key`] makes one.
+pub struct VerifiedKey {
+    entry: Arc<KeyEntry>,
+}
+
+/// What a device with a verified key asks for. All of it is well-formed, none of it is believed.
+pub struct EnrollmentRequest<'a> {
+    pub fingerprint: Fingerprint,
+    pub device: DeviceDescription,
+    /// PKCS#10, PEM or base64 of DER; not looked at before the key's state is in order.
+    pub csr: &'a str,
+    /// The device's, after PROXY protocol.
+    pub remote_address: IpAddr,
+    /// Of this request: in the log, and in whatever the store keeps of it.
+    pub reference: Reference,
+}
+
+/// A durable enrollment: what the device may be told.
+pub struct Enrollment {
+    pub outcome: Outcome,
+    pub component_id: ComponentId,
+    pub component_name: String,
+    pub kind: Kind,
+    pub customer_id: CustomerId,
+    pub group_id: GroupId,
+    pub group_name: Arc<str>,
+    pub certificate_der: Vec<u8>,
+    /// PEM of the issuers, the leaf's first, without the root; may be empty.
+    pub chain_pem: Arc<str>,
+    /// PEM of the roots of this customer's component certificates.
+    pub trust_anchors_pem: Arc<str>,
+    pub serial: SerialNumber,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    pub renew_after: Timestamp,
+}
+
+/// Why a device with a verified key got no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollmentError {
+    #[error("the CSR is refused: {0}")]
+    InvalidCsr(#[from] CsrError),
+    #[error("the CSR's public key is that of a signing certificate")]
+    SigningCertificateKey,
+    /// Deleted since it was verified: to the device, a key like any other that is not known.
+    #[error("the key was deleted meanwhile")]
+    KeyGone,
+    #[error("refused: {}", .0.code())]
+    Refused(Refusal),
+    #[error("more enrollments are waiting than can be served in time")]
+    Overloaded,
+    #[error("the store gave no answer: {reason}")]
+    StoreUnavailable { reason: String },
+    #[error("the signing certificate failed to sign")]
+    Signing,
+}
+
+impl From<StoreError> for EnrollmentError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded { .. } => Self::Overloaded,
+            StoreError::Unavailable { .. } | StoreError::Unknown { .. } | StoreError::Corrupt { .. } => {
+                Self::StoreUnavailable { reason: error.to_string() }
+            }
+        }
+    }
+}
+
+impl VerifiedKey {
+    pub fn key_id(&self) -> ProvisioningKeyId {
+        self.entry.key().id
+    }
+
+    pub fn customer_id(&self) -> CustomerId {
+        self.entry.key().customer_id
+    }
+}
+
+/// A key that may be used now, from where the device is, with all that it leads to: step 3 is
+/// behind it. Only [`EnrollmentService::check_state`] makes one.
+struct CheckedKey {
+    entry: Arc<KeyEntry>,
+    customer: Arc<CustomerView>,
+    group: Arc<GroupView>,
+    signer: Arc<Signer>,
+}
+
+/// What this request knows of its device.
+enum Sight {
+    /// Nothing yet. Nearly every device is new, so the commit is the first to look.
+    Assumed,
+    Looked(Option<Box<KnownComponent>>),
+}
+
+impl EnrollmentService {
+    pub fn new(parts: EnrollmentParts) -> Self {
+        let EnrollmentParts { store, clock, index, directory, ids, profile, metrics } = parts;
+        Self { store, clock, index, directory, ids, profile, metrics, turns: Turns::default(), seats: Seats::default() }
+    }
+
+    /// Whether `text` is a key string that is known: step 2. The same work for every text of a
+    /// length; allocates nothing.
+    pub fn verify_key(&self, text: &str) -> Option<VerifiedKey> {
+        self.index.find(text).map(|entry| VerifiedKey { entry })
+    }
+
+    /// Steps 3 to 6: checks, decides, signs, commits. What comes back is durable.
+    ///
+    /// # Errors
+    /// [`EnrollmentError`]; only [`EnrollmentError::Refused`] says something about the key or the device.
+    pub async fn enroll(
+        &self,
+        key: VerifiedKey,
+        request: EnrollmentRequest<'_>,
+    ) -> Result<Enrollment, EnrollmentError> {
+        let mut checked = self.check_state_confirmed(key.entry, request.remote_address).await?;
+        let csr = VerifiedCsr::verify(request.csr)?;
+        if self.directory.is_signing_key(csr.public_key_hash()) {
+            return Err(EnrollmentError::SigningCertificateKey);
+        }
+
+        let key_id = checked.entry.key().id;
+        let _turn = self.turns.take(key_id, &request.fingerprint).await;
+        let mut sight = Sight::Assumed;
+        for _ in 0..ATTEMPTS_MAX {
+            let (known, seat) = match &sight {
+                Sight::Looked(Some(known)) => (Some(&**known), None),
+                Sight::Looked(None) => (None, self.seats.take(&checked.entry).await),
+                Sight::Assumed => match self.seats.take(&checked.entry).await {
+                    Some(seat) => (None, Some(seat)),
+                    None => {
+                        sight = Sight::Looked(self.look(&checked, &request.fingerprint).await?);
+                        continue;
+                    }
+                },
+            };
+            let allowed = checked.entry.key().allow_re_enrollment;
+            let decision = decide(known, csr.public_key_hash(), allowed, seat.is_some(), self.clock.now());
+            let (intent, outcome) = match (decision, known) {
+                (Decision::Refuse(refusal), _) => return Err(EnrollmentError::Refused(refusal)),
+                (Decision::Replay, Some(known)) => return self.replay(known, &checked),
+                (Decision::ReEnroll, Some(known)) => {
+                    let (component, superseded) = (known.component.id, known.component.current_serial);
+                    (EnrollmentIntent::ReEnroll { component, superseded }, Outcome::ReEnrolled)
+                }
+                (Decision::Enroll | Decision::Replay | Decision::ReEnroll, _) => {
+                    (EnrollmentIntent::Enroll { component: self.ids.next().await? }, Outcome::Enrolled)
+                }
+            };
+            let issued = self.sign(&checked, &csr, &request, intent)?;
+            match self.commit(&checked, &request, &issued, intent, seat).await? {
+                EnrollmentOutcome::Committed { component_name, .. } => {
+                    return Ok(self.enrollment(&checked, outcome, intent, component_name, issued));
+                }
+                EnrollmentOutcome::Exhausted { .. } => return Err(EnrollmentError::Refused(Refusal::KeyExhausted)),
+                EnrollmentOutcome::Expired => return Err(EnrollmentError::Refused(Refusal::KeyExpired)),
+                EnrollmentOutcome::Known => {
+                    sight = Sight::Looked(self.look(&checked, &request.fingerprint).await?);
+                }
+                EnrollmentOutcome::Outdated => {
+                    self.directory.refresh().await?;
+                    let entry = self.index.find_by_id(key_id).ok_or(EnrollmentError::KeyGone)?;
+                    checked = self.check_state(entry, request.remote_address).map_err(EnrollmentError::Refused)?;
+                    sight = Sight::Assumed;
+                }
+            }
+        }
+        Err(EnrollmentError::StoreUnavailable { reason: "settings or the device's record kept changing".to_owned() })
+    }
+
+    /// Step 3. What memory refuses is confirmed against the store's change feed, so that a setting
+    /// that was just changed (on another node, too) refuses nobody.
+    async fn check_state_confirmed(
+        &self,
+        entry: Arc<KeyEntry>,
+        remote_address: IpAddr,
+    ) -> Result<CheckedKey, EnrollmentError> {
+        let key_id = entry.key().id;
+        match self.check_state(entry, remote_address) {
+            Ok(checked) => Ok(checked),
+            Err(_) => {
+                self.directory.refresh().await?;
+                let entry = self.index.find_by_id(key_id).ok_or(EnrollmentError::KeyGone)?;
+                self.check_state(entry, remote_address).map_err(EnrollmentError::Refused)
+            }
+        }
+    }
+
+    fn check_state(&self, entry: Arc<KeyEntry>, remote_address: IpAddr) -> Result<CheckedKey, Refusal> {
+        let key = entry.key();
+        let now = self.clock.now();
+        let customer =
+            self.directory.customer(key.customer_id).filter(|it| it.enabled).ok_or(Refusal::CustomerDisabled)?;
+        let group = self.directory.group(key.group_id).filter(|it| it.enabled).ok_or(Refusal::GroupDisabled)?;
+        let signer = self
+            .directory
+            .signer(key.signing_certificate_id)
+            .filter(|signer| signer.is_usable(now))
+            .ok_or(Refusal::SigningCertificateUnavailable)?;
+        if !key.enabled {
+            return Err(Refusal::KeyDisabled);
+        }
+        if key.expires_at.is_some_and(|end| now >= end) {
+            return Err(Refusal::KeyExpired);
+        }
+        if !(key.addresses.allows(remote_address) && group.addresses.allows(remote_address)) {
+            return Err(Refusal::AddressNotAllowed);
+        }
+        Ok(CheckedKey { entry, customer, group, signer })
+    }
+
+    async fn look(
+        &self,
+        checked: &CheckedKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Box<KnownComponent>>, StoreError> {
+        let key = checked.entry.key();
+        let since = self.clock.now().saturating_sub(RE_ENROLLMENT_WINDOW);
+        Ok(self.store.find_known_component(key.customer_id, key.id, fingerprint, since).await?.map(Box::new))
+    }
+
+    fn sign(
+        &self,
+        checked: &CheckedKey,
+        csr: &VerifiedCsr,
+        request: &EnrollmentRequest<'_>,
+        intent: EnrollmentIntent,
+    ) -> Result<IssuedCertificate, EnrollmentError> {
+        let subject = Subject {
+            customer_id: checked.customer.id,
+            customer_name: &checked.customer.name,
+            group_name: &checked.group.name,
+            kind: checked.group.kind,
+            component_id: intent.component(),
+            fingerprint: &request.fingerprint,
+        };
+        let issuer = checked.signer.issuer().ok_or(EnrollmentError::Signing)?;
+        let started = Instant::now();
+        let issued = issuer.issue(csr, &subject, &self.profile, self.clock.now()).map_err(|error| match error {
+            IssueError::Unavailable => EnrollmentError::Refused(Refusal::SigningCertificateUnavailable),
+            IssueError::Signing => EnrollmentError::Signing,
+        })?;
+        self.metrics.observe_signature(issuer.algorithm(), started.elapsed());
+        Ok(issued)
+    }
+
+    /// Step 6. Gives the seat back when the answer is there, with the count that it brought.
+    async fn commit(
+        &self,
+        checked: &CheckedKey,
+        request: &EnrollmentRequest<'_>,
+        issued: &IssuedCertificate,
+        intent: EnrollmentIntent,
+        seat: Option<Seat<'_>>,
+    ) -> Result<EnrollmentOutcome, StoreError> {
+        let key = checked.entry.key();
+        let commit = EnrollmentCommit {
+            seen: SeenRevisions {
+                customer: (checked.customer.id, checked.customer.revision),
+                group: (checked.group.id, checked.group.revision),
+                signing_certificate: (checked.signer.id, checked.signer.revision),
+                key: (key.id, key.revision),
+            },
+            fingerprint: request.fingerprint.clone(),
+            device: request.device.clone(),
+            remote_address: request.remote_address,
+            certificate: issued.clone(),
+            intent,
+        };
+        let outcome = self.store.commit_enrollment(commit).await?;
+        if let EnrollmentOutcome::Committed { uses, .. } | EnrollmentOutcome::Exhausted { uses } = &outcome {
+            checked.entry.observe_uses(*uses);
+        }
+        drop(seat);
+        Ok(outcome)
+    }
+
+    /// The stored certificate once more; nothing is counted or written.
+    fn replay(&self, known: &KnownComponent, checked: &CheckedKey) -> Result<Enrollment, EnrollmentError> {
+        let (component, certificate) = (&known.component, &known.certificate);
+        let signer = self
+            .directory
+            .signer(certificate.signing_certificate_id)
+            .ok_or(EnrollmentError::Refused(Refusal::SigningCertificateUnavailable))?;
+        Ok(Enrollment {
+            outcome: Outcome::Replayed,
+            component_id: component.id,
+            component_name: component.name.clone(),
+            kind: component.kind,
+            customer_id: component.customer_id,
+            group_id: component.group_id,
+            group_name: Arc::clone(&checked.group.name),
+            certificate_der: certificate.der.clone(),
+            chain_pem: signer.chain_pem(),
+            trust_anchors_pem: self.directory.trust_anchors_pem(component.customer_id).unwrap_or_default(),
+            serial: certificate.serial,
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+            renew_after: crate::domain::certificate::renew_after(certificate.issued_at, certificate.not_after),
+        })
+    }
+
+    fn enrollment(
+        &self,
+        checked: &CheckedKey,
+        outcome: Outcome,
+        intent: EnrollmentIntent,
+        component_name: String,
+        issued: IssuedCertificate,
+    ) -> Enrollment {
+        Enrollment {
+            outcome,
+            component_id: intent.component(),
+            component_name,
+            kind: checked.group.kind,
+            customer_id: checked.customer.id,
+            group_id: checked.group.id,
+            group_name: Arc::clone(&checked.group.name),
+            renew_after: issued.renew_after(),
+            certificate_der: issued.der,
+            chain_pem: checked.signer.chain_pem(),
+            trust_anchors_pem: self.directory.trust_anchors_pem(checked.customer.id).unwrap_or_default(),
+            serial: issued.serial,
+            not_before: issued.not_before,
+            not_after: issued.not_after,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Counting the refusals of verified keys, for the key's page and its ledger.
+//!
+//! Counted in memory, handed to the store every few seconds: a refusal costs no disk write of its
+//! own, and a flood of them is one row per key, code, source and minute.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::Timestamp;
+use crate::domain::address::SourcePrefix;
+use crate::domain::ledger::RefusalTally;
+use crate::domain::{Reference, Refusal};
+use crate::id::{CustomerId, ProvisioningKeyId};
+use crate::store::{Store, StoreError};
+
+/// Most rows waiting to be handed over. A flood beyond it is dropped: the log still has it.
+const WAITING_MAX: usize = 10_000;
+
+/// Refusals since the last hand-over. Shared in an `Arc`.
+#[derive(Default)]
+pub struct RefusalTallies {
+    waiting: Mutex<HashMap<Row, (u64, Reference)>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Row {
+    customer_id: CustomerId,
+    key_id: ProvisioningKeyId,
+    refusal: Refusal,
+    source: SourcePrefix,
+    minute: Timestamp,
+}
+
+impl RefusalTallies {
+    /// Counts one refusal.
+    pub fn note(
+        &self,
+        (customer_id, key_id): (CustomerId, ProvisioningKeyId),
+        refusal: Refusal,
+        source: SourcePrefix,
+        reference: Reference,
+        now: Timestamp,
+    ) {
+        let minute = Timestamp::from_unix_seconds(now.unix_seconds().div_euclid(60) * 60);
+        let row = Row { customer_id, key_id, refusal, source, minute };
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < WAITING_MAX || waiting.contains_key(&row) {
+            let (count, last) = waiting.entry(row).or_insert((0, reference));
+            *count += 1;
+            *last = reference;
+        }
+    }
+
+    /// Hands what was counted to the store. What fails is lost, as the contract allows.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn hand_over(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let counted = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let tallies = counted
+            .into_iter()
+            .map(|(Row { customer_id, key_id, refusal, source, minute }, (count, last_reference))| RefusalTally {
+                customer_id,
+                key_id,
+                refusal,
+                source,
+                minute,
+                count,
+                last_reference,
+            })
+            .collect();
+        store.add_refusals(tallies).await
+    }
+}
