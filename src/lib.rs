@@ -3,14 +3,17 @@
 //! The rooms and what may import what are mapped in `ARCHITECTURE.md`; `tests/it/architecture.rs`
 //! holds the map to the source.
 
+pub mod auth;
 pub mod ca;
 pub mod clock;
 pub mod domain;
 pub mod enrollment;
 pub mod id;
 pub mod index;
+pub mod management;
 pub mod metrics;
 pub mod protocol;
 pub mod secret;
+pub mod server;
 pub mod store;
 pub mod telemetry;

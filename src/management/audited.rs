@@ -1,0 +1,198 @@
+//! What the audit log says about an object before and after a change: its settings, never a secret.
+
+use serde_json::{Value, json};
+
+use super::Object;
+use crate::clock::Timestamp;
+use crate::domain::audit::AuditEvent;
+use crate::domain::{Actor, Administrator, ApiClient, Customer, Group, ProvisioningKey, SigningCertificate};
+use crate::id::CustomerId;
+
+/// Something whose changes are written down.
+pub(super) trait Audited {
+    const OBJECT: Object;
+    fn customer_id(&self) -> CustomerId;
+    fn id_text(&self) -> String;
+    fn name(&self) -> &str;
+    /// What an administrator can set, and what tells the object from others.
+    fn settings(&self) -> Value;
+}
+
+pub(super) fn created<T: Audited>(actor: &Actor, now: Timestamp, object: &T) -> AuditEvent {
+    AuditEvent { after: Some(object.settings().to_string()), ..event(actor, now, "create", object) }
+}
+
+pub(super) fn updated<T: Audited>(actor: &Actor, now: Timestamp, before: &T, after: &T) -> AuditEvent {
+    AuditEvent {
+        before: Some(before.settings().to_string()),
+        after: Some(after.settings().to_string()),
+        ..event(actor, now, "update", after)
+    }
+}
+
+pub(super) fn deleted<T: Audited>(actor: &Actor, now: Timestamp, object: &T) -> AuditEvent {
+    AuditEvent { before: Some(object.settings().to_string()), ..event(actor, now, "delete", object) }
+}
+
+fn event<T: Audited>(actor: &Actor, now: Timestamp, action: &str, object: &T) -> AuditEvent {
+    let about = (T::OBJECT.as_str(), object.id_text(), object.name());
+    AuditEvent::new(actor, object.customer_id(), now, action, about)
+}
+
+impl Audited for Administrator {
+    const OBJECT: Object = Object::Administrator;
+
+    fn customer_id(&self) -> CustomerId {
+        self.customer_id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn name(&self) -> &str {
+        self.username.as_str()
+    }
+
+    fn settings(&self) -> Value {
+        json!({ "username": self.username, "role": self.role.as_str(), "enabled": self.enabled })
+    }
+}
+
+impl Audited for ApiClient {
+    const OBJECT: Object = Object::ApiClient;
+
+    fn customer_id(&self) -> CustomerId {
+        self.customer_id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "name": self.name,
+            "clientId": self.client_id,
+            "role": self.role.as_str(),
+            "enabled": self.enabled,
+            "managing": self.managing,
+        })
+    }
+}
+
+impl Audited for Customer {
+    const OBJECT: Object = Object::Customer;
+
+    fn customer_id(&self) -> CustomerId {
+        self.id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn settings(&self) -> Value {
+        json!({ "name": self.name, "enabled": self.enabled })
+    }
+}
+
+impl Audited for Group {
+    const OBJECT: Object = Object::Group;
+
+    fn customer_id(&self) -> CustomerId {
+        self.customer_id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "name": self.name,
+            "description": self.description,
+            "enabled": self.enabled,
+            "signingCertificateId": self.signing_certificate_id,
+            "addresses": self.addresses,
+            "attributes": self.attributes,
+        })
+    }
+}
+
+impl Audited for ProvisioningKey {
+    const OBJECT: Object = Object::ProvisioningKey;
+
+    fn customer_id(&self) -> CustomerId {
+        self.customer_id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// `keyId` and `hint` are the public parts of the key string; nothing else of it is here.
+    fn settings(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "name": self.name,
+            "description": self.description,
+            "groupId": self.group_id,
+            "signingCertificateId": self.signing_certificate_id,
+            "maximum": self.maximum,
+            "enabled": self.enabled,
+            "allowReEnrollment": self.allow_re_enrollment,
+            "expiresAt": self.expires_at,
+            "addresses": self.addresses,
+            "exportable": self.is_exportable(),
+            "keyId": self.key_id,
+            "hint": self.hint,
+            "managedBy": self.managed_by.as_ref().map(|managed| &managed.label),
+        })
+    }
+}
+
+impl Audited for SigningCertificate {
+    const OBJECT: Object = Object::SigningCertificate;
+
+    fn customer_id(&self) -> CustomerId {
+        self.customer_id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "name": self.name,
+            "description": self.description,
+            "allowSigning": self.allow_signing,
+            "lifetimeSeconds": self.lifetime_seconds,
+            "parentId": self.parent_id,
+            "notBefore": self.not_before,
+            "notAfter": self.not_after,
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! What people are shown of a signing certificate, read from its DER.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// Shown, never decided by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// The subject's common name; empty if it has none.
+    pub common_name: String,
+    /// As `CN=Connector, O=Default`.
+    pub subject: String,
+    pub issuer: String,
+    /// Decimal.
+    pub serial: String,
+}
+
+impl CertificateFacts {
+    /// `None` when it is no DER certificate: the store keeps only what `ca` made or checked, so
+    /// that is a damaged row.
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let common_name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        Some(Self {
+            common_name: common_name.unwrap_or_default().to_owned(),
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            serial: certificate.tbs_certificate.serial.to_string(),
+        })
+    }
+}
+
+/// One `CERTIFICATE` block (RFC 7468 §5): lines of 64 characters, a line break at the end.
+pub fn certificate_pem(der: &[u8]) -> String {
+    pem("CERTIFICATE", der)
+}
+
+/// One `CERTIFICATE REQUEST` block (RFC 7468 §7).
+pub fn request_pem(der: &[u8]) -> String {
+    pem("CERTIFICATE REQUEST", der)
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    let mut rest = &*base64;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_and_pem_of_a_certificate_made_elsewhere() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Connector");
+        params.serial_number = Some(rcgen::SerialNumber::from(vec![1, 0]));
+        let made = params.self_signed(&key).unwrap();
+
+        let facts = CertificateFacts::read(made.der()).unwrap();
+        assert_eq!((&*facts.common_name, &*facts.serial), ("Connector", "256"));
+        assert_eq!((&*facts.subject, &*facts.issuer), ("CN=Connector", "CN=Connector"));
+        assert_eq!(certificate_pem(made.der()).trim_end(), made.pem().replace("\r\n", "\n").trim_end());
+        assert_eq!(CertificateFacts::read(b"no certificate"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Why a use case did not happen.
+
+use std::fmt;
+
+use super::fields::FieldErrors;
+use crate::auth::TokenError;
+use crate::domain::{Name, Revision, Role};
+use crate::store::StoreError;
+
+/// Sorted by who is at fault. Carries what a door needs to answer and the log needs to tell; the
+/// `Display` texts of outages and bugs are for the log only.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    // --- the caller's input
+    #[error("refused: {0}")]
+    Invalid(FieldErrors),
+
+    // --- who the caller is, and what it may do
+    #[error("unknown client or wrong secret")]
+    InvalidCredentials,
+    #[error("the token is not accepted: {0}")]
+    InvalidToken(InvalidToken),
+    #[error("this takes the role {needed}, the caller is {role}")]
+    Forbidden { role: Role, needed: Role },
+    #[error("managed by {label}, read-only to all others")]
+    ReadOnly { label: Name },
+
+    // --- a rule that refuses
+    #[error("no such {object}: {id}")]
+    NotFound { object: Object, id: String },
+    #[error("the key string is known already")]
+    DuplicateKeyString,
+    #[error("a {object} named {name:?} exists already")]
+    DuplicateName { object: Object, name: String },
+    #[error("the {object} {name:?} is in use by: {by}")]
+    Referenced { object: Object, by: &'static str, name: String },
+    #[error("what it refers to is gone: {what}")]
+    Vanished { what: &'static str },
+    #[error("the {object} has revision {}, the caller expected {}", .found.0, .expected.0)]
+    Outdated { object: Object, expected: Revision, found: Revision },
+
+    // --- someone else's outage
+    #[error("the {object} {id} is being changed by others without end")]
+    Contended { object: Object, id: String },
+    #[error("the store's queue is full ({waiting} waiting)")]
+    StoreOverloaded { waiting: usize },
+    #[error("the store is not available: {reason}")]
+    StoreUnavailable { reason: String },
+    #[error("the store could not say whether the change took place: {reason}")]
+    OutcomeUnknown { reason: String },
+
+    // --- our bug, or a damaged store
+    #[error("internal: {detail}")]
+    Internal { detail: String },
+}
+
+/// What is wrong with a token. One answer from outside, told apart in the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidToken {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("signed out")]
+    SignedOut,
+    #[error("the client {client_id} is gone, disabled or changed its customer")]
+    Client { client_id: String },
+    #[error("the customer is gone or disabled")]
+    Customer,
+    #[error("of a kind that does not sign in here")]
+    Kind,
+}
+
+/// What an error, or an audit event, is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Object {
+    Administrator,
+    ApiClient,
+    Customer,
+    Group,
+    ProvisioningKey,
+    Service,
+    Session,
+    SigningCertificate,
+}
+
+impl Object {
+    /// As the audit log writes it: a logical table's singular.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Administrator => "administrator",
+            Self::ApiClient => "api-client",
+            Self::Customer => "customer",
+            Self::Group => "group",
+            Self::ProvisioningKey => "provisioning-key",
+            Self::Service => "service",
+            Self::Session => "session",
+            Self::SigningCertificate => "signing-certificate",
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Error {
+    pub fn not_found(object: Object, id: impl fmt::Display) -> Self {
+        Self::NotFound { object, id: id.to_string() }
+    }
+
+    /// # Errors
+    /// [`Error::Outdated`] when the caller named a revision and it is not the one found.
+    pub(super) fn expect_revision(object: Object, expected: Option<Revision>, found: Revision) -> Result<(), Self> {
+        match expected {
+            Some(expected) if expected != found => Err(Self::Outdated { object, expected, found }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded { waiting } => Self::StoreOverloaded { waiting },
+            StoreError::Unavailable { reason } => Self::StoreUnavailable { reason },
+            StoreError::Unknown { reason } => Self::OutcomeUnknown { reason },
+            StoreError::Corrupt { detail } => Self::Internal { detail },
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The first start: everything that a service needs before its first administrator, in one
+//! transaction.
+//!
+//! Either all of it is there or nothing, so a first start that broke off is simply done again. A
+//! store that has been through it is recognised and left alone.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::certificate_facts::certificate_pem;
+use super::customers::NewCustomer;
+use super::{CommitError, Error, Object, audited};
+use crate::auth::{ClientCredentials, TokenKey, password};
+use crate::ca::{EndpointAnchor, Profile};
+use crate::clock::Clock;
+use crate::domain::audit::{AuditEvent, AuditKey};
+use crate::domain::places::{self, RecordPlace};
+use crate::domain::{Actor, Administrator, ApiClient, Cloud, Name, Revision, Role};
+use crate::id::CustomerId;
+use crate::secret::master::{MasterKeys, UnsealError};
+use crate::secret::pepper::{PepperBytes, PepperNumber, Peppers};
+use crate::store::{Change, IdAllocator, SealedSecret, Store, StoreError};
+
+/// Set last and never changed: an RFC 3339 instant.
+pub const SETTING_INITIALIZED_AT: &str = "initialized_at";
+
+/// The cloud that new key strings and certificates name.
+pub const SETTING_CLOUD: &str = "cloud";
+
+const FIRST_CUSTOMER: &str = "Default";
+const FIRST_ADMINISTRATOR: &str = "admin";
+const FIRST_API_CLIENT: &str = "first-start";
+const FIRST_PEPPER: PepperNumber = PepperNumber(1);
+
+/// What a first start needs to know.
+pub struct FirstStart {
+    pub cloud: Cloud,
+    /// What the trial certificates of the first signing certificates are made with.
+    pub profile: Arc<Profile>,
+}
+
+/// Shown once, kept nowhere. No `Debug`.
+pub struct FirstCredentials {
+    pub customer_id: CustomerId,
+    /// An owner.
+    pub username: String,
+    pub password: Zeroizing<String>,
+    /// An admin of the first customer.
+    pub client_id: String,
+    pub client_secret: Zeroizing<String>,
+    /// PEM of the CA above the TLS certificates of the service's listeners.
+    pub endpoint_anchor: String,
+}
+
+/// A first start that is ready to be committed.
+///
+/// In two steps, so that whoever starts the service can put the credentials somewhere safe *before*
+/// they are valid: a crash in between leaves no service that nobody can enter.
+pub struct PreparedFirstStart {
+    credentials: FirstCredentials,
+    changes: Vec<Change>,
+    audit: Vec<AuditEvent>,
+    audit_key: AuditKey,
+}
+
+impl PreparedFirstStart {
+    /// Makes settings, sealed secrets, the first customer with its six signing certificates, an owner
+    /// and an API client, with their audit events. Writes nothing.
+    /// `None`: the store has been through it.
+    ///
+    /// Blocks no async thread for longer than a key pair takes; the argon2id hash is made elsewhere.
+    ///
+    /// # Errors
+    /// Outages, [`Error::Internal`] when certificates cannot be made.
+    pub async fn make(
+        store: &dyn Store,
+        ids: &IdAllocator,
+        master_keys: &Arc<MasterKeys>,
+        clock: &dyn Clock,
+        start: FirstStart,
+    ) -> Result<Option<Self>, Error> {
+        if store.find_setting(SETTING_INITIALIZED_AT).await?.is_some() {
+            return Ok(None);
+        }
+        let now = clock.now();
+        let system = Actor::system();
+        let name = |text: &str| Name::new(text).expect("the first names are names");
+
+        let pepper: PepperBytes = Peppers::generate();
+        let audit_key_bytes = AuditKey::generate();
+        let anchor = EndpointAnchor::make(now)
+            .map_err(|error| Error::Internal { detail: format!("the endpoint's anchor could not be made: {error}") })?;
+        let seal = |place: &RecordPlace, plain: &[u8]| {
+            Change::PutSecret(SealedSecret {
+                purpose: place.purpose().to_owned(),
+                name: place.record().to_owned(),
+                sealed: master_keys.seal(place.as_place(), plain),
+            })
+        };
+        let mut changes = vec![
+            Change::PutSetting { name: SETTING_CLOUD.to_owned(), value: start.cloud.to_string() },
+            seal(&places::pepper(FIRST_PEPPER), &*pepper),
+            seal(&places::token_key(), &*TokenKey::generate()),
+            seal(&places::audit_key(), &*audit_key_bytes),
+            seal(&places::endpoint_anchor_certificate(), &anchor.certificate),
+            seal(&places::endpoint_anchor_key(), &anchor.private_key),
+        ];
+
+        let first = NewCustomer::make(name(FIRST_CUSTOMER), ids, master_keys, &start.profile, now).await?;
+        let customer_id = first.customer.id;
+        let mut audit = vec![
+            AuditEvent {
+                after: Some(serde_json::json!({ "cloud": start.cloud.as_str() }).to_string()),
+                ..AuditEvent::new(
+                    &system,
+                    CustomerId::SERVICE,
+                    now,
+                    "initialize",
+                    (Object::Service.as_str(), String::new(), ""),
+                )
+            },
+            audited::created(&system, now, &first.customer),
+        ];
+        changes.push(Change::InsertCustomer(first.customer));
+        for certificate in first.signing_certificates {
+            audit.push(audited::created(&system, now, &certificate));
+            changes.push(Change::InsertSigningCertificate(certificate));
+        }
+
+        let owner_password = password::generate();
+        let hashing = owner_password.clone();
+        let password_hash = super::signing_certificates::off_the_async_threads(move || {
+            password::hash(&hashing).map_err(|error| Error::Internal { detail: error.to_string() })
+        })
+        .await?;
+        let owner = Administrator {
+            id: ids.next().await?,
+            customer_id: CustomerId::SERVICE,
+            username: name(FIRST_ADMINISTRATOR),
+            password_hash,
+            role: Role::Owner,
+            enabled: true,
+            created_at: now,
+            modified_at: now,
+            revision: Revision::FIRST,
+        };
+        audit.push(audited::created(&system, now, &owner));
+        changes.push(Change::InsertAdministrator(owner));
+
+        let credentials = ClientCredentials::generate();
+        let (pepper_number, secret_digest) = credentials.digest(&Peppers::new(&[(FIRST_PEPPER, pepper)]));
+        let client = ApiClient {
+            id: ids.next().await?,
+            customer_id,
+            name: name(FIRST_API_CLIENT),
+            client_id: credentials.client_id.clone(),
+            secret_digest,
+            pepper: pepper_number,
+            role: Role::Admin,
+            enabled: true,
+            managing: None,
+            created_at: now,
+            modified_at: now,
+            revision: Revision::FIRST,
+        };
+        audit.push(audited::created(&system, now, &client));
+        changes.push(Change::InsertApiClient(client));
+        changes.push(Change::PutSetting { name: SETTING_INITIALIZED_AT.to_owned(), value: now.to_string() });
+
+        let credentials = FirstCredentials {
+            customer_id,
+            username: FIRST_ADMINISTRATOR.to_owned(),
+            password: owner_password,
+            client_id: credentials.client_id,
+            client_secret: credentials.client_secret,
+            endpoint_anchor: certificate_pem(&anchor.certificate),
+        };
+        Ok(Some(Self { credentials, changes, audit, audit_key: AuditKey::new(&audit_key_bytes) }))
+    }
+
+    /// What will be good once [`commit`](Self::commit) has answered.
+    pub fn credentials(&self) -> &FirstCredentials {
+        &self.credentials
+    }
+
+    /// All of it in one transaction.
+    ///
+    /// # Errors
+    /// Outages. A first start that broke off is simply done again.
+    pub async fn commit(self, store: &dyn Store) -> Result<FirstCredentials, Error> {
+        match store.commit_changes(self.changes, self.audit, &self.audit_key).await {
+            Ok(_) => Ok(self.credentials),
+            Err(error) => Err(CommitError::from(error).about(Object::Service, "", "")),
+        }
+    }
+}
+
+/// The service-wide secrets, opened.
+pub struct ServiceSecrets {
+    pub peppers: Peppers,
+    pub token_key: TokenKey,
+    pub audit_key: AuditKey,
+    pub endpoint_anchor: EndpointAnchorSecret,
+}
+
+/// For [`EndpointAnchor::new`].
+pub struct EndpointAnchorSecret {
+    /// DER.
+    pub certificate: Vec<u8>,
+    /// PKCS#8 DER.
+    pub private_key: Zeroizing<Vec<u8>>,
+}
+
+/// Why the secrets could not be opened. The texts are for whoever starts the service.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadSecretsError {
+    #[error("the store holds no {purpose}: it was never initialized, or its first start was undone by hand")]
+    Missing { purpose: String },
+    #[error(
+        "the {purpose} {name:?} does not open: {source}. \
+         Is this the master key that the store was initialized with?"
+    )]
+    Unseal { purpose: String, name: String, source: UnsealError },
+    #[error("the {purpose} {name:?} has a wrong length or name: the store is damaged")]
+    Damaged { purpose: String, name: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens what [`initialize`] sealed. A few reads; once per start.
+///
+/// # Errors
+/// [`LoadSecretsError`]; the service must not start.
+pub async fn load_secrets(store: &dyn Store, master_keys: &MasterKeys) -> Result<ServiceSecrets, LoadSecretsError> {
+    let mut peppers: Vec<(PepperNumber, PepperBytes)> = Vec::new();
+    for secret in store.list_secrets(places::PEPPER).await? {
+        let damaged = || LoadSecretsError::Damaged { purpose: secret.purpose.clone(), name: secret.name.clone() };
+        let number = secret.name.parse().map(PepperNumber).map_err(|_| damaged())?;
+        let plain = open(&places::pepper(number), &secret, master_keys)?;
+        peppers.push((number, exactly_32(&plain).ok_or_else(damaged)?));
+    }
+    // The newest ones are live; older ones are on their way out.
+    peppers.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    peppers.truncate(Peppers::LIVE_MAX);
+    if peppers.is_empty() {
+        return Err(LoadSecretsError::Missing { purpose: places::PEPPER.to_owned() });
+    }
+    Ok(ServiceSecrets {
+        peppers: Peppers::new(&peppers),
+        token_key: TokenKey::new(&*load_32(store, master_keys, &places::token_key()).await?),
+        audit_key: AuditKey::new(&*load_32(store, master_keys, &places::audit_key()).await?),
+        endpoint_anchor: EndpointAnchorSecret {
+            certificate: load(store, master_keys, &places::endpoint_anchor_certificate()).await?.to_vec(),
+            private_key: load(store, master_keys, &places::endpoint_anchor_key()).await?,
+        },
+    })
+}
+
+async fn load(
+    store: &dyn Store,
+    master_keys: &MasterKeys,
+    place: &RecordPlace,
+) -> Result<Zeroizing<Vec<u8>>, LoadSecretsError> {
+    let secrets = store.list_secrets(place.purpose()).await?;
+    let found = secrets.iter().find(|secret| secret.name == place.record());
+    let secret = found.ok_or_else(|| LoadSecretsError::Missing { purpose: place.purpose().to_owned() })?;
+    open(place, secret, master_keys)
+}
+
+async fn load_32(
+    store: &dyn Store,
+    master_keys: &MasterKeys,
+    place: &RecordPlace,
+) -> Result<Zeroizing<[u8; 32]>, LoadSecretsError> {
+    let plain = load(store, master_keys, place).await?;
+    exactly_32(&plain).ok_or_else(|| LoadSecretsError::Damaged {
+        purpose: place.purpose().to_owned(),
+        name: place.record().to_owned(),
+    })
+}
+
+fn open(
+    place: &RecordPlace,
+    secret: &SealedSecret,
+    master_keys: &MasterKeys,
+) -> Result<Zeroizing<Vec<u8>>, LoadSecretsError> {
+    master_keys.open(place.as_place(), &secret.sealed).map_err(|source| LoadSecretsError::Unseal {
+        purpose: secret.purpose.clone(),
+        name: secret.name.clone(),
+        source,
+    })
+}
+
+fn exactly_32(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    bytes.try_into().ok().map(Zeroizing::new)
+}

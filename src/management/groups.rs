@@ -1,0 +1,291 @@
+//! Groups of the four kinds: create, list, get, edit, delete.
+
+use serde_json::Value;
+
+use super::audited;
+use super::fields::{Checker, Field, Input};
+use super::{CommitError, EDIT_ATTEMPTS, Error, Management, Object};
+use crate::clock::Timestamp;
+use crate::domain::{Actor, AddressList, Description, Group, Kind, Name, Revision, Role, SigningCertificate};
+use crate::id::{CustomerId, GroupId, SigningCertificateId};
+use crate::store::{BrokenRule, Change, ListQuery, NameFilter, Page};
+
+/// What a caller says about a group, when making one and when editing one.
+#[derive(Clone, Debug, Default)]
+pub struct GroupInput {
+    pub name: Input<String>,
+    pub description: Input<String>,
+    /// True when absent.
+    pub enabled: Input<bool>,
+    /// The kind's default when absent: [`Kind::default_signing_certificate`].
+    pub signing_certificate: Input<SigningCertificateId>,
+    pub addresses: Input<Vec<String>>,
+    /// Members of the public API that are kept and not interpreted, by their wire names; which
+    /// ones there are, the door knows.
+    pub attributes: Vec<(&'static str, Input<Value>)>,
+}
+
+/// A group as a caller may see it.
+pub struct GroupView {
+    pub group: Group,
+    /// `None`: it went away while the group was read.
+    pub signing_certificate_name: Option<Name>,
+}
+
+impl Management {
+    /// # Errors
+    /// [`Error::Invalid`] with all faults; [`Error::DuplicateName`]; rights and outages.
+    pub async fn create_group(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        input: GroupInput,
+    ) -> Result<GroupView, Error> {
+        self.authorise(actor, customer, Role::Admin).await?;
+        let now = self.now();
+        let mut checker = Checker::default();
+        let name = checker.required(Field::Name, input.name, |text| Name::new(&text));
+        let description = checker.check(Field::Description, input.description, |text| Description::new(&text));
+        let enabled = checker.take(Field::Enabled, input.enabled);
+        let addresses = checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list));
+        let mut attributes = serde_json::Map::new();
+        merge_attributes(&mut attributes, input.attributes, &mut checker);
+        let signer = match checker.take(Field::SigningCertificate, input.signing_certificate).given() {
+            Some(id) => self.usable_signer(customer, id, now, &mut checker).await?,
+            None => self.default_signer(customer, kind, now, &mut checker).await?,
+        };
+        let (Some(name), Some(signer)) = (name, signer) else {
+            return Err(checker.into_error());
+        };
+        checker.finish()?;
+
+        let group = Group {
+            id: self.parts.ids.next().await?,
+            customer_id: customer,
+            kind,
+            name,
+            description: description.given().unwrap_or_default(),
+            enabled: enabled.given().unwrap_or(true),
+            signing_certificate_id: signer.id,
+            addresses: addresses.given().unwrap_or_default(),
+            attributes,
+            created_at: now,
+            modified_at: now,
+            modified_by: actor.row_id(),
+            revision: Revision::FIRST,
+        };
+        let audit = vec![audited::created(actor, now, &group)];
+        self.commit(vec![Change::InsertGroup(group.clone())], audit)
+            .await
+            .map_err(|error| error.about(Object::Group, group.id, group.name.as_str()))?;
+        Ok(GroupView { group, signing_certificate_name: Some(signer.name) })
+    }
+
+    /// # Errors
+    /// Rights and outages.
+    pub async fn list_groups(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        query: &ListQuery,
+    ) -> Result<Page<GroupView>, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        let page = self.store().list_groups(customer, kind, query).await?;
+        let mut rows: Vec<GroupView> = Vec::with_capacity(page.rows.len());
+        for group in page.rows {
+            let seen = rows.iter().find(|row| row.group.signing_certificate_id == group.signing_certificate_id);
+            let name = match seen {
+                Some(row) => row.signing_certificate_name.clone(),
+                None => self.default_signer_name(&group).await?,
+            };
+            rows.push(GroupView { group, signing_certificate_name: name });
+        }
+        Ok(Page { rows, total: page.total })
+    }
+
+    /// # Errors
+    /// [`Error::NotFound`], also for a group of another kind; rights and outages.
+    pub async fn find_group(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        id: GroupId,
+    ) -> Result<GroupView, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        let group = self.group_of_kind(customer, kind, id).await?;
+        self.view_group(group).await
+    }
+
+    /// Changes what is given and leaves the rest. With `expected`, only that revision is changed;
+    /// without, the last writer wins, field by field.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all faults; [`Error::Outdated`]; [`Error::DuplicateName`]; [`Error::NotFound`];
+    /// rights and outages.
+    pub async fn edit_group(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        id: GroupId,
+        expected: Option<Revision>,
+        input: &GroupInput,
+    ) -> Result<GroupView, Error> {
+        self.authorise(actor, customer, Role::Admin).await?;
+        let mut refusal = None;
+        for _ in 0..EDIT_ATTEMPTS {
+            let before = self.group_of_kind(customer, kind, id).await?;
+            Error::expect_revision(Object::Group, expected, before.revision)?;
+            let now = self.now();
+            let mut after = self.edited_group(&before, input.clone(), now).await?;
+            if after == before {
+                return self.view_group(before).await;
+            }
+            after.modified_at = now;
+            after.modified_by = actor.row_id();
+            let audit = vec![audited::updated(actor, now, &before, &after)];
+            match self.commit(vec![Change::UpdateGroup(after.clone())], audit).await {
+                Ok(()) => {
+                    after.revision = before.revision.next();
+                    return self.view_group(after).await;
+                }
+                Err(CommitError::Rule(rule @ BrokenRule::Outdated { .. })) => {
+                    refusal = Some(CommitError::Rule(rule).about(Object::Group, id, ""));
+                }
+                Err(error) => return Err(error.about(Object::Group, id, after.name.as_str())),
+            }
+        }
+        Err(refusal.expect("only an outdated attempt goes round again"))
+    }
+
+    /// Deletes a group that nothing refers to.
+    ///
+    /// # Errors
+    /// [`Error::Referenced`] while it has keys or components; [`Error::NotFound`]; [`Error::Outdated`];
+    /// rights and outages.
+    pub async fn delete_group(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        id: GroupId,
+        expected: Option<Revision>,
+    ) -> Result<(), Error> {
+        self.authorise(actor, customer, Role::Admin).await?;
+        let group = self.group_of_kind(customer, kind, id).await?;
+        Error::expect_revision(Object::Group, expected, group.revision)?;
+        let audit = vec![audited::deleted(actor, self.now(), &group)];
+        self.commit(vec![Change::DeleteGroup { customer, id }], audit)
+            .await
+            .map_err(|error| error.about(Object::Group, id, group.name.as_str()))
+    }
+
+    async fn edited_group(&self, before: &Group, input: GroupInput, now: Timestamp) -> Result<Group, Error> {
+        let mut after = before.clone();
+        let mut checker = Checker::default();
+        if let Some(name) = checker.check(Field::Name, input.name, |text| Name::new(&text)).given() {
+            after.name = name;
+        }
+        match checker.check(Field::Description, input.description, |text| Description::new(&text)) {
+            Input::Given(description) => after.description = description,
+            Input::Cleared => after.description = Description::default(),
+            Input::Absent | Input::Malformed(_) => {}
+        }
+        if let Some(enabled) = checker.take(Field::Enabled, input.enabled).given() {
+            after.enabled = enabled;
+        }
+        match checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list)) {
+            Input::Given(addresses) => after.addresses = addresses,
+            Input::Cleared => after.addresses = AddressList::default(),
+            Input::Absent | Input::Malformed(_) => {}
+        }
+        merge_attributes(&mut after.attributes, input.attributes, &mut checker);
+        if let Some(signer) = checker.take(Field::SigningCertificate, input.signing_certificate).given()
+            && signer != before.signing_certificate_id
+            && self.usable_signer(before.customer_id, signer, now, &mut checker).await?.is_some()
+        {
+            after.signing_certificate_id = signer;
+        }
+        checker.finish()?;
+        Ok(after)
+    }
+
+    /// The signing certificate, if it may be chosen now; else the fault is noted.
+    pub(super) async fn usable_signer(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+        now: Timestamp,
+        checker: &mut Checker,
+    ) -> Result<Option<SigningCertificate>, Error> {
+        let signer = self.store().find_signing_certificate(customer, id).await?;
+        match &signer {
+            None => checker.fault(Field::SigningCertificate, "is no signing certificate of this customer"),
+            Some(signer) if !signer.is_usable(now) => checker.fault(
+                Field::SigningCertificate,
+                format_args!(
+                    "{:?} cannot sign: it needs its private key, leave to sign, and validity",
+                    signer.name.as_str()
+                ),
+            ),
+            Some(_) => return Ok(signer),
+        }
+        Ok(None)
+    }
+
+    /// The customer's signing certificate that bears the kind's default name.
+    async fn default_signer(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        now: Timestamp,
+        checker: &mut Checker,
+    ) -> Result<Option<SigningCertificate>, Error> {
+        let name = kind.default_signing_certificate();
+        let query = ListQuery { filter: vec![NameFilter::Equals(name.to_owned())], ..ListQuery::first(1) };
+        let found = self.store().list_signing_certificates(customer, &query).await?.rows.pop();
+        match found {
+            Some(signer) if signer.is_usable(now) => Ok(Some(signer)),
+            _ => {
+                checker.missing(Field::SigningCertificate);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn group_of_kind(&self, customer: CustomerId, kind: Kind, id: GroupId) -> Result<Group, Error> {
+        let group = self.store().find_group(customer, id).await?.filter(|group| group.kind == kind);
+        group.ok_or_else(|| Error::not_found(Object::Group, id))
+    }
+
+    async fn view_group(&self, group: Group) -> Result<GroupView, Error> {
+        Ok(GroupView { signing_certificate_name: self.default_signer_name(&group).await?, group })
+    }
+
+    async fn default_signer_name(&self, group: &Group) -> Result<Option<Name>, Error> {
+        let signer = self.store().find_signing_certificate(group.customer_id, group.signing_certificate_id).await?;
+        Ok(signer.map(|signer| signer.name))
+    }
+}
+
+/// Given members replace, cleared ones go, others stay.
+fn merge_attributes(
+    attributes: &mut serde_json::Map<String, Value>,
+    given: Vec<(&'static str, Input<Value>)>,
+    checker: &mut Checker,
+) {
+    for (name, input) in given {
+        match checker.take(Field::Attribute(name), input) {
+            Input::Given(value) => {
+                attributes.insert(name.to_owned(), value);
+            }
+            Input::Cleared => {
+                attributes.remove(name);
+            }
+            Input::Absent | Input::Malformed(_) => {}
+        }
+    }
+}

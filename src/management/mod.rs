@@ -1,0 +1,168 @@
+//! The use cases of administrators: validate as a whole, authorise, one transaction with its audit
+//! event, then announce.
+//!
+//! Every door (the REST API, the portal, the command line through the API) calls the same methods
+//! of [`Management`], one per use case, one file per aggregate. Each takes the [`Actor`] and decides
+//! by itself whether the actor may: a door cannot forget to ask.
+//!
+//! What it deliberately does not do: know HTTP, status codes, wire names or SQL; issue component
+//! certificates; see the enrollment room. After a commit it tells [`Announce`], and answers only when
+//! that is done, so that a key enrolls the moment its creation is answered.
+
+pub mod certificate_facts;
+pub mod customers;
+pub mod error;
+pub mod fields;
+pub mod first_start;
+pub mod groups;
+pub mod keys;
+pub mod sessions;
+pub mod signing_certificates;
+
+mod audited;
+mod signed_out;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use crate::auth::TokenKey;
+use crate::ca::Profile;
+use crate::clock::Clock;
+use crate::domain::audit::{AuditEvent, AuditKey};
+use crate::domain::{Actor, Cloud, Role, TrustPin};
+use crate::id::CustomerId;
+use crate::secret::master::MasterKeys;
+use crate::secret::pepper::Peppers;
+use crate::store::{BrokenRule, Change, ChangeError, ChangeSequence, IdAllocator, Store};
+
+pub use error::{Error, Object};
+pub use fields::{Field, FieldError, FieldErrors, Input};
+
+/// Told of every administrative commit before its caller is answered.
+///
+/// `app` connects it to whatever keeps settings in memory.
+#[async_trait]
+pub trait Announce: Send + Sync {
+    /// Returns when everything up to `through` is in force on this node.
+    ///
+    /// # Errors
+    /// When that could not be reached. The commit stands all the same.
+    async fn announce(&self, through: ChangeSequence) -> Result<(), AnnounceError>;
+}
+
+/// A commit is durable, yet this node could not be brought up to it.
+#[derive(Debug, thiserror::Error)]
+#[error("the change {through:?} is stored but not yet in force on this node: {reason}")]
+pub struct AnnounceError {
+    pub through: ChangeSequence,
+    pub reason: String,
+}
+
+/// What management is made of. All of it is shared with other rooms, so `app` makes it.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub ids: Arc<IdAllocator>,
+    pub clock: Arc<dyn Clock>,
+    pub announce: Arc<dyn Announce>,
+    pub master_keys: Arc<MasterKeys>,
+    pub audit_key: Arc<AuditKey>,
+    pub peppers: Arc<Peppers>,
+    pub token_key: Arc<TokenKey>,
+    /// Stands in new key strings. Swapped by `muster cloud set`.
+    pub cloud: Arc<ArcSwap<Cloud>>,
+    /// Stands in new key strings. Swapped when the endpoint's anchor changes.
+    pub trust_pin: Arc<ArcSwap<TrustPin>>,
+    /// What trial certificates of new signing certificates are made with.
+    pub profile: Arc<Profile>,
+}
+
+/// The use cases. Share in an `Arc`.
+pub struct Management {
+    parts: Parts,
+    sign_outs: tokio::sync::Mutex<()>,
+}
+
+/// How often an edit is done anew when others edit the same object meanwhile and the caller named no
+/// revision.
+const EDIT_ATTEMPTS: usize = 5;
+
+impl Management {
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, sign_outs: tokio::sync::Mutex::new(()) }
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    fn now(&self) -> crate::clock::Timestamp {
+        self.parts.clock.now()
+    }
+
+    /// Whether `actor` may do what takes `needed` in `customer`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for another's customer, the same as for a missing one; then
+    /// [`Error::Forbidden`].
+    async fn authorise(&self, actor: &Actor, customer: CustomerId, needed: Role) -> Result<(), Error> {
+        let missing = || Error::not_found(Object::Customer, customer);
+        if !actor.reaches(customer) {
+            return Err(missing());
+        }
+        if actor.role < needed {
+            return Err(Error::Forbidden { role: actor.role, needed });
+        }
+        // One's own customer was looked at when the actor was authenticated.
+        if actor.customer_id != customer && self.store().find_customer(customer).await?.is_none() {
+            return Err(missing());
+        }
+        Ok(())
+    }
+
+    /// One transaction with its audit events, in force on this node when this returns.
+    async fn commit(&self, changes: Vec<Change>, audit: Vec<AuditEvent>) -> Result<(), CommitError> {
+        let through = self.store().commit_changes(changes, audit, &self.parts.audit_key).await?;
+        // The change is durable: refusing now would make the caller lose a key string that is shown
+        // once. The feed brings the node up to date as soon as it can be read.
+        if let Err(error) = self.parts.announce.announce(through).await {
+            tracing::error!(error = %error, "a stored change is not in force on this node yet");
+        }
+        Ok(())
+    }
+}
+
+/// A refused transaction, before it is known what that means to the use case.
+enum CommitError {
+    Rule(BrokenRule),
+    Failed(Error),
+}
+
+impl From<ChangeError> for CommitError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Rule { rule, .. } => Self::Rule(rule),
+            ChangeError::Store(error) => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl CommitError {
+    /// In the words of the object that the use case is about. [`BrokenRule::Outdated`] is for the
+    /// caller to handle first; left over, it means that there was no end to others' edits.
+    fn about(self, object: Object, id: impl std::fmt::Display, name: &str) -> Error {
+        match self {
+            Self::Failed(error) => error,
+            Self::Rule(BrokenRule::DuplicateDigest) => Error::DuplicateKeyString,
+            Self::Rule(BrokenRule::DuplicateName) => Error::DuplicateName { object, name: name.to_owned() },
+            Self::Rule(BrokenRule::NotFound) => Error::not_found(object, id),
+            Self::Rule(BrokenRule::Outdated { .. }) => Error::Contended { object, id: id.to_string() },
+            Self::Rule(BrokenRule::Referenced { by }) => Error::Referenced { object, by, name: name.to_owned() },
+            Self::Rule(BrokenRule::UnknownReference { what }) => Error::Vanished { what },
+        }
+    }
+}

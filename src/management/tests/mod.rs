@@ -1,0 +1,400 @@
+//! The use cases, on a store in memory. The same through the front door is in `tests/it/api`.
+
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+pub(crate) use self::store::TestStore;
+use super::fields::{Field, Input};
+use super::first_start::{FirstCredentials, FirstStart, LoadSecretsError, PreparedFirstStart, load_secrets};
+use super::groups::GroupInput;
+use super::keys::KeyInput;
+
+use super::signing_certificates::{NewSigningCertificate, SigningCertificateInput};
+use super::{Announce, AnnounceError, Error, Management, Object, Parts};
+use crate::ca::Profile;
+use crate::clock::{Clock as _, ManualClock, Timestamp};
+use crate::domain::administrator::ActorIdentity;
+use crate::domain::key_string::{Inspection, inspect};
+use crate::domain::{Actor, Kind, Name, Role, TrustPin};
+use crate::id::{ApiClientId, CustomerId, Id as _};
+use crate::secret::master::MasterKeys;
+use crate::store::{ChangeSequence, IdAllocator, ListQuery, Store};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const PIN: TrustPin = TrustPin::from_bytes([7; 32]);
+
+/// Counts how often and up to where it was told.
+#[derive(Default)]
+pub(crate) struct Announced(AtomicU64);
+
+#[async_trait]
+impl Announce for Announced {
+    async fn announce(&self, through: ChangeSequence) -> Result<(), AnnounceError> {
+        self.0.fetch_max(through.0, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// A service after its first start.
+pub(crate) struct Fixture {
+    pub(crate) management: Arc<Management>,
+    pub(crate) store: Arc<TestStore>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) first: FirstCredentials,
+    announced: Arc<Announced>,
+    master_keys: Arc<MasterKeys>,
+}
+
+fn profile() -> Arc<Profile> {
+    Arc::new(Profile {
+        trust_domain: "example.com".into(),
+        dns_suffix: Some("example.com".into()),
+        svid_eku: false,
+        public_url: None,
+    })
+}
+
+async fn initialize(
+    store: &Arc<TestStore>,
+    master_keys: &Arc<MasterKeys>,
+    clock: &ManualClock,
+) -> Result<Option<FirstCredentials>, Error> {
+    let store: Arc<dyn Store> = store.clone();
+    let ids = IdAllocator::new(Arc::clone(&store));
+    let start = FirstStart { cloud: "example.com:8443".parse().unwrap(), profile: profile() };
+    match PreparedFirstStart::make(&*store, &ids, master_keys, clock, start).await? {
+        Some(prepared) => prepared.commit(&*store).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let store = Arc::new(TestStore::default());
+        let clock = Arc::new(ManualClock::new(NOW));
+        let master_keys = Arc::new(MasterKeys::parse(&MasterKeys::generate_text("m")).unwrap());
+        let Ok(Some(first)) = initialize(&store, &master_keys, &clock).await else { panic!("the first start failed") };
+        let secrets = load_secrets(&*store, &master_keys).await.unwrap();
+        let announced = Arc::new(Announced::default());
+        let shared: Arc<dyn Store> = store.clone();
+        let management = Management::new(Parts {
+            ids: Arc::new(IdAllocator::new(Arc::clone(&shared))),
+            store: shared,
+            clock: clock.clone(),
+            announce: announced.clone(),
+            master_keys: Arc::clone(&master_keys),
+            audit_key: Arc::new(secrets.audit_key),
+            peppers: Arc::new(secrets.peppers),
+            token_key: Arc::new(secrets.token_key),
+            cloud: Arc::new(ArcSwap::from_pointee("example.com:8443".parse().unwrap())),
+            trust_pin: Arc::new(ArcSwap::from_pointee(PIN)),
+            profile: profile(),
+        });
+        Self { management: Arc::new(management), store, clock, first, announced, master_keys }
+    }
+
+    pub(crate) fn customer(&self) -> CustomerId {
+        self.first.customer_id
+    }
+
+    fn actor(&self, role: Role) -> Actor {
+        let identity =
+            ActorIdentity::ApiClient { id: ApiClientId::from_raw(77), client_id: "client".into(), managing: None };
+        Actor { identity, customer_id: self.customer(), role }
+    }
+
+    async fn group(&self, kind: Kind, name: &str) -> crate::id::GroupId {
+        let input = GroupInput { name: Input::Given(name.into()), ..GroupInput::default() };
+        let made = self.management.create_group(&self.actor(Role::Admin), self.customer(), kind, input).await.unwrap();
+        made.group.id
+    }
+}
+
+fn key_input(name: &str, group: crate::id::GroupId) -> KeyInput {
+    KeyInput {
+        name: Input::Given(name.into()),
+        group: Input::Given(group),
+        maximum: Input::Given(10),
+        ..KeyInput::default()
+    }
+}
+
+fn faults(error: Result<impl Sized, Error>) -> Vec<Field> {
+    match error {
+        Err(Error::Invalid(errors)) => errors.iter().map(|error| error.field).collect(),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("accepted"),
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_happens_once_and_needs_its_master_key() {
+    let fixture = Fixture::new().await;
+    let again = initialize(&fixture.store, &fixture.master_keys, &fixture.clock).await;
+    assert!(matches!(again, Ok(None)));
+    {
+        let state = fixture.store.state.lock().unwrap();
+        let names: Vec<_> = state.signers.values().map(|signer| signer.name.as_str()).collect();
+        let expected = ["Root", "Client", "Connector", "Service Edge", "Isolation Client", "Network Connector"];
+        assert_eq!(names, expected);
+        let root = state.signers.values().next().unwrap();
+        assert!(root.chain.is_empty() && root.is_usable(NOW));
+        for below in state.signers.values().skip(1) {
+            assert_eq!(below.parent_id, Some(root.id), "{}", below.name);
+            assert_eq!(below.chain, [root.certificate.clone().unwrap()], "{}", below.name);
+        }
+        assert_eq!(state.administrators[0].role, Role::Owner);
+        let secrets = [&*fixture.first.password, &*fixture.first.client_secret];
+        let told = format!("{:?} {:?}", state.audit, state.settings);
+        assert!(secrets.iter().all(|secret| !told.contains(*secret)));
+    }
+    assert!(fixture.first.endpoint_anchor.starts_with("-----BEGIN CERTIFICATE-----\n"));
+
+    let other = MasterKeys::parse(&MasterKeys::generate_text("m")).unwrap();
+    let refused = load_secrets(&*fixture.store, &other).await.err().unwrap();
+    assert!(matches!(refused, LoadSecretsError::Unseal { .. }), "{refused}");
+    assert!(refused.to_string().contains("master key"), "{refused}");
+    let empty = load_secrets(&TestStore::default(), &other).await.err().unwrap();
+    assert!(matches!(empty, LoadSecretsError::Missing { .. }), "{empty}");
+}
+
+#[tokio::test]
+async fn a_token_is_good_until_it_expires_or_its_client_goes() {
+    let fixture = Fixture::new().await;
+    let management = &fixture.management;
+    for (id, secret) in [("", ""), (&*fixture.first.client_id, "wrong"), ("unknown", &*fixture.first.client_secret)] {
+        let refused = management.sign_in_client(id, secret).await;
+        assert!(matches!(refused, Err(Error::InvalidCredentials)), "{id:?}");
+    }
+    let sign_in = || management.sign_in_client(&fixture.first.client_id, &fixture.first.client_secret);
+    let token = sign_in().await.unwrap().token;
+    let session = management.authenticate(&token).await.unwrap();
+    assert_eq!((session.actor.role, session.actor.customer_id), (Role::Admin, fixture.customer()));
+
+    let other = sign_in().await.unwrap().token;
+    management.sign_out(&session).await.unwrap();
+    assert!(matches!(management.authenticate(&token).await, Err(Error::InvalidToken(_))));
+    assert!(management.authenticate(&other).await.is_ok());
+
+    fixture.store.state.lock().unwrap().clients[0].enabled = false;
+    assert!(matches!(management.authenticate(&other).await, Err(Error::InvalidToken(_))));
+    assert!(matches!(sign_in().await, Err(Error::InvalidCredentials)));
+    fixture.store.state.lock().unwrap().clients[0].enabled = true;
+    let customer = fixture.customer();
+    fixture.store.state.lock().unwrap().customers.get_mut(&customer).unwrap().enabled = false;
+    assert!(matches!(management.authenticate(&other).await, Err(Error::InvalidToken(_))));
+    fixture.store.state.lock().unwrap().customers.get_mut(&customer).unwrap().enabled = true;
+
+    fixture.clock.advance(Duration::from_secs(3_599));
+    assert!(management.authenticate(&other).await.is_ok());
+    fixture.clock.advance(Duration::from_secs(1));
+    assert!(matches!(management.authenticate(&other).await, Err(Error::InvalidToken(_))));
+}
+
+#[tokio::test]
+async fn a_key_is_sealed_announced_and_written_down_without_its_string() {
+    let fixture = Fixture::new().await;
+    let (customer, kind) = (fixture.customer(), Kind::AppConnector);
+    let group = fixture.group(kind, "HQ").await;
+    let actor = fixture.actor(Role::Operator);
+    let made = fixture.management.create_key(&actor, customer, kind, key_input("k1", group)).await.unwrap();
+    let string = made.string.as_ref().unwrap().expose().to_owned();
+    assert_eq!(inspect(&string), Inspection::Usable { cloud: "example.com:8443".parse().unwrap(), pin: PIN });
+    assert_eq!(made.signing_certificate_name.as_ref().map(Name::as_str), Some("Connector"));
+
+    let last = fixture.management.store().commit_changes(vec![], vec![], &fixture.management.parts.audit_key);
+    assert_eq!(fixture.announced.0.load(Ordering::SeqCst) + 1, last.await.unwrap().0);
+    {
+        let state = fixture.store.state.lock().unwrap();
+        let stored = state.keys.get(&made.key.id).unwrap();
+        let sealed = stored.sealed_string.as_ref().unwrap();
+        assert!(!sealed.windows(16).any(|window| string.as_bytes().windows(16).skip(40).any(|part| part == window)));
+        let event = state.audit.last().unwrap();
+        assert_eq!((&*event.action, &*event.object_type, &*event.actor_name), ("create", "provisioning-key", "client"));
+        assert!(!event.after.as_ref().unwrap().contains(&string[30..]));
+    }
+    let fixture = &fixture;
+    let shown = |role| {
+        let (management, actor) = (&fixture.management, fixture.actor(role));
+        async move { management.find_key(&actor, customer, kind, made.key.id).await.unwrap().string }
+    };
+    assert_eq!(shown(Role::Operator).await.unwrap().expose(), string);
+    assert!(shown(Role::Auditor).await.is_none());
+    let listed = fixture.management.list_keys(&actor, customer, kind, &ListQuery::first(20)).await.unwrap();
+    assert_eq!(listed.rows[0].string.as_ref().unwrap().expose(), string);
+}
+
+#[tokio::test]
+async fn all_faults_of_a_key_are_told_at_once() {
+    let fixture = Fixture::new().await;
+    let (customer, actor) = (fixture.customer(), fixture.actor(Role::Operator));
+    let machines = fixture.group(Kind::Machine, "Laptops").await;
+    let create = |kind, input| fixture.management.create_key(&actor, customer, kind, input);
+
+    let empty = create(Kind::AppConnector, KeyInput::default()).await;
+    assert_eq!(faults(empty), [Field::Name, Field::Maximum, Field::Group]);
+    let wrong = KeyInput {
+        name: Input::Given("a/b".into()),
+        maximum: Input::Given(1 << 31),
+        expires_at: Input::Given(NOW),
+        addresses: Input::Given(vec!["192.0.2.1/24".into()]),
+        enabled: Input::Malformed("must be true or false"),
+        ..key_input("", machines)
+    };
+    let expected = [Field::Name, Field::Maximum, Field::Enabled, Field::ExpiresAt, Field::Addresses, Field::Group];
+    assert_eq!(faults(create(Kind::AppConnector, wrong).await), expected);
+
+    let unlimited = KeyInput { maximum: Input::Absent, ..key_input("m", machines) };
+    assert_eq!(create(Kind::Machine, unlimited).await.unwrap().key.maximum, None);
+    for (maximum, accepted) in [(0, false), (1, true), ((1 << 31) - 1, true), (1 << 31, false)] {
+        let input = KeyInput { maximum: Input::Given(maximum), ..key_input(&format!("m{maximum}"), machines) };
+        assert_eq!(create(Kind::Machine, input).await.is_ok(), accepted, "{maximum}");
+    }
+    let twice = create(Kind::Machine, key_input("M", machines)).await;
+    assert!(matches!(twice, Err(Error::DuplicateName { object: Object::ProvisioningKey, .. })));
+}
+
+#[tokio::test]
+async fn an_edit_merges_and_view_only_goes_off() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, actor) = (fixture.customer(), Kind::ServiceEdge, fixture.actor(Role::Operator));
+    let group = fixture.group(kind, "HQ").await;
+    let made = fixture.management.create_key(&actor, customer, kind, key_input("k", group)).await.unwrap();
+    let edit = |expected, input: KeyInput| {
+        let (management, actor, id) = (&fixture.management, &actor, made.key.id);
+        async move { management.edit_key(actor, customer, kind, id, expected, &input).await }
+    };
+    let renamed = KeyInput { name: Input::Given("new".into()), ..KeyInput::default() };
+    let after = edit(None, renamed.clone()).await.unwrap();
+    assert_eq!((after.key.name.as_str(), after.key.maximum.map(|m| m.get())), ("new", Some(10)));
+    assert_eq!(after.key.revision, made.key.revision.next());
+
+    // Nothing new: nothing written.
+    let written = fixture.store.state.lock().unwrap().audit.len();
+    assert_eq!(edit(None, renamed).await.unwrap().key.revision, after.key.revision);
+    assert_eq!(fixture.store.state.lock().unwrap().audit.len(), written);
+
+    let lower = |uses| KeyInput { maximum: Input::Given(uses), ..KeyInput::default() };
+    let outdated = edit(Some(made.key.revision), lower(5)).await;
+    assert!(matches!(outdated, Err(Error::Outdated { .. })));
+    assert!(edit(Some(after.key.revision), lower(5)).await.is_ok());
+
+    fixture.store.state.lock().unwrap().outdated_updates = 2;
+    assert_eq!(edit(None, lower(6)).await.unwrap().key.maximum.map(|m| m.get()), Some(6));
+    fixture.store.state.lock().unwrap().outdated_updates = 100;
+    assert!(matches!(edit(None, lower(7)).await, Err(Error::Contended { .. })));
+    fixture.store.state.lock().unwrap().outdated_updates = 0;
+
+    let view = |on| KeyInput { exportable: Input::Given(on), ..KeyInput::default() };
+    assert!(edit(None, view(false)).await.unwrap().string.is_none());
+    assert_eq!(faults(edit(None, view(true)).await), [Field::Exportable]);
+    let elsewhere = KeyInput { group: Input::Given(fixture.group(kind, "B").await), ..KeyInput::default() };
+    assert_eq!(faults(edit(None, elsewhere).await), [Field::Group]);
+    let unlimited = KeyInput { maximum: Input::Cleared, ..KeyInput::default() };
+    assert_eq!(faults(edit(None, unlimited).await), [Field::Maximum]);
+}
+
+#[tokio::test]
+async fn a_hidden_key_is_shown_at_creation_and_never_again() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, actor) = (fixture.customer(), Kind::AppConnector, fixture.actor(Role::Operator));
+    let group = fixture.group(kind, "HQ").await;
+    let input = KeyInput { exportable: Input::Given(false), ..key_input("k", group) };
+    let made = fixture.management.create_key(&actor, customer, kind, input).await.unwrap();
+    assert!(made.string.is_some() && made.key.sealed_string.is_none());
+    assert!(fixture.management.find_key(&actor, customer, kind, made.key.id).await.unwrap().string.is_none());
+}
+
+#[tokio::test]
+async fn a_managed_key_is_read_only_to_all_others() {
+    let fixture = Fixture::new().await;
+    let (customer, kind) = (fixture.customer(), Kind::AppConnector);
+    let group = fixture.group(kind, "HQ").await;
+    let identity = ActorIdentity::ApiClient {
+        id: ApiClientId::from_raw(78),
+        client_id: "deception".into(),
+        managing: Some(Name::new("Deception").unwrap()),
+    };
+    let manager = Actor { identity, ..fixture.actor(Role::Operator) };
+    let made = fixture.management.create_key(&manager, customer, kind, key_input("k", group)).await.unwrap();
+    let input = KeyInput { enabled: Input::Given(false), ..KeyInput::default() };
+    let owner = Actor { customer_id: CustomerId::SERVICE, ..fixture.actor(Role::Owner) };
+    for other in [&fixture.actor(Role::Admin), &owner] {
+        let edited = fixture.management.edit_key(other, customer, kind, made.key.id, None, &input).await;
+        assert!(matches!(edited, Err(Error::ReadOnly { .. })));
+        let deleted = fixture.management.delete_key(other, customer, kind, made.key.id, None).await;
+        assert!(matches!(deleted, Err(Error::ReadOnly { .. })));
+    }
+    assert!(fixture.management.edit_key(&manager, customer, kind, made.key.id, None, &input).await.is_ok());
+    assert!(fixture.management.delete_key(&manager, customer, kind, made.key.id, None).await.is_ok());
+}
+
+#[tokio::test]
+async fn another_customer_is_as_if_it_were_not_there() {
+    let fixture = Fixture::new().await;
+    let foreign = Actor { customer_id: CustomerId::from_raw(4_711), ..fixture.actor(Role::Admin) };
+    let query = ListQuery::first(1);
+    let management = &fixture.management;
+    let there = management.list_groups(&foreign, fixture.customer(), Kind::Machine, &query).await.err().unwrap();
+    let missing =
+        management.list_groups(&foreign, CustomerId::from_raw(99), Kind::Machine, &query).await.err().unwrap();
+    let told = |error: &Error| match error {
+        Error::NotFound { object: Object::Customer, id } => id.clone(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(told(&there), fixture.customer().to_string());
+    assert_eq!(told(&missing), "99");
+    let owner = Actor { customer_id: CustomerId::SERVICE, ..fixture.actor(Role::Owner) };
+    assert!(management.list_groups(&owner, fixture.customer(), Kind::Machine, &query).await.is_ok());
+    let missing = management.list_groups(&owner, CustomerId::from_raw(99), Kind::Machine, &query).await;
+    assert!(matches!(missing, Err(Error::NotFound { .. })));
+    // Weaker roles are told that they are.
+    let operator = fixture.actor(Role::Operator);
+    let group = management.create_group(&operator, fixture.customer(), Kind::Machine, GroupInput::default()).await;
+    assert!(matches!(group, Err(Error::Forbidden { needed: Role::Admin, .. })));
+}
+
+#[tokio::test]
+async fn a_group_in_use_stays_and_an_empty_one_goes() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, admin) = (fixture.customer(), Kind::Machine, fixture.actor(Role::Admin));
+    let group = fixture.group(kind, "Laptops").await;
+    let made = fixture.management.create_key(&admin, customer, kind, key_input("k", group)).await.unwrap();
+    let delete = || fixture.management.delete_group(&admin, customer, kind, group, None);
+    assert!(matches!(delete().await, Err(Error::Referenced { object: Object::Group, .. })));
+    fixture.management.delete_key(&admin, customer, kind, made.key.id, None).await.unwrap();
+    assert!(delete().await.is_ok());
+    assert!(matches!(delete().await, Err(Error::NotFound { object: Object::Group, .. })));
+}
+
+#[tokio::test]
+async fn signing_certificates_are_made_below_roots_only() {
+    let fixture = Fixture::new().await;
+    let (customer, admin) = (fixture.customer(), fixture.actor(Role::Admin));
+    let new = |name: &str, parent| NewSigningCertificate {
+        name: Input::Given(name.into()),
+        parent,
+        ..NewSigningCertificate::default()
+    };
+    let create = |input| fixture.management.create_signing_certificate(&admin, customer, input);
+    let root = create(new("Root 2", Input::Absent)).await.unwrap();
+    let below = create(new("Edge 2", Input::Given(root.certificate.id))).await.unwrap();
+    assert_eq!(below.parent_name.as_ref().map(Name::as_str), Some("Root 2"));
+    assert!(below.certificate.is_usable(fixture.clock.now()));
+    assert_eq!(faults(create(new("C", Input::Given(below.certificate.id))).await), [Field::Parent]);
+
+    let off = SigningCertificateInput { allow_signing: Input::Given(false), ..SigningCertificateInput::default() };
+    let id = below.certificate.id;
+    let edited = fixture.management.edit_signing_certificate(&admin, customer, id, None, &off).await.unwrap();
+    assert!(!edited.certificate.allow_signing);
+    let group = fixture.group(Kind::ServiceEdge, "HQ").await;
+    let input = KeyInput { signing_certificate: Input::Given(id), ..key_input("k", group) };
+    let refused = fixture.management.create_key(&admin, customer, Kind::ServiceEdge, input).await;
+    assert_eq!(faults(refused), [Field::SigningCertificate]);
+}

@@ -1,0 +1,110 @@
+//! Answers: status, JSON body, and the headers that every one of them carries.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Method, Response, StatusCode};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::domain::{Reference, Revision};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
+
+/// Leads to the log line.
+const TRANSACTION_ID: HeaderName = HeaderName::from_static("x-transaction-id");
+
+/// What goes back. A body may hold a key string, so its bytes are wiped once sent.
+pub struct Answer {
+    status: StatusCode,
+    body: Option<Zeroizing<Vec<u8>>>,
+    revision: Option<Revision>,
+    retry_after_seconds: Option<u32>,
+    allow: Vec<Method>,
+    challenge: bool,
+}
+
+impl Answer {
+    fn new(status: StatusCode, body: Option<Zeroizing<Vec<u8>>>) -> Self {
+        Self { status, body, revision: None, retry_after_seconds: None, allow: Vec::new(), challenge: false }
+    }
+
+    /// # Panics
+    /// When `body` cannot be written as JSON; the shapes in `wire` all can.
+    pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        // Large enough for most, so that no half-grown copy of a key string is left behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(4_096));
+        serde_json::to_writer(&mut *bytes, body).expect("wire shapes serialize");
+        Self::new(status, Some(bytes))
+    }
+
+    /// 204: no body, and so no content type.
+    pub fn empty() -> Self {
+        Self::new(StatusCode::NO_CONTENT, None)
+    }
+
+    /// The object's `ETag`: its revision in quotes.
+    pub fn tagged(mut self, revision: Revision) -> Self {
+        self.revision = Some(revision);
+        self
+    }
+
+    /// A bare integer of seconds: some public clients break on anything else.
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    pub fn allowing(mut self, methods: Vec<Method>) -> Self {
+        self.allow = methods;
+        self
+    }
+
+    /// Asks for a Bearer token (RFC 6750 §3).
+    pub fn challenging(mut self) -> Self {
+        self.challenge = true;
+        self
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    #[cfg(test)]
+    pub(super) fn body(&self) -> &[u8] {
+        self.body.as_ref().map_or(b"", |body| body.as_slice())
+    }
+
+    #[cfg(test)]
+    pub(super) fn revision(&self) -> Option<Revision> {
+        self.revision
+    }
+
+    pub fn into_response(self, reference: &Reference) -> Response<Full<Bytes>> {
+        let has_body = self.body.is_some();
+        let body = self.body.map_or_else(Bytes::new, Bytes::from_owner);
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if has_body {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        let text = |text: &str| HeaderValue::from_str(text).expect("digits, letters and punctuation only");
+        headers.insert(TRANSACTION_ID, text(reference.as_str()));
+        if let Some(Revision(revision)) = self.revision {
+            headers.insert(ETAG, text(&format!("\"{revision}\"")));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if !self.allow.is_empty() {
+            let methods: Vec<_> = self.allow.iter().map(Method::as_str).collect();
+            headers.insert(ALLOW, text(&methods.join(", ")));
+        }
+        if self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,207 @@
+//! The management API, in the shape that the public ZPA clients speak.
+//!
+//! All routes are in [`routes::ROUTES`]: that one table drives dispatch. One file per resource holds
+//! its handlers, one in [`wire`] its members; a handler decodes, calls one use case of
+//! [`Management`], encodes. It touches no store and decides nothing about rights.
+//!
+//! | | |
+//! |---|---|
+//! | `POST /signin` `POST /oauth2/v1/token` `POST /signout` | [`sign_in`] |
+//! | `…/appConnectorGroup` `…/serviceEdgeGroup` `…/networkConnectorGroup` `…/machineGroup` | [`groups`] |
+//! | `…/associationType/{T}/provisioningKey` | [`keys`] |
+//! | `…/enrollmentCert` | [`signing_certificates`] |
+//! | `…/visible/versionProfiles` | [`version_profiles`] |
+//!
+//! What all requests share is here: path prefixes are ignored, a body is accepted on every method
+//! and read to its end, `Authorization` takes a Bearer token only, answers are never cached.
+
+pub mod answer;
+pub mod routes;
+pub mod wire;
+
+mod form;
+mod groups;
+mod keys;
+mod query;
+mod refusal;
+mod sign_in;
+mod signing_certificates;
+mod throttle;
+mod version_profiles;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, HeaderMap, IF_MATCH};
+use hyper::{Request, Response, Uri};
+
+use self::answer::Answer;
+use self::query::Query;
+use self::refusal::Refusal;
+use self::routes::{Endpoint, Lookup, PathParameters};
+use self::throttle::Throttle;
+use crate::domain::address::SourcePrefix;
+use crate::domain::{Actor, Kind, Reference, Revision};
+use crate::id::CustomerId;
+use crate::management::sessions::Session;
+use crate::management::{Error, Management, Object};
+use crate::server::http::{BodyError, Handler, Peer, read_body};
+
+/// Largest request body, in bytes. A signing certificate with its chain fits many times.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest body of a request without a token, in bytes.
+pub const SIGN_IN_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The handler behind the management listener.
+pub struct Api {
+    management: Arc<Management>,
+    failed_sign_ins: Throttle,
+}
+
+/// One request, taken apart. Opaque outside this room.
+pub struct Call {
+    path: PathParameters,
+    query: Query,
+    if_match: Option<IfMatch>,
+    body: Bytes,
+    source: SourcePrefix,
+}
+
+/// What `If-Match` (RFC 9110 §13.1.1) asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IfMatch {
+    Any,
+    Revision(Revision),
+    /// A tag that this service never gave, so one that no object has.
+    Foreign,
+}
+
+impl Api {
+    pub fn new(management: Arc<Management>) -> Self {
+        Self { management, failed_sign_ins: Throttle::default() }
+    }
+
+    /// Everything but reading the body from the network.
+    async fn respond(
+        &self,
+        lookup: &Lookup,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Result<Bytes, BodyError>,
+        source: SourcePrefix,
+    ) -> Result<Answer, Refusal> {
+        let (route, path) = match lookup {
+            Lookup::Found(route, path) => (*route, path.clone()),
+            Lookup::WrongMethod { allowed } => return Err(Refusal::MethodNotAllowed { allowed: allowed.clone() }),
+            Lookup::None => return Err(Refusal::NoSuchRoute),
+        };
+        // Who asks comes before what is wrong with the question.
+        let session = match route.endpoint {
+            Endpoint::Public(_) => None,
+            Endpoint::Authenticated { .. } => Some(self.authenticate(headers).await?),
+        };
+        let query = Query::parse(routes::query_of(uri))?;
+        let call = Call { path, query, if_match: if_match(headers), body: body?, source };
+        match (&route.endpoint, &session) {
+            (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await,
+            (Endpoint::Public(run), _) => run(self, &call).await,
+            (Endpoint::Authenticated { .. }, None) => unreachable!("a session was made for this arm just above"),
+        }
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Session, Refusal> {
+        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+        let token = token.ok_or(Refusal::NoToken)?;
+        Ok(self.management.authenticate(token).await?)
+    }
+}
+
+#[async_trait]
+impl Handler for Api {
+    async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let reference = Reference::random();
+        let (head, incoming) = request.into_parts();
+        let lookup = routes::find(&head.method, head.uri.path());
+        // Read to its end whatever the method is: some public clients put a body into every GET.
+        let body = read_body(incoming, body_bytes_max(&lookup)).await;
+        let outcome = self.respond(&lookup, &head.uri, &head.headers, body, SourcePrefix::of(peer.address.ip())).await;
+        let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(&reference));
+        tracing::info!(
+            request.id = %reference,
+            request.method = %head.method,
+            request.route = lookup.pattern(),
+            response.status = answer.status().as_u16(),
+            source = %peer.address.ip(),
+            duration_ms = started.elapsed().as_millis(),
+            "a management request was answered"
+        );
+        answer.into_response(&reference)
+    }
+}
+
+fn body_bytes_max(lookup: &Lookup) -> usize {
+    match lookup {
+        Lookup::Found(route, _) if matches!(route.endpoint, Endpoint::Authenticated { .. }) => BODY_BYTES_MAX,
+        Lookup::Found(..) | Lookup::WrongMethod { .. } | Lookup::None => SIGN_IN_BODY_BYTES_MAX,
+    }
+}
+
+/// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110 §11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_matches(' '))
+}
+
+fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
+    let value = headers.get(IF_MATCH)?.to_str().unwrap_or_default().trim();
+    if value == "*" {
+        return Some(IfMatch::Any);
+    }
+    let digits = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let revision = digits.and_then(|digits| digits.parse().ok()).map(Revision);
+    Some(revision.map_or(IfMatch::Foreign, IfMatch::Revision))
+}
+
+impl Call {
+    /// The customer in the path; a text that is no id is a customer that does not exist.
+    fn customer(&self) -> Result<CustomerId, Refusal> {
+        self.id(Object::Customer, &self.path.customer)
+    }
+
+    /// The object's id in the path, or in the same way none.
+    fn object<T: std::str::FromStr>(&self, object: Object) -> Result<T, Refusal> {
+        self.id(object, &self.path.id)
+    }
+
+    /// # Panics
+    /// On a route without a kind in its pattern.
+    fn kind(&self) -> Kind {
+        self.path.kind.expect("the route's pattern has {groupType} or {associationType}")
+    }
+
+    /// The revision that a change is bound to, if the caller named one.
+    fn expected_revision(&self) -> Result<Option<Revision>, Refusal> {
+        match self.if_match {
+            None | Some(IfMatch::Any) => Ok(None),
+            Some(IfMatch::Revision(revision)) => Ok(Some(revision)),
+            Some(IfMatch::Foreign) => Err(Refusal::ForeignETag),
+        }
+    }
+
+    fn id<T: std::str::FromStr>(&self, object: Object, text: &str) -> Result<T, Refusal> {
+        text.parse().map_err(|_| Error::not_found(object, text.chars().take(64).collect::<String>()).into())
+    }
+}
+
+/// For handlers, so that they read alike.
+fn actor(session: &Session) -> &Actor {
+    &session.actor
+}

@@ -1,0 +1,200 @@
+//! From what went wrong to status, id and words. The only place that makes the translation.
+//!
+//! Ids are chosen so that the public clients do the right thing: a permanent refusal is never a 409
+//! and never carries an id that they take for a passing trouble.
+
+use hyper::{Method, StatusCode};
+
+use super::answer::Answer;
+use super::wire;
+use super::wire::error::ErrorBody;
+use crate::domain::Reference;
+use crate::management::{Error, Object};
+use crate::secret::random_bytes;
+use crate::server::http::BodyError;
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug)]
+pub enum Refusal {
+    /// A use case said no.
+    UseCase(Error),
+    /// The body did not arrive.
+    Body(BodyError),
+    /// No JSON object where one is needed; says what the parser met, never the text itself.
+    NotAnObject {
+        detail: String,
+    },
+    /// A query member that cannot be understood.
+    Query {
+        member: &'static str,
+        detail: String,
+    },
+    /// `If-Match` with a tag that this service never gave.
+    ForeignETag,
+    NoToken,
+    NoSuchRoute,
+    MethodNotAllowed {
+        allowed: Vec<Method>,
+    },
+    /// `POST /oauth2/v1/token` asks in the terms of RFC 6749 §5.2, and is answered in them.
+    OAuth {
+        error: &'static str,
+        detail: &'static str,
+    },
+    TooManyFailedSignIns {
+        retry_after_seconds: u32,
+    },
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::UseCase(error)
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl Refusal {
+    /// Logs what is not the caller's fault, once, and says the rest to the caller.
+    pub(super) fn into_answer(self, reference: &Reference) -> Answer {
+        let bad_request = StatusCode::BAD_REQUEST;
+        match self {
+            Self::UseCase(error) => of_use_case(&error, reference),
+            Self::Body(error @ BodyError::TooLarge { .. }) => {
+                envelope(StatusCode::PAYLOAD_TOO_LARGE, "body.too.large", error.to_string(), vec![])
+            }
+            Self::Body(error @ BodyError::TimedOut) => {
+                envelope(StatusCode::REQUEST_TIMEOUT, "request.timeout", error.to_string(), vec![])
+            }
+            Self::Body(error @ BodyError::Broken) => {
+                envelope(bad_request, "invalid.resource.argument", error.to_string(), vec![])
+            }
+            Self::NotAnObject { detail } => {
+                let reason = format!("the body must be a JSON object: {detail}");
+                envelope(bad_request, "invalid.resource.argument", reason, vec![])
+            }
+            Self::Query { member, detail } => {
+                let reason = format!("{member} {detail}");
+                envelope(bad_request, "invalid.resource.argument", reason, vec![member.to_owned()])
+            }
+            Self::ForeignETag => {
+                let reason = "If-Match names no revision of this object".to_owned();
+                envelope(StatusCode::PRECONDITION_FAILED, "precondition.failed", reason, vec![])
+            }
+            Self::NoToken => unauthorized(),
+            Self::NoSuchRoute => {
+                envelope(StatusCode::NOT_FOUND, "resource.not.found", "no such resource".to_owned(), vec![])
+            }
+            Self::MethodNotAllowed { allowed } => {
+                let reason = "the resource does not take this method".to_owned();
+                envelope(StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed", reason, vec![]).allowing(allowed)
+            }
+            Self::OAuth { error: "invalid_client", detail } => {
+                Answer::json(StatusCode::UNAUTHORIZED, &ErrorBody::oauth("invalid_client", detail))
+            }
+            Self::OAuth { error, detail } => Answer::json(bad_request, &ErrorBody::oauth(error, detail)),
+            Self::TooManyFailedSignIns { retry_after_seconds } => {
+                let reason = "too many failed sign-ins from this address".to_owned();
+                envelope(StatusCode::TOO_MANY_REQUESTS, "invalid.toomanyrequests", reason, vec![])
+                    .retry_after(retry_after_seconds)
+            }
+        }
+    }
+}
+
+fn of_use_case(error: &Error, reference: &Reference) -> Answer {
+    let bad_request = StatusCode::BAD_REQUEST;
+    match error {
+        Error::Invalid(errors) => {
+            let id = if errors.only_missing() { "missing.mandatory.params" } else { "invalid.resource.argument" };
+            let (reasons, members): (Vec<_>, Vec<_>) = errors
+                .iter()
+                .map(|error| (wire::member_of(error.field), &error.problem))
+                .map(|(member, problem)| (format!("{member} {problem}"), member.to_owned()))
+                .unzip();
+            envelope(bad_request, id, reasons.join("; "), members)
+        }
+        Error::InvalidCredentials => {
+            let reason = "unknown client or wrong secret".to_owned();
+            envelope(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![])
+        }
+        Error::InvalidToken(why) => {
+            tracing::debug!(request.id = %reference, reason = %why, "a token was refused");
+            unauthorized()
+        }
+        Error::Forbidden { role, needed } => {
+            let reason = format!("this takes the role {needed}; the caller is {role}");
+            envelope(StatusCode::FORBIDDEN, "authorization.failed", reason, vec![])
+        }
+        Error::ReadOnly { label } => {
+            let reason = format!("managed by {label}; read-only to all others");
+            envelope(StatusCode::FORBIDDEN, "readonly.entity", reason, vec![])
+        }
+        Error::NotFound { object, id } => {
+            let reason = format!("Resource not found: {} {id}", resource(*object));
+            envelope(StatusCode::NOT_FOUND, "resource.not.found", reason, vec![id.clone()])
+        }
+        Error::DuplicateKeyString => {
+            let reason = "the key string is known already".to_owned();
+            envelope(bad_request, "duplicate.resource.name", reason, vec!["provisioningKey".to_owned()])
+        }
+        Error::DuplicateName { object, name } => {
+            let reason = format!("a {} named {name:?} exists already", resource(*object));
+            envelope(bad_request, "duplicate.resource.name", reason, vec!["name".to_owned()])
+        }
+        Error::Referenced { object, by, name } => {
+            let reason = format!("the {} is in use by: {by}", resource(*object));
+            envelope(bad_request, "resource.referenced", reason, vec![resource(*object).to_owned(), name.clone()])
+        }
+        Error::Vanished { what } => {
+            let reason = format!("what it refers to was deleted meanwhile: {what}");
+            envelope(bad_request, "invalid.resource.argument", reason, vec![])
+        }
+        Error::Outdated { expected, found, .. } => {
+            let reason = format!("the object has revision \"{}\" and not \"{}\"", found.0, expected.0);
+            envelope(StatusCode::PRECONDITION_FAILED, "precondition.failed", reason, vec![])
+        }
+        Error::Contended { .. }
+        | Error::StoreOverloaded { .. }
+        | Error::StoreUnavailable { .. }
+        | Error::OutcomeUnknown { .. } => {
+            tracing::error!(request.id = %reference, error = %error, "a management request failed for a while");
+            let reason = format!("not now; reference {reference}");
+            envelope(StatusCode::SERVICE_UNAVAILABLE, "retryable.server.error", reason, vec![])
+                .retry_after(1 + u32::from(random_bytes::<1>()[0] % 4))
+        }
+        Error::Internal { .. } => {
+            tracing::error!(request.id = %reference, error = %error, "a management request failed");
+            let reason = format!("internal error; reference {reference}");
+            envelope(StatusCode::INTERNAL_SERVER_ERROR, "internal.server.error", reason, vec![])
+        }
+    }
+}
+
+/// The same for no token, a bad one, and one whose client is gone.
+fn unauthorized() -> Answer {
+    let reason = "the token is missing, expired or not valid".to_owned();
+    envelope(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![]).challenging()
+}
+
+fn envelope(status: StatusCode, id: &'static str, reason: String, params: Vec<String>) -> Answer {
+    Answer::json(status, &ErrorBody::new(id, reason, params))
+}
+
+/// The name of an object's resource.
+fn resource(object: Object) -> &'static str {
+    match object {
+        Object::Administrator => "administrator",
+        Object::ApiClient => "apiClient",
+        Object::Customer => "customer",
+        Object::Group => "group",
+        Object::ProvisioningKey => "provisioningKey",
+        Object::Service => "service",
+        Object::Session => "session",
+        Object::SigningCertificate => "enrollmentCert",
+    }
+}

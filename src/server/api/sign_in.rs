@@ -1,0 +1,90 @@
+//! Signing API clients in and out.
+
+use std::time::Instant;
+
+use hyper::StatusCode;
+use zeroize::Zeroizing;
+
+use super::answer::Answer;
+use super::refusal::Refusal;
+use super::wire::session::{LegacyToken, OAuthToken};
+use super::{Api, Call, form};
+use crate::management::Error;
+use crate::management::sessions::{Session, SignedIn};
+
+/// `POST /signin`: `client_id` and `client_secret` as a form; `expires_in` is a string.
+pub(super) async fn sign_in(api: &Api, call: &Call) -> Result<Answer, Refusal> {
+    let form = Credentials::read(&call.body)?;
+    let signed_in = check(api, call, &form).await?;
+    let body = LegacyToken { token_type: "Bearer", access_token: &signed_in.token, expires_in: seconds(&signed_in) };
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
+/// `POST /oauth2/v1/token`, client credentials (RFC 6749 §4.4); `expires_in` is a number. `audience`
+/// is not looked at.
+pub(super) async fn token(api: &Api, call: &Call) -> Result<Answer, Refusal> {
+    let form = Credentials::read(&call.body)?;
+    if form.grant_type != "client_credentials" {
+        let detail = "grant_type must be client_credentials";
+        return Err(Refusal::OAuth { error: "unsupported_grant_type", detail });
+    }
+    if form.has_assertion {
+        let detail = "client assertions are not accepted; send client_secret";
+        return Err(Refusal::OAuth { error: "invalid_request", detail });
+    }
+    let signed_in = match check(api, call, &form).await {
+        Err(Refusal::UseCase(Error::InvalidCredentials)) => {
+            return Err(Refusal::OAuth { error: "invalid_client", detail: "unknown client or wrong secret" });
+        }
+        outcome => outcome?,
+    };
+    let body = OAuthToken { access_token: &signed_in.token, token_type: "Bearer", expires_in: seconds(&signed_in) };
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
+/// `POST /signout` with the token that is to end.
+pub(super) async fn sign_out(api: &Api, _call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    api.management.sign_out(session).await?;
+    Ok(Answer::empty())
+}
+
+async fn check(api: &Api, call: &Call, form: &Credentials) -> Result<SignedIn, Refusal> {
+    match api.management.sign_in_client(&form.client_id, &form.client_secret).await {
+        Err(Error::InvalidCredentials) => match api.failed_sign_ins.note_failure(call.source, Instant::now()) {
+            Ok(()) => Err(Error::InvalidCredentials.into()),
+            Err(retry_after_seconds) => Err(Refusal::TooManyFailedSignIns { retry_after_seconds }),
+        },
+        outcome => Ok(outcome?),
+    }
+}
+
+fn seconds(signed_in: &SignedIn) -> u64 {
+    signed_in.lifetime.as_secs()
+}
+
+/// The members of a sign-in form; missing ones are empty, and so no client's.
+#[derive(Default)]
+struct Credentials {
+    client_id: String,
+    client_secret: Zeroizing<String>,
+    grant_type: String,
+    has_assertion: bool,
+}
+
+impl Credentials {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        let malformed = || Refusal::Query { member: "body", detail: "is not form-encoded UTF-8".to_owned() };
+        let text = std::str::from_utf8(body).map_err(|_| malformed())?;
+        let mut credentials = Self::default();
+        for (name, value) in form::parse(text).ok_or_else(malformed)? {
+            match &*name {
+                "client_id" => credentials.client_id = value.to_string(),
+                "client_secret" => credentials.client_secret = value,
+                "grant_type" => credentials.grant_type = value.to_string(),
+                "client_assertion" => credentials.has_assertion = true,
+                _ => {}
+            }
+        }
+        Ok(credentials)
+    }
+}

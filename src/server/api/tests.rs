@@ -1,0 +1,391 @@
+//! Requests as the public clients write them, answered without a network. Where a rule has a number
+//! in the list of what a compatible server must do, the test names it.
+
+use std::sync::Arc;
+
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode, Uri};
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::*;
+use crate::management::tests::Fixture;
+
+/// A client with a token.
+struct Client {
+    api: Api,
+    fixture: Fixture,
+    token: String,
+}
+
+struct Received {
+    status: StatusCode,
+    body: Value,
+    etag: Option<Revision>,
+}
+
+impl Client {
+    async fn signed_in() -> Self {
+        let fixture = Fixture::new().await;
+        let api = Api::new(Arc::clone(&fixture.management));
+        let mut client = Self { api, fixture, token: String::new() };
+        let (id, secret) = (&*client.fixture.first.client_id, &*client.fixture.first.client_secret);
+        let form = format!("client_id={id}&client_secret={secret}");
+        let signed_in = client.send(Method::POST, "/signin", &form, None).await;
+        client.token = signed_in.body["access_token"].as_str().unwrap().to_owned();
+        client
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &str, if_match: Option<&str>) -> Received {
+        let uri: Uri = path.parse().unwrap();
+        let mut headers = HeaderMap::new();
+        if !self.token.is_empty() {
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", self.token)).unwrap());
+        }
+        if let Some(tag) = if_match {
+            headers.insert(IF_MATCH, HeaderValue::from_str(tag).unwrap());
+        }
+        let lookup = routes::find(&method, uri.path());
+        let source = SourcePrefix::of("192.0.2.1".parse().unwrap());
+        let body = Ok(Bytes::copy_from_slice(body.as_bytes()));
+        let outcome = self.api.respond(&lookup, &uri, &headers, body, source).await;
+        let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(&Reference::random()));
+        let body = if answer.body().is_empty() { Value::Null } else { serde_json::from_slice(answer.body()).unwrap() };
+        Received { status: answer.status(), body, etag: answer.revision() }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let path = self.path(path);
+        // As one of the public clients does (MUST 10).
+        let received = self.send(Method::GET, &path, "{}", None).await;
+        assert_eq!(received.status, StatusCode::OK, "{path}: {}", received.body);
+        received.body
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Received {
+        self.send(Method::POST, &self.path(path), &body.to_string(), None).await
+    }
+
+    async fn put(&self, path: &str, body: Value) -> Received {
+        self.send(Method::PUT, &self.path(path), &format!("{body}\n"), None).await
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/zpa/mgmtconfig/v1/admin/customers/{}/{rest}", self.fixture.customer())
+    }
+
+    async fn certificate(&self, name: &str) -> String {
+        let path = self.path("").replace("/v1/", "/v2/");
+        let search = format!("{path}enrollmentCert?search=name%2BEQ%2B{}", name.replace(' ', "+"));
+        let received = self.send(Method::GET, &search, "", None).await;
+        assert_eq!(received.body["totalCount"], "1", "{}", received.body);
+        received.body["list"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn group(&self, resource: &str, name: &str) -> String {
+        let received = self.post(resource, json!({ "name": name })).await;
+        assert_eq!(received.status, StatusCode::CREATED, "{}", received.body);
+        received.body["id"].as_str().unwrap().to_owned()
+    }
+}
+
+const KEYS: &str = "associationType/CONNECTOR_GRP/provisioningKey";
+
+#[tokio::test]
+async fn must_1_and_2_the_two_sign_ins_differ_in_the_type_of_expires_in() {
+    let client = Client::signed_in().await;
+    let (id, secret) = (&*client.fixture.first.client_id, &*client.fixture.first.client_secret);
+    let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&audience=https%3A%2F%2Fa");
+    let legacy = client.send(Method::POST, "/p/signin", &form, None).await.body;
+    assert_eq!((&legacy["token_type"], &legacy["expires_in"]), (&json!("Bearer"), &json!("3600")));
+    assert_eq!(legacy["access_token"].as_str().unwrap().split('.').count(), 3);
+    let oauth = client.send(Method::POST, "/x.zslogin/oauth2/v1/token", &form, None).await.body;
+    assert_eq!((&oauth["token_type"], &oauth["expires_in"]), (&json!("Bearer"), &json!(3600)));
+
+    let wrong = form.replace(secret, "wrong");
+    let refused = client.send(Method::POST, "/oauth2/v1/token", &wrong, None).await;
+    assert_eq!((refused.status, &refused.body["error"]), (StatusCode::UNAUTHORIZED, &json!("invalid_client")));
+    let refused = client.send(Method::POST, "/oauth2/v1/token", "grant_type=password", None).await;
+    assert_eq!((refused.status, &refused.body["error"]), (StatusCode::BAD_REQUEST, &json!("unsupported_grant_type")));
+    let refused = client.send(Method::POST, "/signin", "client_id=%zz", None).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn must_21_bursts_of_good_sign_ins_pass_whatever_fails_beside_them() {
+    let client = Client::signed_in().await;
+    let (id, secret) = (&*client.fixture.first.client_id, &*client.fixture.first.client_secret);
+    let good = format!("client_id={id}&client_secret={secret}");
+    let mut slowed = 0;
+    for _ in 0..60 {
+        let bad = client.send(Method::POST, "/signin", "client_id=a&client_secret=b", None).await;
+        match bad.status {
+            StatusCode::UNAUTHORIZED => assert_eq!(bad.body["id"], "access.denied"),
+            StatusCode::TOO_MANY_REQUESTS => slowed += 1,
+            other => panic!("{other}"),
+        }
+        assert_eq!(client.send(Method::POST, "/signin", &good, None).await.status, StatusCode::OK);
+    }
+    assert!(slowed > 20, "{slowed}");
+}
+
+#[tokio::test]
+async fn without_a_good_token_nothing_is_answered() {
+    let mut client = Client::signed_in().await;
+    let good = client.token.clone();
+    let last = if good.ends_with('A') { "B" } else { "A" };
+    for token in [String::new(), "x".into(), format!("{}{last}", &good[..good.len() - 1])] {
+        client.token = token;
+        let refused = client.send(Method::GET, &client.path("machineGroup"), "", None).await;
+        assert_eq!((refused.status, &refused.body["id"]), (StatusCode::UNAUTHORIZED, &json!("access.denied")));
+    }
+    client.token = good;
+    assert_eq!(client.send(Method::POST, "/signout", "", None).await.status, StatusCode::NO_CONTENT);
+    let refused = client.send(Method::GET, &client.path("machineGroup"), "", None).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn must_15_certificates_and_version_profiles_are_there() {
+    let client = Client::signed_in().await;
+    let list = client.get("enrollmentCert").await;
+    let names: Vec<_> = list["list"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let expected = ["Root", "Client", "Connector", "Service Edge", "Isolation Client", "Network Connector"];
+    assert_eq!(names, expected);
+    let connector = client.get(&format!("enrollmentCert/{}", client.certificate("connector").await)).await;
+    assert_eq!(connector["parentCertName"], "Root");
+    assert_eq!((&connector["privateKeyPresent"], &connector["allowSigning"]), (&json!(true), &json!(true)));
+    assert!(connector["certificate"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----\n"));
+    assert!(connector["serialNo"].as_str().unwrap().bytes().all(|byte| byte.is_ascii_digit()));
+    assert!(connector.get("privateKey").is_none());
+    assert_eq!(
+        client.get(&format!("enrollmentCert/{}", client.certificate("Client").await)).await["clientCertType"],
+        "ZAPP_CLIENT"
+    );
+
+    let profiles = client.get("visible/versionProfiles?search=name%2BEQ%2Bdefault").await;
+    assert_eq!((&profiles["totalCount"], &profiles["list"][0]["id"]), (&json!("1"), &json!("0")));
+    assert_eq!(client.get("visible/versionProfiles").await["totalCount"], "3");
+}
+
+#[tokio::test]
+async fn must_5_11_and_16_a_group_as_pyzscaler_makes_it() {
+    let client = Client::signed_in().await;
+    let sent = json!({ "name": "probe-1", "latitude": "37.3", "location": "San Jose, CA, USA", "longitude": "-121.8",
+        "overrideVersionProfile": true, "versionProfileId": 0 });
+    let made = client.post("appConnectorGroup", sent).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let group = &made.body;
+    assert_eq!(group["versionProfileId"], "0");
+    assert_eq!(group["enrollmentCertName"], "Connector");
+    assert_eq!((&group["upgradeDay"], &group["praEnabled"]), (&json!("SUNDAY"), &json!(false)));
+    for member in ["id", "creationTime", "modifiedTime", "modifiedBy", "enrollmentCertId"] {
+        assert!(group[member].is_string(), "{member}");
+    }
+    assert!(group.get("ipAcl").is_none() && group.get("description").is_none());
+
+    // It reads the group and sends all of it back.
+    let path = format!("appConnectorGroup/{}", group["id"].as_str().unwrap());
+    let mut whole = client.get(&path).await;
+    whole["description"] = json!("e");
+    let put = client.put(&path, whole).await;
+    assert_eq!((put.status, &put.body), (StatusCode::NO_CONTENT, &Value::Null));
+    let after = client.get(&path).await;
+    assert_eq!((&after["description"], &after["latitude"]), (&json!("e"), &json!("37.3")));
+
+    // An older name of the member, and a certificate that is not there.
+    let edge = client.certificate("Service Edge").await;
+    let made =
+        client.post("serviceEdgeGroup", json!({ "name": "e", "signingCertId": edge, "isPublic": "FALSE" })).await;
+    assert_eq!((&made.body["enrollmentCertId"], &made.body["isPublic"]), (&json!(edge), &json!("FALSE")));
+    let refused = client.post("serviceEdgeGroup", json!({ "name": "f", "enrollmentCertId": "999" })).await;
+    assert_eq!((refused.status, &refused.body["params"]), (StatusCode::BAD_REQUEST, &json!(["enrollmentCertId"])));
+}
+
+#[tokio::test]
+async fn must_11_12_18_and_20_a_key_as_the_python_clients_make_it() {
+    let client = Client::signed_in().await;
+    let (group, certificate) = (client.group("appConnectorGroup", "HQ").await, client.certificate("Connector").await);
+    let sent = json!({ "enrollmentCertId": certificate, "componentId": group, "name": "probe", "maxUsage": "10",
+        "zcomponentId": group, "exportable": "true" });
+    let made = client.post(KEYS, sent.clone()).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    let key = &made.body;
+    assert_eq!((&key["maxUsage"], &key["usageCount"]), (&json!("10"), &json!("0")));
+    assert_eq!((&key["enabled"], &key["exportable"]), (&json!(true), &json!(true)));
+    assert_eq!((&key["state"], &key["keyVersion"]), (&json!("active"), &json!("3")));
+    let secret = key["provisioningKey"].as_str().unwrap();
+    assert_eq!(secret.rsplit('|').next().unwrap()[..16], *key["keyId"].as_str().unwrap());
+    for member in ["appConnectorGroupId", "associationType", "uiConfig", "ipAcl", "expirationInEpochSec"] {
+        assert!(key.get(member).is_none(), "{member}");
+    }
+    let path = format!("{KEYS}/{}", key["id"].as_str().unwrap());
+
+    // pyzscaler reads it and sends all of it back, with a number.
+    let mut whole = client.get(&path).await;
+    assert_eq!(whole["provisioningKey"], secret);
+    whole["maxUsage"] = json!(20);
+    whole["usageCount"] = json!("999");
+    let put = client.put(&path, whole).await;
+    assert_eq!((put.status, &put.body), (StatusCode::NO_CONTENT, &Value::Null));
+    assert_eq!(
+        (&client.get(&path).await["maxUsage"], &client.get(&path).await["usageCount"]),
+        (&json!("20"), &json!("0"))
+    );
+    // The SDK sends what changes only, and its own names for what does not.
+    for body in [json!({ "maxUsage": "30" }), json!({ "name": "probe", "componentId": group, "microtenantId": "0" })] {
+        assert_eq!(client.put(&path, body).await.status, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(client.get(&path).await["maxUsage"], "30");
+
+    let twice = client.post(KEYS, sent).await;
+    assert_eq!((twice.status, &twice.body["id"]), (StatusCode::BAD_REQUEST, &json!("duplicate.resource.name")));
+    let forgotten = client.post(KEYS, json!({ "name": "x", "maxUsage": null, "zcomponentId": group })).await;
+    assert_eq!(forgotten.body["id"], "missing.mandatory.params");
+    assert_eq!(forgotten.body["params"], json!(["maxUsage"]));
+}
+
+#[tokio::test]
+async fn must_9_another_kind_is_not_found_like_a_missing_one() {
+    let client = Client::signed_in().await;
+    let group = client.group("appConnectorGroup", "HQ").await;
+    let made = client.post(KEYS, json!({ "name": "k", "maxUsage": 1, "zcomponentId": group })).await;
+    let id = made.body["id"].as_str().unwrap();
+    let elsewhere = client.path(&format!("associationType/SERVICE_EDGE_GRP/provisioningKey/{id}"));
+    let refused = client.send(Method::GET, &elsewhere, "", None).await;
+    assert_eq!((refused.status, &refused.body["id"]), (StatusCode::NOT_FOUND, &json!("resource.not.found")));
+    let path = client.path(&format!("{KEYS}/{id}"));
+    assert_eq!(client.send(Method::DELETE, &path, "{}", None).await.status, StatusCode::NO_CONTENT);
+    let missing = client.send(Method::GET, &path, "", None).await;
+    assert_eq!((missing.status, missing.body), (StatusCode::NOT_FOUND, refused.body));
+    for odd in ["abc", "0", "-1", "99999999999999999999"] {
+        let missing = client.send(Method::GET, &client.path(&format!("{KEYS}/{odd}")), "", None).await;
+        assert_eq!(missing.status, StatusCode::NOT_FOUND, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn must_13_terraform_disables_and_clears() {
+    let client = Client::signed_in().await;
+    let (group, certificate) = (client.group("appConnectorGroup", "HQ").await, client.certificate("Connector").await);
+    let body = json!({ "enabled": true, "ipAcl": ["192.0.2.0/24"], "maxUsage": "2", "name": "tf",
+        "enrollmentCertId": certificate, "zcomponentId": group, "associationType": "" });
+    let made = client.post(KEYS, body.clone()).await.body;
+    assert_eq!(made["ipAcl"], json!(["192.0.2.0/24"]));
+    let path = format!("{KEYS}/{}", made["id"].as_str().unwrap());
+
+    let mut update = body;
+    for member in ["enabled", "ipAcl"] {
+        update.as_object_mut().unwrap().remove(member);
+    }
+    update["id"] = made["id"].clone();
+    update["provisioningKey"] = made["provisioningKey"].clone();
+    update["usageCount"] = json!("0");
+    assert_eq!(client.put(&path, update.clone()).await.status, StatusCode::NO_CONTENT);
+    let after = client.get(&path).await;
+    assert_eq!((&after["enabled"], after.get("ipAcl")), (&json!(false), None));
+    assert_eq!((&after["exportable"], &after["provisioningKey"]), (&json!(true), &made["provisioningKey"]));
+    // The same again changes nothing: the plan is clean.
+    let revision = client.put(&path, update).await.etag;
+    assert_eq!(revision, client.send(Method::GET, &client.path(&path), "", None).await.etag);
+    // Who is not Go leaves out what stays.
+    assert_eq!(client.put(&path, json!({ "enabled": true })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(client.put(&path, json!({ "maxUsage": 3 })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(client.get(&path).await["enabled"], true);
+}
+
+#[tokio::test]
+async fn must_6_and_14_lists_page_past_the_end_and_find_names_in_any_case() {
+    let client = Client::signed_in().await;
+    for name in ["Alpha", "alpha 2", "Beta"] {
+        client.group("machineGroup", name).await;
+    }
+    let page = client.get("machineGroup?pagesize=2&page=1").await;
+    assert_eq!((&page["totalPages"], &page["totalCount"]), (&json!("2"), &json!("3")));
+    assert_eq!(page["list"].as_array().unwrap().len(), 2);
+    let past = client.get("machineGroup?pagesize=2&page=3").await;
+    assert_eq!((&past["list"], &past["totalCount"]), (&json!([]), &json!("3")));
+    assert_eq!(client.get("machineGroup?search=name%2BEQ%2BALPHA").await["totalCount"], "1");
+    assert_eq!(client.get("machineGroup?search=alpha&page=1").await["totalCount"], "2");
+    assert_eq!(client.get("machineGroup/summary").await["list"][2]["name"], "Beta");
+    let refused = client.send(Method::GET, &client.path("machineGroup?pagesize=501"), "", None).await;
+    assert_eq!((refused.status, &refused.body["params"]), (StatusCode::BAD_REQUEST, &json!(["pagesize"])));
+}
+
+#[tokio::test]
+async fn an_edit_bound_to_a_revision_is_refused_when_it_is_no_longer_that() {
+    let client = Client::signed_in().await;
+    let group = client.group("machineGroup", "Laptops").await;
+    let path = client.path(&format!("machineGroup/{group}"));
+    let put = |tag| {
+        let (client, path) = (&client, &path);
+        async move { client.send(Method::PUT, path, r#"{"enabled":false}"#, tag).await }
+    };
+    assert_eq!(client.send(Method::GET, &path, "", None).await.etag, Some(Revision(1)));
+    for stale in ["\"2\"", "\"x\"", "1", "W/\"1\""] {
+        let refused = put(Some(stale)).await;
+        assert_eq!(
+            (refused.status, &refused.body["id"]),
+            (StatusCode::PRECONDITION_FAILED, &json!("precondition.failed"))
+        );
+    }
+    assert_eq!(put(Some("\"1\"")).await.etag, Some(Revision(2)));
+    assert_eq!(put(Some("*")).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn all_faults_of_a_request_come_in_one_answer() {
+    let client = Client::signed_in().await;
+    let body = json!({ "name": "a|b", "maxUsage": "many", "enabled": 1, "ipAcl": "192.0.2.0/24", "keyVersion": "2",
+        "expirationInEpochSec": "1" });
+    let refused = client.post(KEYS, body).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused.body["id"], "invalid.resource.argument");
+    let expected = ["name", "maxUsage", "enabled", "expirationInEpochSec", "ipAcl", "keyVersion", "zcomponentId"];
+    assert_eq!(refused.body["params"], json!(expected));
+    for body in ["", "[]", "nonsense", "{\"name\":"] {
+        let refused = client.send(Method::POST, &client.path(KEYS), body, None).await;
+        assert_eq!(
+            (refused.status, &refused.body["id"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid.resource.argument"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn must_8_no_refusal_makes_the_public_clients_retry_for_ever() {
+    let passing = [
+        "bad.request",
+        "db.simultaneous.request",
+        "api.concurrent.access.error",
+        "non.restricted.entity.authorization.failed",
+    ];
+    let client = Client::signed_in().await;
+    let group = client.group("machineGroup", "Laptops").await;
+    let keys = "associationType/MACHINE_GRP/provisioningKey";
+    client.post(keys, json!({ "name": "k", "zcomponentId": group })).await;
+    let refusals = [
+        client.post("machineGroup", json!({ "name": "laptops" })).await,
+        client.post(keys, json!({ "name": "K", "zcomponentId": group })).await,
+        client.send(Method::DELETE, &client.path(&format!("machineGroup/{group}")), "", None).await,
+        client.send(Method::PATCH, &client.path("machineGroup"), "", None).await,
+        client.send(Method::GET, &client.path("policySet/policyType/ACCESS_POLICY"), "", None).await,
+    ];
+    for refused in refusals {
+        assert!(refused.status.is_client_error() && refused.status != StatusCode::CONFLICT, "{}", refused.status);
+        assert!(!passing.contains(&refused.body["id"].as_str().unwrap()), "{}", refused.body);
+    }
+}
+
+#[test]
+fn answers_carry_their_headers_and_an_empty_one_no_type() {
+    let reference = Reference::random();
+    let full = Answer::json(StatusCode::OK, &json!({})).tagged(Revision(7)).retry_after(3).into_response(&reference);
+    let header = |name: &str| full.headers().get(name).and_then(|value| value.to_str().ok());
+    assert_eq!(header("content-type"), Some("application/json;charset=utf-8"));
+    assert_eq!((header("cache-control"), header("etag")), (Some("no-store"), Some("\"7\"")));
+    assert_eq!((header("retry-after"), header("x-transaction-id")), (Some("3"), Some(reference.as_str())));
+    let empty = Answer::empty().into_response(&reference);
+    assert_eq!((empty.status(), empty.headers().get("content-type")), (StatusCode::NO_CONTENT, None));
+}

@@ -1,0 +1,186 @@
+//! `appConnectorGroup`, `serviceEdgeGroup`, `networkConnectorGroup`, `machineGroup`.
+
+use serde_json::{Map, Value, json};
+
+use super::members::Members;
+use crate::domain::Kind;
+use crate::management::Input;
+use crate::management::groups::{GroupInput, GroupView};
+
+/// The part of the path that says a group's kind.
+pub const fn group_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::AppConnector => "appConnectorGroup",
+        Kind::ServiceEdge => "serviceEdgeGroup",
+        Kind::NetworkConnector => "networkConnectorGroup",
+        Kind::Machine => "machineGroup",
+    }
+}
+
+pub fn kind_of_type(text: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| group_type(*kind) == text)
+}
+
+/// A member that is kept for the public clients and means nothing to Muster.
+struct Attribute {
+    name: &'static str,
+    form: Form,
+}
+
+enum Form {
+    /// A boolean, answered as given or as this.
+    Flag(bool),
+    /// A string (numbers are taken for one), answered as given, else as this if there is one.
+    Text(Option<&'static str>),
+}
+
+/// Longest kept text, in bytes.
+const TEXT_BYTES_MAX: usize = 255;
+
+const fn flag(name: &'static str) -> Attribute {
+    Attribute { name, form: Form::Flag(false) }
+}
+
+const fn text(name: &'static str) -> Attribute {
+    Attribute { name, form: Form::Text(None) }
+}
+
+const fn text_or(name: &'static str, default: &'static str) -> Attribute {
+    Attribute { name, form: Form::Text(Some(default)) }
+}
+
+/// What is kept, by kind. Not here, and so ignored: what other resources hold (`connectors`,
+/// `serviceEdges`, `trustedNetworks`, `serverGroups`) and what is derived. Returning attached members
+/// that a client's configuration does not list would make it detach them on every run.
+fn attributes(kind: Kind) -> &'static [Attribute] {
+    match kind {
+        Kind::AppConnector => APP_CONNECTOR,
+        Kind::ServiceEdge => SERVICE_EDGE,
+        Kind::NetworkConnector => NETWORK_CONNECTOR,
+        Kind::Machine => &[],
+    }
+}
+
+static APP_CONNECTOR: &[Attribute] = &[
+    flag("overrideVersionProfile"),
+    text_or("versionProfileId", "0"),
+    text_or("upgradeDay", "SUNDAY"),
+    text_or("upgradeTimeInSecs", "66600"),
+    text_or("dnsQueryType", "IPV4_IPV6"),
+    flag("tcpQuickAckApp"),
+    flag("tcpQuickAckAssistant"),
+    flag("tcpQuickAckReadAssistant"),
+    flag("praEnabled"),
+    flag("useInDrMode"),
+    text_or("connectorGroupType", "APP"),
+    flag("wafDisabled"),
+    flag("lssAppConnectorGroup"),
+    text("latitude"),
+    text("longitude"),
+    text("location"),
+    text("cityCountry"),
+    text("countryCode"),
+    text("geoLocationId"),
+    text("dcHostingInfo"),
+    text("siteId"),
+];
+
+static SERVICE_EDGE: &[Attribute] = &[
+    flag("overrideVersionProfile"),
+    text_or("versionProfileId", "0"),
+    text_or("upgradeDay", "SUNDAY"),
+    text_or("upgradeTimeInSecs", "66600"),
+    text_or("isPublic", "DEFAULT"),
+    flag("useInDrMode"),
+    flag("exclusiveForBusinessContinuity"),
+    flag("graceDistanceEnabled"),
+    text("graceDistanceValue"),
+    text("graceDistanceValueUnit"),
+    text("altCloud"),
+    text("latitude"),
+    text("longitude"),
+    text("location"),
+    text("cityCountry"),
+    text("countryCode"),
+    text("geoLocationId"),
+    text("siteId"),
+];
+
+static NETWORK_CONNECTOR: &[Attribute] =
+    &[text("latitude"), text("longitude"), text("location"), text("cityCountry"), text("countryCode")];
+
+/// Reads what a caller says about a group, when making one and when editing one.
+pub fn decode(kind: Kind, members: &Members) -> GroupInput {
+    GroupInput {
+        name: members.text("name"),
+        description: members.text("description"),
+        enabled: members.flag("enabled"),
+        // An older name of the same member; the newer one wins.
+        signing_certificate: match members.id("enrollmentCertId") {
+            Input::Absent | Input::Cleared => members.id("signingCertId"),
+            given => given,
+        },
+        addresses: members.texts("ipAcl"),
+        attributes: attributes(kind)
+            .iter()
+            .map(|attribute| (attribute.name, decode_attribute(attribute, members)))
+            .collect(),
+    }
+}
+
+fn decode_attribute(attribute: &Attribute, members: &Members) -> Input<Value> {
+    match attribute.form {
+        Form::Flag(_) => match members.flag(attribute.name) {
+            Input::Given(flag) => Input::Given(Value::Bool(flag)),
+            Input::Absent => Input::Absent,
+            Input::Cleared => Input::Cleared,
+            Input::Malformed(expected) => Input::Malformed(expected),
+        },
+        Form::Text(_) => match members.text_or_number(attribute.name) {
+            Input::Given(text) if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) => {
+                Input::Malformed("must be at most 255 bytes without control characters")
+            }
+            Input::Given(text) => Input::Given(Value::String(text)),
+            Input::Absent => Input::Absent,
+            Input::Cleared => Input::Cleared,
+            Input::Malformed(expected) => Input::Malformed(expected),
+        },
+    }
+}
+
+/// A group as the public clients read it, with a default for every member that they expect.
+pub fn encode(view: &GroupView) -> Map<String, Value> {
+    let group = &view.group;
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| {
+        body.insert(name.to_owned(), value);
+    };
+    put("id", json!(group.id));
+    put("modifiedTime", json!(super::Epoch(group.modified_at)));
+    put("creationTime", json!(super::Epoch(group.created_at)));
+    put("modifiedBy", json!(super::ModifiedBy(group.modified_by)));
+    put("name", json!(group.name));
+    if !group.description.as_str().is_empty() {
+        put("description", json!(group.description));
+    }
+    put("enabled", json!(group.enabled));
+    for attribute in attributes(group.kind) {
+        let default = match attribute.form {
+            Form::Flag(flag) => Some(json!(flag)),
+            Form::Text(text) => text.map(|text| json!(text)),
+        };
+        if let Some(value) = group.attributes.get(attribute.name).cloned().or(default) {
+            put(attribute.name, value);
+        }
+    }
+    put("enrollmentCertId", json!(group.signing_certificate_id));
+    if let Some(name) = &view.signing_certificate_name {
+        put("enrollmentCertName", json!(name));
+    }
+    if !group.addresses.is_empty() {
+        put("ipAcl", json!(group.addresses));
+    }
+    put("readOnly", json!(false));
+    put("zscalerManaged", json!(false));
+    body
+}

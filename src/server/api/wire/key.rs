@@ -1,0 +1,156 @@
+//! `provisioningKey`.
+
+use serde::Serialize;
+use std::num::NonZeroU32;
+
+use super::members::Members;
+use super::{Epoch, ModifiedBy, Text};
+use crate::domain::{AddressList, Description, KeyVersion, Kind, Name};
+use crate::id::{ComponentId, GroupId, ProvisioningKeyId, SigningCertificateId};
+use crate::management::Input;
+use crate::management::keys::{KeyInput, KeyView};
+
+/// The part of the path that says a key's kind.
+pub const fn association(kind: Kind) -> &'static str {
+    match kind {
+        Kind::AppConnector => "CONNECTOR_GRP",
+        Kind::ServiceEdge => "SERVICE_EDGE_GRP",
+        Kind::NetworkConnector => "NP_ASSISTANT_GRP",
+        Kind::Machine => "MACHINE_GRP",
+    }
+}
+
+pub fn kind_of_association(text: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| association(*kind) == text)
+}
+
+/// Reads what a caller says about a key, when making one and when editing one.
+///
+/// Ignored: `usageCount`, `provisioningKey`, `componentId`, names, times, `microtenantId`, and whatever
+/// else is not ours to set.
+pub fn decode(members: &Members) -> KeyInput {
+    let mut input = KeyInput {
+        name: members.text("name"),
+        description: members.text("description"),
+        group: members.id("zcomponentId"),
+        signing_certificate: members.id("enrollmentCertId"),
+        maximum: members.number("maxUsage"),
+        enabled: members.flag("enabled"),
+        allow_re_enrollment: members.flag("allowReEnrollment"),
+        expires_at: members.instant("expirationInEpochSec"),
+        addresses: members.texts("ipAcl"),
+        version: match members.number("keyVersion") {
+            Input::Given(1) => Input::Given(KeyVersion::Bare),
+            Input::Given(3) => Input::Given(KeyVersion::Bootstrap),
+            Input::Given(_) | Input::Malformed(_) => Input::Malformed("must be 1 or 3"),
+            Input::Absent => Input::Absent,
+            Input::Cleared => Input::Cleared,
+        },
+        exportable: members.flag("exportable"),
+    };
+    if is_written_by_go(members) {
+        if input.enabled == Input::Absent {
+            input.enabled = Input::Given(false);
+        }
+        if input.addresses == Input::Absent {
+            input.addresses = Input::Cleared;
+        }
+    }
+    input
+}
+
+/// Go leaves out members that hold their zero value, so from Go a missing `enabled` means false and a
+/// missing `ipAcl` an empty list. Only Go sends `associationType`, as this API never returns it.
+/// Not to be extended to members that Go does not know: it would switch them off.
+fn is_written_by_go(members: &Members) -> bool {
+    members.contains("associationType")
+}
+
+/// A key, members in the vendor's order, then ours.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyBody<'a> {
+    id: ProvisioningKeyId,
+    modified_time: Epoch,
+    creation_time: Epoch,
+    modified_by: ModifiedBy,
+    name: &'a Name,
+    usage_count: Text<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_usage: Option<Text<NonZeroU32>>,
+    zcomponent_id: GroupId,
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zcomponent_name: Option<&'a Name>,
+    exportable: bool,
+    read_only: bool,
+    zscaler_managed: bool,
+    enrollment_cert_id: SigningCertificateId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrollment_cert_name: Option<&'a Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisioning_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "AddressList::is_empty")]
+    ip_acl: &'a AddressList,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_in_epoch_sec: Option<Epoch>,
+
+    allow_re_enrollment: bool,
+    re_enrollments: Text<u64>,
+    key_id: &'a str,
+    key_hint: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_time: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_by: Option<ComponentId>,
+    #[serde(skip_serializing_if = "is_empty")]
+    description: &'a Description,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_version: Option<Text<u8>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor_id: Option<ProvisioningKeyId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    managed_by: Option<&'a Name>,
+}
+
+impl<'a> KeyBody<'a> {
+    pub fn new(view: &'a KeyView) -> Self {
+        let key = &view.key;
+        Self {
+            id: key.id,
+            modified_time: Epoch(key.modified_at),
+            creation_time: Epoch(key.created_at),
+            modified_by: ModifiedBy(key.modified_by),
+            name: &key.name,
+            usage_count: Text(key.usage.uses),
+            max_usage: key.maximum.map(Text),
+            zcomponent_id: key.group_id,
+            enabled: key.enabled,
+            zcomponent_name: view.group_name.as_ref(),
+            exportable: key.is_exportable(),
+            read_only: key.managed_by.is_some(),
+            zscaler_managed: false,
+            enrollment_cert_id: key.signing_certificate_id,
+            enrollment_cert_name: view.signing_certificate_name.as_ref(),
+            provisioning_key: view.string.as_ref().map(|string| string.expose()),
+            ip_acl: &key.addresses,
+            expiration_in_epoch_sec: key.expires_at.map(Epoch),
+            allow_re_enrollment: key.allow_re_enrollment,
+            re_enrollments: Text(key.usage.re_enrollments),
+            key_id: &key.key_id,
+            key_hint: &key.hint,
+            state: view.state.as_str(),
+            last_used_time: key.usage.last_used.map(|last| Epoch(last.at)),
+            last_used_by: key.usage.last_used.map(|last| last.by),
+            description: &key.description,
+            key_version: key.version.number().map(Text),
+            successor_id: key.successor_id,
+            managed_by: key.managed_by.as_ref().map(|managed| &managed.label),
+        }
+    }
+}
+
+fn is_empty(description: &Description) -> bool {
+    description.as_str().is_empty()
+}

@@ -1,0 +1,73 @@
+//! The members of the management API, as the public clients write and read them.
+//!
+//! Ids, counters and instants are JSON strings, booleans are booleans, and what is not there is left
+//! out. On the way in it is the other way round: numbers are accepted where strings are meant and
+//! strings where booleans are, unknown and read-only members are ignored. One file per resource.
+
+pub mod envelope;
+pub mod error;
+pub mod group;
+pub mod key;
+pub mod members;
+pub mod session;
+pub mod signing_certificate;
+pub mod version_profile;
+
+use std::fmt::Display;
+
+use serde::{Serialize, Serializer};
+
+use crate::clock::Timestamp;
+use crate::management::Field;
+
+/// The member that a field is on the wire, for error messages.
+pub fn member_of(field: Field) -> &'static str {
+    match field {
+        Field::Addresses => "ipAcl",
+        Field::AllowReEnrollment => "allowReEnrollment",
+        Field::AllowSigning => "allowSigning",
+        Field::Attribute(name) => name,
+        Field::Description => "description",
+        Field::Enabled => "enabled",
+        Field::ExpiresAt => "expirationInEpochSec",
+        Field::Exportable => "exportable",
+        Field::Group => "zcomponentId",
+        Field::KeyAlgorithm => "keyAlgorithm",
+        Field::LifetimeDays => "validityInDays",
+        Field::Maximum => "maxUsage",
+        Field::Name => "name",
+        Field::Parent => "parentCertId",
+        Field::SigningCertificate => "enrollmentCertId",
+        Field::Version => "keyVersion",
+    }
+}
+
+/// Anything that prints, as a JSON string: counters, mostly.
+pub struct Text<T>(pub T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// An instant as a string of seconds since the epoch.
+pub struct Epoch(pub Timestamp);
+
+impl Serialize for Epoch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0.unix_seconds())
+    }
+}
+
+/// Who changed an object last: an id, or `-2` for the system.
+pub struct ModifiedBy(pub Option<u64>);
+
+impl Serialize for ModifiedBy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(id) => serializer.collect_str(&id),
+            None => serializer.serialize_str("-2"),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Everything the door answers that is no success, and what each says.
+
+use hyper::header::ALLOW;
+use hyper::{Method, StatusCode};
+
+use super::decode::Malformed;
+use crate::domain::Refusal;
+use crate::enrollment::EnrollmentError;
+use crate::server::http::problem::{Hint, ProblemKind};
+use crate::server::http::route;
+
+/// Alphabetical.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    BodyTooLarge,
+    /// A verified key, refused by a rule.
+    Denied(Refusal),
+    Internal,
+    InvalidCsr,
+    InvalidKey,
+    Malformed(Malformed),
+    MethodNotAllowed(Vec<Method>),
+    NotFound,
+    Overloaded,
+    RateLimited,
+    StoreUnavailable,
+    UnsupportedMediaType,
+}
+
+impl From<&EnrollmentError> for Refused {
+    fn from(error: &EnrollmentError) -> Self {
+        match error {
+            EnrollmentError::InvalidCsr(_) | EnrollmentError::SigningCertificateKey => Self::InvalidCsr,
+            EnrollmentError::KeyGone => Self::InvalidKey,
+            EnrollmentError::Refused(refusal) => Self::Denied(*refusal),
+            EnrollmentError::Overloaded => Self::Overloaded,
+            EnrollmentError::StoreUnavailable { .. } => Self::StoreUnavailable,
+            EnrollmentError::Signing => Self::Internal,
+        }
+    }
+}
+
+/// Devices that were told to come back spread over so many seconds.
+const SOON: Hint = Hint::RetryAfter(1..=5);
+/// Wider: everyone who came at once is told so at once.
+const LATER: Hint = Hint::RetryAfter(2..=20);
+
+impl Refused {
+    /// What the answer says. The text of a 401 is one, whatever was wrong with the key.
+    pub fn problem(&self) -> ProblemKind {
+        use StatusCode as Status;
+        let kind = |status, code, title, detail, hint| ProblemKind { status, code, title, detail, hint };
+        match self {
+            Self::BodyTooLarge => kind(
+                Status::PAYLOAD_TOO_LARGE,
+                "body-too-large",
+                "Body too large",
+                "The body may have at most 16384 bytes.",
+                Hint::None,
+            ),
+            Self::Denied(refusal) => {
+                let (title, detail) = denial(*refusal);
+                kind(Status::FORBIDDEN, refusal.code(), title, detail, Hint::None)
+            }
+            Self::Internal => kind(
+                Status::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+                "The service failed. Nothing was enrolled. Tell its operator the reference.",
+                Hint::None,
+            ),
+            Self::InvalidCsr => kind(
+                Status::BAD_REQUEST,
+                "invalid-csr",
+                "Invalid CSR",
+                "The csr must be one PKCS#10 request in PEM or base64 DER, signed by its own key: P-256, P-384, Ed25519 \
+                 or RSA of 2048 to 4096 bits with exponent 65537, and SHA-256 or better.",
+                Hint::None,
+            ),
+            Self::InvalidKey => kind(
+                Status::UNAUTHORIZED,
+                "invalid-key",
+                "Invalid provisioning key",
+                "The provisioning key was not accepted.",
+                Hint::Authenticate,
+            ),
+            Self::Malformed(malformed) => {
+                kind(Status::BAD_REQUEST, "malformed-request", "Malformed request", malformed.detail(), Hint::None)
+            }
+            Self::MethodNotAllowed(_) => kind(
+                Status::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                "This path is there for other methods.",
+                Hint::None,
+            ),
+            Self::NotFound => {
+                kind(Status::NOT_FOUND, "not-found", "Not found", "There is nothing at this path.", Hint::None)
+            }
+            Self::Overloaded => kind(
+                Status::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "Overloaded",
+                "Too many devices are enrolling at once. Try again after the time given.",
+                LATER,
+            ),
+            Self::RateLimited => kind(
+                Status::TOO_MANY_REQUESTS,
+                "rate-limited",
+                "Rate limited",
+                "Too many requests from this address were refused. Try again after the time given.",
+                SOON,
+            ),
+            Self::StoreUnavailable => kind(
+                Status::SERVICE_UNAVAILABLE,
+                "store-unavailable",
+                "Store unavailable",
+                "The service cannot record enrollments at the moment. Try again after the time given.",
+                SOON,
+            ),
+            Self::UnsupportedMediaType => kind(
+                Status::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "Unsupported media type",
+                "The Content-Type must be application/json, in UTF-8.",
+                Hint::None,
+            ),
+        }
+    }
+
+    /// The header that only some refusals carry and that depends on the request.
+    pub fn allow(&self) -> Option<(hyper::header::HeaderName, hyper::header::HeaderValue)> {
+        match self {
+            Self::MethodNotAllowed(methods) => Some((ALLOW, route::allow(methods))),
+            _ => None,
+        }
+    }
+
+    /// Whether it counts against the source's failures: a 401 or a 400 before a key verified.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::InvalidKey | Self::Malformed(_))
+    }
+}
+
+/// Whoever reads this holds a key that verified, so it says what is the matter.
+const fn denial(refusal: Refusal) -> (&'static str, &'static str) {
+    match refusal {
+        Refusal::AddressNotAllowed => {
+            ("Address not allowed", "The provisioning key may not be used from this device's network address.")
+        }
+        Refusal::ComponentDisabled => ("Component disabled", "This device is enrolled, and its component is disabled."),
+        Refusal::ComponentRevoked => {
+            ("Component revoked", "This device's component was revoked. It can enroll again once that one is deleted.")
+        }
+        Refusal::CustomerDisabled => {
+            ("Customer disabled", "The customer that the provisioning key belongs to is disabled.")
+        }
+        Refusal::GroupDisabled => ("Group disabled", "The group that the provisioning key enrolls into is disabled."),
+        Refusal::KeyDisabled => ("Provisioning key disabled", "The provisioning key is disabled."),
+        Refusal::KeyExhausted => ("Provisioning key exhausted", "Every use of the provisioning key is taken."),
+        Refusal::KeyExpired => ("Provisioning key expired", "The provisioning key has expired."),
+        Refusal::ReEnrollmentLimit => {
+            ("Re-enrollment limit reached", "This device enrolled again too often within a day. Try again tomorrow.")
+        }
+        Refusal::ReEnrollmentNotAllowed => (
+            "Re-enrollment not allowed",
+            "This device is enrolled already, with another key pair, and the provisioning key does not allow it again.",
+        ),
+        Refusal::SigningCertificateUnavailable => (
+            "Signing certificate unavailable",
+            "The signing certificate of the provisioning key cannot sign at the moment.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn every_code_has_a_counter_of_its_own() {
+        let refusals = Refusal::ALL.into_iter().map(Refused::Denied).chain([
+            Refused::BodyTooLarge,
+            Refused::InvalidCsr,
+            Refused::InvalidKey,
+            Refused::Malformed(Malformed::Members),
+            Refused::MethodNotAllowed(vec![]),
+            Refused::NotFound,
+            Refused::Overloaded,
+            Refused::RateLimited,
+            Refused::StoreUnavailable,
+            Refused::UnsupportedMediaType,
+        ]);
+        let metrics = Metrics::new();
+        for refused in refusals {
+            metrics.observe_enrollment(refused.problem().code, Duration::ZERO);
+        }
+        assert!(metrics.render().contains("muster_enroll_requests_total{outcome=\"internal\"} 0"));
+        metrics.observe_enrollment(Refused::Internal.problem().code, Duration::ZERO);
+        assert!(metrics.render().contains("muster_enroll_requests_total{outcome=\"internal\"} 1"));
+    }
+}

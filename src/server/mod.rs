@@ -1,0 +1,14 @@
+//! The doors: the only rooms that know HTTP and TLS sockets.
+//!
+//! [`listener`] accepts and bounds connections, [`tls`] makes them private, [`http`] is what the
+//! doors share, and behind it stands one [`http::Handler`] per listener: [`enroll`] for devices,
+//! [`api`] for administrators,
+//! [`ops`] for whoever watches the service.
+
+pub mod api;
+pub mod enroll;
+pub mod http;
+pub mod listener;
+pub mod ops;
+pub mod proxy_protocol;
+pub mod tls;
