@@ -3,9 +3,13 @@
 //! The rooms and what may import what are mapped in `ARCHITECTURE.md`; `tests/it/architecture.rs`
 //! holds the map to the source.
 
+pub mod app;
 pub mod auth;
 pub mod ca;
+pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod enrollment;
 pub mod id;

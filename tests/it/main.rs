@@ -1,4 +1,11 @@
 //! Tests through the front: real processes, real TLS, verifiers that are not ours. Each module says
 //! what it holds.
 
+mod architecture;
+mod bad_input;
 mod certificates;
+mod cli;
+mod door;
+mod openssl_device;
+mod promises;
+mod support;

@@ -1,0 +1,26 @@
+//! `muster doctor`: whether what must stay true is true.
+
+use std::sync::Arc;
+
+use super::{AppError, master_key};
+use crate::clock::SystemClock;
+use crate::config::Settings;
+use crate::management::first_start::{SETTING_INITIALIZED_AT, load_secrets};
+use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
+
+/// Checks I1 to I5 of the design from one snapshot; a sentence for each finding. Works beside a
+/// running service: the store is opened for reading only.
+///
+/// # Errors
+/// [`AppError`] when there is nothing that could be checked.
+pub async fn doctor(settings: &Settings) -> Result<Vec<String>, AppError> {
+    let store = EmbeddedStore::open_read_only(&settings.data_dir, Arc::new(SystemClock))?;
+    if store.find_setting(SETTING_INITIALIZED_AT).await?.is_none() {
+        return Err(AppError::Uninitialized);
+    }
+    let master_keys = master_key::load(&settings.data_dir)?;
+    let secrets = load_secrets(&*store, &master_keys).await?;
+    let findings = store.check_integrity(&secrets.audit_key).await?;
+    Ok(findings.iter().map(ToString::to_string).collect())
+}

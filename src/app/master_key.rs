@@ -1,0 +1,89 @@
+//! Where the master key is: three places, looked at in this order.
+//!
+//! 1. the file that `MUSTER_MASTER_KEY_FILE` names,
+//! 2. the systemd credential `muster-master-key`,
+//! 3. `master.key` in the data directory, which is made when the store is empty.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::secret::master::{MasterKeyError, MasterKeys};
+
+const VARIABLE: &str = "MUSTER_MASTER_KEY_FILE";
+const CREDENTIAL: &str = "muster-master-key";
+const FILE: &str = "master.key";
+
+/// The id of a master key made here.
+const FIRST_ID: &str = "1";
+
+/// No master key, or one that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyFileError {
+    #[error(
+        "the store in {data_dir} is sealed and its master key is not here: set {VARIABLE}, give the systemd \
+         credential {CREDENTIAL}, or put {FILE} back into the data directory"
+    )]
+    Missing { data_dir: PathBuf },
+    #[error("cannot read the master key {path}: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{path}: {source}")]
+    Malformed { path: PathBuf, source: MasterKeyError },
+    #[error("cannot write the master key {path}: {source}")]
+    Unwritable { path: PathBuf, source: io::Error },
+}
+
+/// Reads the master keys of a store that exists.
+///
+/// # Errors
+/// [`MasterKeyFileError`]; the file's content shows in none of them.
+pub fn load(data_dir: &Path) -> Result<MasterKeys, MasterKeyFileError> {
+    match locate(data_dir) {
+        Some(path) => read(&path),
+        None => Err(MasterKeyFileError::Missing { data_dir: data_dir.to_owned() }),
+    }
+}
+
+/// Reads the master keys for an empty store, making `master.key` when there is none anywhere. The
+/// file and its directory are synced before this returns.
+///
+/// # Errors
+/// [`MasterKeyFileError`].
+pub fn load_or_make(data_dir: &Path) -> Result<MasterKeys, MasterKeyFileError> {
+    if let Some(path) = locate(data_dir) {
+        return read(&path);
+    }
+    let path = data_dir.join(FILE);
+    let text = MasterKeys::generate_text(FIRST_ID);
+    write_new(data_dir, &path, &text)
+        .map_err(|source| MasterKeyFileError::Unwritable { path: path.clone(), source })?;
+    read(&path)
+}
+
+fn locate(data_dir: &Path) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(VARIABLE) {
+        return Some(named.into()); // named on purpose: when it is missing, that is an error
+    }
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|directory| Path::new(&directory).join(CREDENTIAL));
+    [credential, Some(data_dir.join(FILE))].into_iter().flatten().find(|path| path.exists())
+}
+
+fn read(path: &Path) -> Result<MasterKeys, MasterKeyFileError> {
+    let unreadable = |source| MasterKeyFileError::Unreadable { path: path.to_owned(), source };
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        tracing::warn!(path = %path.display(), "the master key can be read by everyone on this machine: chmod 600");
+    }
+    MasterKeys::parse(&text).map_err(|source| MasterKeyFileError::Malformed { path: path.to_owned(), source })
+}
+
+fn write_new(data_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::File::open(data_dir)?.sync_all()
+}

@@ -1,0 +1,315 @@
+//! The running service: constructors in order, three listeners, the tasks beside them, reload, drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::adapters::{AnnounceToDirectory, CountRefusals, ObserveCommits};
+use super::endpoint::{Endpoint, Names};
+use super::first_start::{FirstStart, Opened, open};
+use super::readiness::NodeReadiness;
+use super::{AppError, EndpointError};
+use crate::ca::EndpointAnchor;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{AdminSettings, EnrollSettings, Settings};
+use crate::domain::TrustPin;
+use crate::enrollment::{Directory, EnrollmentParts, EnrollmentService, RefusalTallies};
+use crate::index::KeyIndex;
+use crate::management::first_start::{ServiceSecrets, load_secrets};
+use crate::management::{self, Management};
+use crate::metrics::{Door, Metrics};
+use crate::server::api::Api;
+use crate::server::enroll::{self, EnrollDoor, EnrollLimits, FailureRate};
+use crate::server::http::Handler;
+use crate::server::listener::{Limits, Listener, Service, Transport};
+use crate::server::ops::OpsDoor;
+use crate::server::tls::{ClientCertificates, server_config};
+use crate::store::Store;
+
+/// How often counted refusals are handed to the store.
+const REFUSALS_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether one of our own TLS certificates is due.
+const RENEWAL_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Where the listeners accept, with the ports that were taken.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    pub enroll: SocketAddr,
+    pub admin: SocketAddr,
+    /// `None` when the metrics listener is off.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// A service that accepts on all its listeners. Dropping it without [`Self::stop`] drops what is
+/// under way.
+pub struct Running {
+    addresses: Addresses,
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    tasks: Vec<JoinHandle<()>>,
+    node: Arc<Node>,
+}
+
+/// What reload and the tasks need to reach.
+struct Node {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    refusals: Arc<RefusalTallies>,
+    enroll_endpoint: Endpoint,
+    admin_endpoint: Endpoint,
+    trust_pin: Arc<ArcSwap<TrustPin>>,
+    server_trust_anchors: Arc<ArcSwap<String>>,
+    enroll_limits: Arc<ArcSwap<EnrollLimits>>,
+    enroll_connections: Arc<ArcSwap<Limits>>,
+    admin_connections: Arc<ArcSwap<Limits>>,
+}
+
+/// Opens the store (first start if it is empty), fills the node's memory, binds the listeners and
+/// accepts. Returns once all of them do.
+///
+/// # Errors
+/// [`AppError`]: nothing is left running.
+pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(Metrics::new());
+    let observer = Arc::new(ObserveCommits(Arc::clone(&metrics)));
+    let Opened { store, ids, master_keys, cloud, profile, first_start } =
+        open(&settings, Arc::clone(&clock), observer).await?;
+    let store: Arc<dyn Store> = store;
+    let ServiceSecrets { peppers, token_key, audit_key, endpoint_anchor } = load_secrets(&*store, &master_keys).await?;
+    let peppers = Arc::new(peppers);
+
+    let index = Arc::new(KeyIndex::new(Arc::clone(&peppers)));
+    let directory =
+        Directory::load(Arc::clone(&store), Arc::clone(&master_keys), Arc::clone(&index), Arc::clone(&metrics)).await?;
+
+    let anchor = EndpointAnchor::new(&endpoint_anchor.certificate, &endpoint_anchor.private_key);
+    let anchor = Arc::new(anchor.map_err(AppError::Anchor)?);
+    let endpoint =
+        |tls, listen: SocketAddr| Endpoint::new(tls, Arc::clone(&anchor), Names::new(&cloud, listen.ip()), clock.now());
+    let enroll_endpoint = endpoint(settings.enroll.tls.clone(), settings.enroll.listen)?;
+    let admin_endpoint = endpoint(settings.admin.tls.clone(), settings.admin.listen)?;
+    let node = Arc::new(Node {
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+        refusals: Arc::default(),
+        trust_pin: Arc::new(ArcSwap::from_pointee(enroll_endpoint.pin())),
+        server_trust_anchors: Arc::new(ArcSwap::from_pointee(enroll_endpoint.trust_anchors_pem())),
+        enroll_limits: Arc::new(ArcSwap::from_pointee(enroll_limits(&settings.enroll))),
+        enroll_connections: Arc::new(ArcSwap::from_pointee(enroll_connections(&settings.enroll))),
+        admin_connections: Arc::new(ArcSwap::from_pointee(admin_connections(&settings.admin))),
+        enroll_endpoint,
+        admin_endpoint,
+    });
+    node.observe_certificates();
+
+    let enroller = EnrollmentService::new(EnrollmentParts {
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        index: Arc::clone(&index),
+        directory: Arc::clone(&directory),
+        ids: Arc::clone(&ids),
+        profile: Arc::clone(&profile),
+        metrics: Arc::clone(&metrics),
+    });
+    let enroll_door: Arc<dyn Handler> = Arc::new(EnrollDoor::new(enroll::Parts {
+        enroller: Arc::new(enroller),
+        server_trust_anchors: Arc::clone(&node.server_trust_anchors),
+        customer_trust_anchors: Arc::<Directory>::clone(&directory),
+        refusals: Arc::new(CountRefusals { tallies: Arc::clone(&node.refusals), clock: Arc::clone(&clock) }),
+        limits: Arc::clone(&node.enroll_limits),
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+    }));
+    let management = Arc::new(Management::new(management::Parts {
+        store: Arc::clone(&store),
+        ids,
+        clock: Arc::clone(&clock),
+        announce: Arc::new(AnnounceToDirectory(Arc::clone(&directory))),
+        master_keys,
+        audit_key: Arc::new(audit_key),
+        peppers,
+        token_key: Arc::new(token_key),
+        cloud: Arc::new(ArcSwap::from_pointee(cloud)),
+        trust_pin: Arc::clone(&node.trust_pin),
+        profile,
+    }));
+    let admin_door: Arc<dyn Handler> = Arc::new(Api::new(management));
+    let readiness = Arc::new(NodeReadiness::new(store, directory, Arc::clone(&clock)));
+    let ops_door: Arc<dyn Handler> = Arc::new(OpsDoor::new(Arc::clone(&metrics), readiness));
+
+    let tls = |endpoint: &Endpoint, client_certificates| {
+        server_config(endpoint.slot(), client_certificates).map(Transport::Tls).map_err(AppError::Tls)
+    };
+    let enroll = bind(settings.enroll.listen)?;
+    let admin = bind(settings.admin.listen)?;
+    let ops = settings.metrics.listen.map(bind).transpose()?;
+    if let Some(address) = settings.metrics.listen.filter(|address| !address.ip().is_loopback()) {
+        tracing::warn!(%address, "metrics are served without TLS and without asking who it is, beyond this machine");
+    }
+    let addresses = Addresses {
+        enroll: enroll.local_addr(),
+        admin: admin.local_addr(),
+        metrics: ops.as_ref().map(Listener::local_addr),
+    };
+    let mut doors = vec![
+        (
+            enroll,
+            Service {
+                door: Door::Enroll,
+                transport: tls(&node.enroll_endpoint, ClientCertificates::Asked)?,
+                handler: enroll_door,
+                limits: Arc::clone(&node.enroll_connections),
+                metrics: Arc::clone(&metrics),
+            },
+        ),
+        (
+            admin,
+            Service {
+                door: Door::Admin,
+                transport: tls(&node.admin_endpoint, ClientCertificates::NotAsked)?,
+                handler: admin_door,
+                limits: Arc::clone(&node.admin_connections),
+                metrics: Arc::clone(&metrics),
+            },
+        ),
+    ];
+    doors.extend(ops.map(|listener| {
+        let limits = Arc::new(ArcSwap::from_pointee(Limits::default()));
+        let service = Service { door: Door::Metrics, transport: Transport::Plain, handler: ops_door, limits, metrics };
+        (listener, service)
+    }));
+
+    let (stop, stopped) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    for (listener, service) in doors {
+        let mut stopped = stopped.clone();
+        let drain_timeout = settings.drain_timeout;
+        listeners.spawn(async move {
+            let shutdown = async move {
+                // An error means that the service was dropped, which is a stop as well.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            let drained = listener.serve(service, shutdown, drain_timeout).await;
+            tracing::debug!(?drained, "a listener has ended");
+        });
+    }
+    let tasks = vec![
+        tokio::spawn(every(REFUSALS_EVERY, Arc::clone(&node), async |node| node.hand_over_refusals().await)),
+        tokio::spawn(every(RENEWAL_EVERY, Arc::clone(&node), async |node| node.renew_certificates())),
+    ];
+    Ok((Running { addresses, stop, listeners, tasks, node }, first_start))
+}
+
+fn bind(address: SocketAddr) -> Result<Listener, AppError> {
+    Listener::bind(address).map_err(|source| AppError::Listen { address, source })
+}
+
+async fn every(pause: Duration, node: Arc<Node>, work: impl AsyncFn(&Node)) {
+    loop {
+        tokio::time::sleep(pause).await;
+        work(&node).await;
+    }
+}
+
+impl Running {
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Takes over TLS files and limits. Listeners, store and log are not touched; what cannot be
+    /// used leaves the old in force.
+    ///
+    /// # Errors
+    /// The first certificate that cannot be used.
+    pub fn reload(&self, settings: &Settings) -> Result<(), EndpointError> {
+        let node = &self.node;
+        node.enroll_limits.store(Arc::new(enroll_limits(&settings.enroll)));
+        node.enroll_connections.store(Arc::new(enroll_connections(&settings.enroll)));
+        node.admin_connections.store(Arc::new(admin_connections(&settings.admin)));
+        let now = node.clock.now();
+        node.enroll_endpoint.reload(settings.enroll.tls.clone(), now)?;
+        node.admin_endpoint.reload(settings.admin.tls.clone(), now)?;
+        node.publish_anchors();
+        node.observe_certificates();
+        Ok(())
+    }
+
+    /// Stops accepting, finishes what was accepted within the drain's deadline, and closes the store.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.node.hand_over_refusals().await;
+        self.node.store.close().await;
+    }
+}
+
+impl Node {
+    async fn hand_over_refusals(&self) {
+        if let Err(error) = self.refusals.hand_over(&*self.store).await {
+            tracing::warn!(%error, "counts of refusals were lost; the log has them one by one");
+        }
+    }
+
+    fn renew_certificates(&self) {
+        let now = self.clock.now();
+        for endpoint in [&self.enroll_endpoint, &self.admin_endpoint] {
+            match endpoint.renew_if_due(now) {
+                Ok(true) => {
+                    tracing::info!(not_after = %endpoint.not_after(), "a listener's own certificate was renewed")
+                }
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "a listener's own certificate could not be renewed"),
+            }
+        }
+        self.publish_anchors();
+        self.observe_certificates();
+    }
+
+    /// What devices and new key strings are told to trust.
+    fn publish_anchors(&self) {
+        self.trust_pin.store(Arc::new(self.enroll_endpoint.pin()));
+        self.server_trust_anchors.store(Arc::new(self.enroll_endpoint.trust_anchors_pem()));
+    }
+
+    fn observe_certificates(&self) {
+        self.metrics.set_certificate_expiry("enroll-endpoint", self.enroll_endpoint.not_after());
+        self.metrics.set_certificate_expiry("admin-endpoint", self.admin_endpoint.not_after());
+    }
+}
+
+fn enroll_limits(settings: &EnrollSettings) -> EnrollLimits {
+    EnrollLimits {
+        body_timeout: settings.body_timeout,
+        failures: FailureRate { per_second: settings.failures_per_second.unwrap_or(0), burst: settings.failures_burst },
+        in_flight_max: settings.in_flight_max,
+    }
+}
+
+fn enroll_connections(settings: &EnrollSettings) -> Limits {
+    Limits {
+        connections_max: settings.connections_max,
+        handshake_timeout: settings.handshake_timeout,
+        head_timeout: settings.header_timeout,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        ..Limits::default()
+    }
+}
+
+fn admin_connections(settings: &AdminSettings) -> Limits {
+    Limits {
+        connections_max: settings.connections_max,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        ..Limits::default()
+    }
+}

@@ -1,0 +1,81 @@
+//! Where `muster enroll` takes the provisioning key from.
+//!
+//! The first of these that is there: `--key-file F` (`-` = stdin), `/etc/muster/provision_key`,
+//! `MUSTER_PROVISIONING_KEY`, the systemd credential `muster-provisioning-key`, and on a terminal a
+//! prompt that shows nothing.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use zeroize::Zeroizing;
+
+use crate::domain::KeySecret;
+use crate::domain::key_string::{KEY_STRING_BYTES_MAX, KeyString};
+
+pub const KEY_FILE_DEFAULT: &str = "/etc/muster/provision_key";
+const VARIABLE: &str = "MUSTER_PROVISIONING_KEY";
+const CREDENTIAL: &str = "muster-provisioning-key";
+
+/// A key string and the file it stood in, if it was a file of its own.
+pub struct FoundKey {
+    pub key: KeySecret,
+    pub file: Option<PathBuf>,
+}
+
+/// Looks in the order above. Warns on stderr when others can read the file.
+pub fn find(key_file: Option<&Path>) -> anyhow::Result<FoundKey> {
+    match key_file {
+        Some(path) if path == Path::new("-") => return Ok(loose(read_bounded(io::stdin().lock()).context("stdin")?)),
+        Some(path) if path.to_str().is_some_and(|text| KeyString::parse(text).is_some()) => {
+            bail!(
+                "--key-file takes the name of a file, or - for stdin; arguments are seen by every user of this machine"
+            )
+        }
+        Some(path) => return from_file(path),
+        None if Path::new(KEY_FILE_DEFAULT).exists() => return from_file(Path::new(KEY_FILE_DEFAULT)),
+        None => {}
+    }
+    if let Ok(text) = std::env::var(VARIABLE) {
+        return Ok(loose(Zeroizing::new(text)));
+    }
+    if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+        let path = Path::new(&directory).join(CREDENTIAL);
+        if path.exists() {
+            return Ok(loose(read_file(&path)?));
+        }
+    }
+    if io::stdin().is_terminal() {
+        let text = rpassword::prompt_password("Provisioning key (not shown): ").context("the prompt")?;
+        return Ok(loose(Zeroizing::new(text)));
+    }
+    bail!("no provisioning key: give --key-file F (- = stdin), {VARIABLE}, or put it into {KEY_FILE_DEFAULT}")
+}
+
+fn loose(text: Zeroizing<String>) -> FoundKey {
+    FoundKey { key: KeySecret::from_text(text), file: None }
+}
+
+fn from_file(path: &Path) -> anyhow::Result<FoundKey> {
+    let text = read_file(path)?;
+    if let Ok(metadata) = path.metadata()
+        && metadata.permissions().mode() & 0o044 != 0
+    {
+        eprintln!("warning: {} can be read by others; chmod 600 it", path.display());
+    }
+    Ok(FoundKey { key: KeySecret::from_text(text), file: Some(path.to_owned()) })
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    File::open(path).and_then(read_bounded).with_context(|| path.display().to_string())
+}
+
+/// Reads no more than one byte above the longest key string, which is then refused as damaged. What
+/// is no UTF-8 reads as an empty text, which is damaged too.
+fn read_bounded(source: impl Read) -> io::Result<Zeroizing<String>> {
+    let mut bytes = Vec::with_capacity(KEY_STRING_BYTES_MAX + 1);
+    source.take(KEY_STRING_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(Zeroizing::new(String::from_utf8(bytes).unwrap_or_default()))
+}

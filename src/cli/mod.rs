@@ -1,0 +1,166 @@
+//! The command line: nouns, then verbs; one file per command.
+//!
+//! Results go to stdout, messages to stderr; `--json` prints results for machines. Exit 0: done, 1:
+//! failed, 2: wrong usage; `enroll` has more ([`enroll`]). Secrets come from a file, stdin or the
+//! environment and are never arguments, which every user of a machine can see.
+
+mod config;
+mod console;
+mod doctor;
+mod enroll;
+mod expiry;
+mod group;
+mod init;
+mod key;
+mod key_source;
+mod management;
+mod quickstart;
+mod serve;
+mod service;
+mod table;
+mod version;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Devices present a provisioning key, Muster signs their certificate.
+#[derive(Parser)]
+#[command(name = "muster", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Check the store for what must always be true
+    Doctor(doctor::Arguments),
+    /// Enroll this device: the device's side
+    Enroll(enroll::Arguments),
+    /// Manage groups
+    #[command(subcommand)]
+    Group(group::Command),
+    /// Do the first start alone: keys, certificates, the first administrator
+    Init(init::Arguments),
+    /// Manage provisioning keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Show everything in a throw-away service: four devices enroll, wrong ones are refused
+    Quickstart(quickstart::Arguments),
+    /// Run the service
+    Serve(serve::Arguments),
+    /// Print the version
+    Version(version::Arguments),
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    /// `None`: it was told already.
+    error: Option<anyhow::Error>,
+}
+
+impl Failure {
+    /// A failure that was told already.
+    fn told(code: u8) -> Self {
+        Self { code, error: None }
+    }
+
+    /// The command was used wrongly in a way that the parser cannot see.
+    fn usage(text: impl Into<String>) -> Self {
+        Self { code: 2, error: Some(anyhow::Error::msg(text.into())) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.as_ref().map_or(Ok(()), |error| write!(f, "{error:#}"))
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { code: 1, error: Some(error.into()) }
+    }
+}
+
+/// Runs the command in this process's arguments. Wrong usage ends the process with exit code 2.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, error }) => {
+            if let Some(error) = error {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Config(command) => config::run(command),
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Enroll(arguments) => enroll::run(arguments).await,
+        Command::Group(command) => group::run(command).await,
+        Command::Init(arguments) => init::run(arguments).await,
+        Command::Key(command) => key::run(command).await,
+        Command::Quickstart(arguments) => quickstart::run(arguments).await,
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Version(arguments) => version::run(&arguments),
+    }
+}
+
+/// Prints a result for machines.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    print(format_args!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Writes a result to stdout. Whoever stops reading has read enough: that is no failure.
+fn print(result: impl fmt::Display) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match write!(stdout, "{result}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_a_secret() {
+        fn visit(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let takes_secret = ["secret", "password", "token"].iter().any(|word| id.contains(word));
+                assert!(!takes_secret, "{} {id}", command.get_name());
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+}

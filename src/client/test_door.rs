@@ -1,0 +1,78 @@
+//! A server for the tests of this room: real TLS and HTTP on the loopback, answers by the test.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    PublicKeyData as _,
+};
+use rustls::ServerConfig;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::domain::TrustPin;
+
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
+
+/// A CA that signed itself.
+pub fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub anchor: CertificateDer<'static>,
+    pub pin: TrustPin,
+}
+
+/// Serves with a certificate for `host` below an anchor of its own, one connection after the other,
+/// until the test ends. An `Err` cuts the connection without an answer.
+pub async fn serve<F>(host: &str, mut answer: F) -> Server
+where
+    F: FnMut(Request<Bytes>) -> io::Result<Response<Full<Bytes>>> + Send + 'static,
+{
+    let anchor = authority("endpoint anchor");
+    let mut leaf = CertificateParams::new([host.to_owned()]).unwrap();
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let leaf_key = KeyPair::generate().unwrap();
+    let leaf = leaf.signed_by(&leaf_key, &anchor).unwrap();
+    let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![leaf.der().clone(), anchor.der().clone()],
+            PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(tls) = acceptor.accept(tcp).await else { continue };
+            let answer = std::sync::Mutex::new(&mut answer);
+            let service = service_fn(async |request: Request<Incoming>| {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+                let mut answer = answer.lock().unwrap();
+                (*answer)(Request::from_parts(parts, body))
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(tls), service).await;
+        }
+    });
+    let pin = TrustPin::of_public_key(&anchor.key().subject_public_key_info());
+    Server { address, anchor: anchor.der().clone(), pin }
+}

@@ -1,0 +1,188 @@
+use toml::{Table, Value};
+
+use super::layers::variable_of;
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+fn from_file(text: &str) -> Inputs {
+    Inputs { file: Some(("muster.toml".into(), text.to_owned())), ..Inputs::default() }
+}
+
+fn problems(inputs: &Inputs) -> Vec<String> {
+    inputs.load().unwrap_err().problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    let example: Shape = toml::from_str(EXAMPLE).unwrap();
+    assert_eq!(example, Shape::default());
+    let loaded = from_file(EXAMPLE).load().unwrap();
+    assert_eq!(loaded.settings, Inputs::default().load().unwrap().settings);
+}
+
+#[test]
+fn the_example_names_every_key_and_its_variable() {
+    let example: Table = EXAMPLE.parse().unwrap();
+    let code = Table::try_from(Shape::default()).unwrap();
+    let keys = |table: &Table| -> Vec<String> {
+        let keys = table.iter().flat_map(|(name, value)| match value {
+            Value::Table(section) => section.keys().map(|key| format!("{name}.{key}")).collect(),
+            _ => vec![name.clone()],
+        });
+        keys.collect()
+    };
+    assert_eq!(keys(&example), keys(&code));
+    for key in keys(&code) {
+        let variable = format!("nvironment {}.", variable_of(&key));
+        assert!(EXAMPLE.contains(&variable), "{variable}");
+    }
+}
+
+#[test]
+fn defaults_are_loopback_and_the_contracts_ports() {
+    let settings = Inputs::default().load().unwrap().settings;
+    assert_eq!(settings.enroll.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:8444");
+    assert_eq!(settings.metrics.listen.unwrap().to_string(), "127.0.0.1:9090");
+    assert_eq!(settings.cloud.as_str(), "localhost:8443");
+    assert_eq!(settings.enroll.failures_per_second, Some(20));
+    assert_eq!(settings.enroll.tls, None);
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_flags_over_both() {
+    let mut inputs =
+        from_file("[admin]\nlisten = \"127.0.0.1:1\"\n[enroll]\nlisten = \"127.0.0.1:1\"\nin_flight_max = 7");
+    inputs.environment = vec![
+        ("MUSTER_ADMIN_LISTEN".into(), "127.0.0.1:2".into()),
+        ("MUSTER_ENROLL_LISTEN".into(), "127.0.0.1:2".into()),
+        ("MUSTER_ENROLL_TRUSTED_PROXIES".into(), "192.0.2.1, 2001:db8::/32".into()),
+        ("MUSTER_CERTIFICATES_SVID_EKU".into(), "true".into()),
+        ("PATH".into(), "/bin".into()),
+    ];
+    inputs.flags = vec![("--admin-listen", "admin.listen", "127.0.0.1:3".into())];
+    let loaded = inputs.load().unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.admin.listen.port(), 3);
+    assert_eq!(settings.enroll.listen.port(), 2);
+    assert_eq!(settings.enroll.in_flight_max, 7);
+    assert_eq!(settings.enroll.trusted_proxies.len(), 2);
+    assert!(settings.certificates.svid_eku);
+    let effective = loaded.to_toml();
+    assert!(effective.contains("listen = \"127.0.0.1:3\" # --admin-listen\n"), "{effective}");
+    assert!(effective.contains("listen = \"127.0.0.1:2\" # MUSTER_ENROLL_LISTEN\n"), "{effective}");
+    assert!(effective.contains("in_flight_max = 7 # muster.toml\n"), "{effective}");
+    assert!(effective.contains("queue_max = 4096 # default\n"), "{effective}");
+    assert_eq!(from_file(&effective).load().unwrap().settings, *settings);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_what_is_accepted() {
+    let found = problems(&from_file("colour = 1\n[metrics]\nlisten = \"\"\nport = 1\n[metric]\nlisten = \"\""));
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("colour (muster.toml): there is no such key; accepted here: "), "{}", found[0]);
+    assert!(found[1].starts_with("metric (muster.toml): there is no such key"), "{}", found[1]);
+    assert!(found[1].contains("metrics"), "{}", found[1]);
+    assert_eq!(found[2], "metrics.port (muster.toml): there is no such key; accepted here: listen");
+}
+
+#[test]
+fn an_unknown_variable_with_our_prefix_is_reported_and_not_fatal() {
+    let environment = vec![
+        ("MUSTER_ENROLL_SERVICE_HOST".to_owned(), "10.0.0.1".to_owned()),
+        ("MUSTER_PROVISIONING_KEY".to_owned(), "x".to_owned()),
+    ];
+    let loaded = Inputs { environment, ..Inputs::default() }.load().unwrap();
+    assert_eq!(loaded.unknown_variables, ["MUSTER_ENROLL_SERVICE_HOST"]);
+}
+
+#[test]
+fn wrong_values_name_key_origin_value_and_what_is_accepted() {
+    for (text, expected) in [
+        (
+            "cloud = \"Example.com\"",
+            "cloud (muster.toml): found \"Example.com\"; accepted: a lower-case DNS name, an IPv4 address or [IPv6], optionally with :port",
+        ),
+        ("data_dir = \"\"", "data_dir (muster.toml): found \"\"; accepted: a path"),
+        ("drain_timeout = 3601", "drain_timeout (muster.toml): found 3601; accepted: a number from 0 to 3600"),
+        ("drain_timeout = -1", "drain_timeout (muster.toml): found -1; accepted: a number from 0 to 3600"),
+        ("drain_timeout = \"30s\"", "drain_timeout (muster.toml): found \"30s\"; accepted: a whole number"),
+        ("enroll = 1", "enroll (muster.toml): found 1; accepted: a section"),
+        (
+            "[enroll]\nlisten = \"localhost\"",
+            "enroll.listen (muster.toml): found \"localhost\"; accepted: an address and a port such as 127.0.0.1:8443 or [::]:8443",
+        ),
+        (
+            "[enroll]\ntls_key = \"k.pem\"",
+            "enroll.tls_certificate (default): found nothing; accepted: a PEM file, as enroll.tls_key is set; or neither of the two",
+        ),
+        (
+            "[enroll]\npublic_url = \"ftp://x\"",
+            "enroll.public_url (muster.toml): found \"ftp://x\"; accepted: nothing, or http:// or https:// with a host and optionally a port",
+        ),
+        ("[admin]\ntrusted_proxies = [1]", "admin.trusted_proxies (muster.toml): found [1]; accepted: a list of texts"),
+        (
+            "[store]\nengine = \"redis\"",
+            "store.engine (muster.toml): found \"redis\"; accepted: \"embedded\" or \"postgres\"",
+        ),
+        (
+            "[store]\nengine = \"postgres\"",
+            "store.engine (muster.toml): found \"postgres\"; accepted: \"embedded\"; this build has only the embedded store",
+        ),
+        (
+            "[certificates]\nlifetime_days = 0",
+            "certificates.lifetime_days (muster.toml): found 0; accepted: a number from 1 to 3650",
+        ),
+        (
+            "[certificates]\ntrust_domain = \"A\"",
+            "certificates.trust_domain (muster.toml): found \"A\"; accepted: nothing, or 1 to 255 lower-case letters, digits, '.', '-' and '_'",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            "log.level (muster.toml): found \"loud\"; accepted: \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+        ),
+        ("[log]\nformat = \"xml\"", "log.format (muster.toml): found \"xml\"; accepted: \"text\" or \"json\""),
+    ] {
+        assert_eq!(problems(&from_file(text)), [expected]);
+    }
+}
+
+#[test]
+fn a_wrong_number_in_the_environment_names_the_variable() {
+    let environment = vec![("MUSTER_STORE_QUEUE_MAX".to_owned(), "many".to_owned())];
+    let inputs = Inputs { environment, ..Inputs::default() };
+    let expected = "store.queue_max (MUSTER_STORE_QUEUE_MAX): found \"many\"; accepted: a whole number";
+    assert_eq!(problems(&inputs), [expected]);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let found = problems(&from_file("cloud = \"\"\n[log]\nlevel = \"\"\n[store]\nqueue_max = 0\nx = 1"));
+    assert_eq!(found.len(), 4, "{found:?}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let found = problems(&from_file("\n[enroll\n"));
+    assert!(found[0].starts_with("muster.toml: not TOML: ") && found[0].contains("line 2"), "{found:?}");
+}
+
+#[test]
+fn an_address_is_shown_without_its_password() {
+    for (url, shown) in [
+        ("postgres://muster:canary@db/muster", "postgres://muster:...@db/muster"),
+        ("postgres://muster:c@nary@a,b/muster", "postgres://muster:...@a,b/muster"),
+        ("postgres://muster@db", "postgres://muster@db"),
+        ("postgres://db:5432/muster", "postgres://db:5432/muster"),
+    ] {
+        assert_eq!(layers::without_password(url), shown);
+    }
+}
+
+#[test]
+fn nothing_switches_the_metrics_listener_and_the_failure_limit_off() {
+    let settings = from_file("[metrics]\nlisten = \"\"\n[enroll]\nfailures_per_second = 0").load().unwrap().settings;
+    assert_eq!(settings.metrics.listen, None);
+    assert_eq!(settings.enroll.failures_per_second, None);
+}

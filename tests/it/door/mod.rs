@@ -1,0 +1,8 @@
+//! The doors over real sockets: listener, TLS, PROXY protocol, HTTP and what devices may ask.
+
+mod enroll;
+mod listener;
+mod ops;
+mod proxy;
+mod support;
+mod tls;

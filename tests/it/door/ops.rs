@@ -1,0 +1,49 @@
+//! What whoever watches the service is answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use muster::metrics::Metrics;
+use muster::server::listener::Limits;
+use muster::server::ops::{OpsDoor, Readiness, ReadinessReport};
+
+use super::support::{SHORT, Server, ask, get};
+
+#[derive(Default)]
+struct Parts {
+    store: AtomicBool,
+}
+
+#[async_trait]
+impl Readiness for Parts {
+    async fn check(&self) -> ReadinessReport {
+        ReadinessReport { store: self.store.load(Ordering::SeqCst), signing: true, index: true, clock: true }
+    }
+}
+
+#[tokio::test]
+async fn health_readiness_and_numbers_are_told() {
+    let parts = Arc::new(Parts::default());
+    let metrics = Arc::new(Metrics::new());
+    metrics.set_index_keys(3);
+    let door = OpsDoor::new(metrics.clone(), parts.clone());
+    let server = Server::start(Arc::new(door), Limits::default(), None, SHORT, metrics);
+    let mut stream = server.tcp().await;
+
+    assert_eq!(ask(&mut stream, get("/healthz")).await.body, "ok\n");
+    let waiting = ask(&mut stream, get("/readyz")).await;
+    assert_eq!(waiting.status, 503);
+    assert_eq!(waiting.body, r#"{"ready":false,"store":false,"signing":true,"index":true,"clock":true}"#);
+    parts.store.store(true, Ordering::SeqCst);
+    let ready = ask(&mut stream, get("/readyz")).await;
+    assert_eq!((ready.status, ready.json()["ready"].as_bool()), (200, Some(true)));
+
+    let numbers = ask(&mut stream, get("/metrics")).await;
+    assert!(numbers.headers["content-type"].starts_with("text/plain; version=0.0.4"));
+    assert!(numbers.body.contains("\nmuster_index_keys 3\n"));
+
+    assert_eq!(ask(&mut stream, get("/")).await.status, 404);
+    let posted = ask(&mut stream, "POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!((posted.status, &posted.headers["allow"][..]), (405, "GET"));
+}

@@ -1,0 +1,7 @@
+//! The three promises, through the front door of the real binary: exact limits, no answered
+//! enrollment lost, no secret in clear. And what an unknown caller can make the service do: nothing.
+
+mod canary;
+mod exact;
+mod flood;
+mod lost_answer;

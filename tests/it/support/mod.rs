@@ -1,0 +1,10 @@
+//! The real service and real devices for the tests: the binary in a process of its own, TLS on
+//! loopback, certificates checked by rustls-webpki.
+
+pub mod device;
+pub mod random;
+pub mod service;
+
+pub use device::{Answer, Device, Endpoint};
+pub use random::Random;
+pub use service::Service;

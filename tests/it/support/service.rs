@@ -1,0 +1,212 @@
+//! The binary, serving from a temporary data directory.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::device::Endpoint;
+
+/// How long a start may take before the test fails; a start takes well under a second.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// `muster serve` on free ports. Killed when dropped.
+pub struct Service {
+    child: Option<Child>,
+    dir: tempfile::TempDir,
+    config: PathBuf,
+    pub enroll: SocketAddr,
+    pub admin: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
+impl Service {
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With these lines in its configuration file.
+    pub fn start_with(config: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("config.toml");
+        fs::write(&file, config).expect("a configuration file");
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut service = Self { child: None, dir, config: file, enroll: nowhere, admin: nowhere, metrics: nowhere };
+        service.launch();
+        service
+    }
+
+    /// Starts the process on the data directory as it is.
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let ready = self.dir.path().join("ready.json");
+        let _ = fs::remove_file(&ready);
+        let log = fs::OpenOptions::new().append(true).create(true).open(self.log_file()).expect("a log file");
+        let mut child = self.command().stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+        let started = Instant::now();
+        let addresses: Value = loop {
+            if let Ok(text) = fs::read(&ready) {
+                break serde_json::from_slice(&text).expect("the ready file is JSON");
+            }
+            if let Some(status) = child.try_wait().expect("the process can be asked") {
+                panic!("the service ended at its start with {status}:\n{}", self.log());
+            }
+            assert!(started.elapsed() < START_MAX, "the service did not become ready:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert_eq!(addresses["pid"].as_u64(), Some(u64::from(child.id())));
+        let address = |name: &str| addresses[name].as_str().expect("an address").parse().expect("an address");
+        (self.enroll, self.admin, self.metrics) = (address("enroll"), address("admin"), address("metrics"));
+        self.child = Some(child);
+    }
+
+    /// The command that serves; for tests that want to see it fail.
+    pub fn command(&self) -> Command {
+        let mut command = muster();
+        command
+            .args(["serve", "--cloud", "localhost:8443", "--enroll-listen", "127.0.0.1:0"])
+            .args(["--admin-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(&self.config)
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .arg("--ready-file")
+            .arg(self.dir.path().join("ready.json"));
+        command
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// `SIGKILL`: nothing is flushed, nothing said.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
+    /// `SIGTERM`, and waits. The exit status is the service's.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        self.signal("TERM");
+        self.child.take().expect("it runs").wait().expect("it ends")
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// PEM of what the service's own TLS certificates hang from.
+    pub fn trust_anchor_pem(&self) -> String {
+        fs::read_to_string(self.data_dir().join("tls-trust-anchor.pem")).expect("the anchor is written at first start")
+    }
+
+    /// Where devices enroll. Changes with every launch.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { address: self.enroll, anchor_pem: self.trust_anchor_pem() }
+    }
+
+    /// Runs the command line against this service.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        muster().args(args).arg("--data-dir").arg(self.data_dir()).output().expect("the binary runs")
+    }
+
+    /// What the command printed; it must succeed.
+    pub fn cli_ok(&self, args: &[&str]) -> String {
+        let output = self.cli(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+    }
+
+    pub fn create_group(&self, kind: &str, name: &str) {
+        self.cli_ok(&["group", "create", "--kind", kind, "--name", name]);
+    }
+
+    /// A key string. `more` are further arguments of `key create`.
+    pub fn create_key(&self, kind: &str, group: &str, name: &str, more: &[&str]) -> String {
+        let args = ["key", "create", "--kind", kind, "--group", group, "--name", name];
+        self.cli_ok(&[&args[..], more].concat())
+    }
+
+    /// The key as the management API gives it.
+    pub fn key(&self, kind: &str, name: &str) -> Value {
+        let text = self.cli_ok(&["key", "show", "--json", "--kind", kind, name]);
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// `usageCount` of a key.
+    pub fn uses(&self, kind: &str, name: &str) -> u64 {
+        self.key(kind, name)["usageCount"].as_str().expect("a counter is a string").parse().expect("a number")
+    }
+
+    /// `muster doctor` finds nothing.
+    pub fn assert_healthy(&self) {
+        let output = self.cli(&["doctor"]);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "doctor: {text}");
+    }
+
+    /// A plain GET on the metrics listener: status and body.
+    pub fn ops(&self, path: &str) -> (u16, String) {
+        use std::io::Read as _;
+        let mut stream = std::net::TcpStream::connect(self.metrics).expect("the metrics listener accepts");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: ops\r\nconnection: close\r\n\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, body.to_owned())
+    }
+
+    /// The value of one sample of `/metrics`, e.g. `muster_index_keys`.
+    pub fn metric(&self, sample: &str) -> f64 {
+        let (_, text) = self.ops("/metrics");
+        let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of the service\n{}", self.log());
+        }
+    }
+}
+
+/// The binary under test, without what the environment might say.
+pub fn muster() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MUSTER_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
