@@ -149,9 +149,11 @@ fn violations(file: &Source) -> Vec<String> {
     found
 }
 
-/// Code without comments, so that a doc link is no import.
-fn without_comments(text: &str) -> String {
-    text.lines()
+/// Product code only: no comments, so that a doc link is no import, and no tests, which may look anywhere.
+fn product_code(text: &str) -> String {
+    let product = text.split("#[cfg(test)]\nmod tests {").next().expect("a split has a first part");
+    product
+        .lines()
         .map(|line| match line.find("//") {
             Some(at) if !line[..at].contains('"') => &line[..at],
             _ => line,
@@ -169,16 +171,21 @@ fn sources() -> Vec<Source> {
             let path: PathBuf = entry.expect("src/ can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test_file(&path) {
                 let relative = path.strip_prefix(&root).expect("found below src/");
                 files.push(Source {
                     path: relative.to_str().expect("our file names are UTF-8").replace('\\', "/"),
-                    text: without_comments(&fs::read_to_string(&path).expect("a source file can be read")),
+                    text: product_code(&fs::read_to_string(&path).expect("a source file can be read")),
                 });
             }
         }
     }
     files
+}
+
+/// `tests.rs`, or a file in a folder `tests`.
+fn is_test_file(path: &Path) -> bool {
+    path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
 }
 
 #[test]

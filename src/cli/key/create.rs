@@ -87,7 +87,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     print(text(&made, "provisioningKey") + "\n")?;
     eprintln!(
-        "Key {} (id {}) was made. It is a secret: whoever holds it can create a {kind} here. Keep it in a credential vault.",
+        "Key {} (id {}) was made. It is a secret: whoever holds it can create a component here. Keep it in a \
+         credential vault.",
         arguments.name,
         text(&made, "id"),
     );
