@@ -257,6 +257,7 @@ async fn device(
              content-length: {length}\r\nconnection: close\r\n\r\n{before}{fingerprint}{after}"
         );
         let stream = TcpStream::connect(address).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
         let mut stream = connector.connect(name.clone(), stream).await.expect("a handshake");
         stream.write_all(request.as_bytes()).await.expect("a request");
         let mut filled = 0;

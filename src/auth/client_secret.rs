@@ -30,7 +30,7 @@ impl ClientCredentials {
     pub fn generate() -> Self {
         let client_id = random_bytes::<CLIENT_ID_BYTES>().iter().map(|byte| format!("{byte:02x}")).collect();
         let mut client_secret = Zeroizing::new(String::with_capacity(SECRET_BYTES.div_ceil(3) * 4));
-        URL_SAFE_NO_PAD.encode_string(&*random_bytes::<SECRET_BYTES>(), &mut client_secret);
+        URL_SAFE_NO_PAD.encode_string(random_bytes::<SECRET_BYTES>(), &mut client_secret);
         Self { client_id, client_secret }
     }
 

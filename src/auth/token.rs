@@ -80,7 +80,7 @@ impl Claims {
             customer_id,
             iat: now.unix_seconds(),
             exp: now.saturating_add(lifetime).unix_seconds(),
-            jti: URL_SAFE_NO_PAD.encode(&*random_bytes::<12>()),
+            jti: URL_SAFE_NO_PAD.encode(random_bytes::<12>()),
         }
     }
 }

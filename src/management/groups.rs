@@ -213,29 +213,6 @@ impl Management {
         Ok(after)
     }
 
-    /// The signing certificate, if it may be chosen now; else the fault is noted.
-    pub(super) async fn usable_signer(
-        &self,
-        customer: CustomerId,
-        id: SigningCertificateId,
-        now: Timestamp,
-        checker: &mut Checker,
-    ) -> Result<Option<SigningCertificate>, Error> {
-        let signer = self.store().find_signing_certificate(customer, id).await?;
-        match &signer {
-            None => checker.fault(Field::SigningCertificate, "is no signing certificate of this customer"),
-            Some(signer) if !signer.is_usable(now) => checker.fault(
-                Field::SigningCertificate,
-                format_args!(
-                    "{:?} cannot sign: it needs its private key, leave to sign, and validity",
-                    signer.name.as_str()
-                ),
-            ),
-            Some(_) => return Ok(signer),
-        }
-        Ok(None)
-    }
-
     /// The customer's signing certificate that bears the kind's default name.
     async fn default_signer(
         &self,

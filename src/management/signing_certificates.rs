@@ -201,6 +201,29 @@ impl Management {
         found.ok_or_else(|| Error::not_found(Object::SigningCertificate, id))
     }
 
+    /// The signing certificate, if it may be chosen now; else the fault is noted.
+    pub(super) async fn usable_signer(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+        now: Timestamp,
+        checker: &mut Checker,
+    ) -> Result<Option<SigningCertificate>, Error> {
+        let signer = self.store().find_signing_certificate(customer, id).await?;
+        match &signer {
+            None => checker.fault(Field::SigningCertificate, "is no signing certificate of this customer"),
+            Some(signer) if !signer.is_usable(now) => checker.fault(
+                Field::SigningCertificate,
+                format_args!(
+                    "{:?} cannot sign: it needs its private key, leave to sign, and validity",
+                    signer.name.as_str()
+                ),
+            ),
+            Some(_) => return Ok(signer),
+        }
+        Ok(None)
+    }
+
     async fn parent_name(&self, certificate: &SigningCertificate) -> Result<Option<Name>, Error> {
         let Some(parent) = certificate.parent_id else { return Ok(None) };
         let parent = self.store().find_signing_certificate(certificate.customer_id, parent).await?;

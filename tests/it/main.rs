@@ -1,6 +1,7 @@
 //! Tests through the front: real processes, real TLS, verifiers that are not ours. Each module says
 //! what it holds.
 
+mod api;
 mod architecture;
 mod bad_input;
 mod certificates;

@@ -2,6 +2,7 @@
 
 mod store;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -272,7 +273,7 @@ async fn an_edit_merges_and_view_only_goes_off() {
     };
     let renamed = KeyInput { name: Input::Given("new".into()), ..KeyInput::default() };
     let after = edit(None, renamed.clone()).await.unwrap();
-    assert_eq!((after.key.name.as_str(), after.key.maximum.map(|m| m.get())), ("new", Some(10)));
+    assert_eq!((after.key.name.as_str(), after.key.maximum.map(NonZeroU32::get)), ("new", Some(10)));
     assert_eq!(after.key.revision, made.key.revision.next());
 
     // Nothing new: nothing written.
@@ -286,7 +287,7 @@ async fn an_edit_merges_and_view_only_goes_off() {
     assert!(edit(Some(after.key.revision), lower(5)).await.is_ok());
 
     fixture.store.state.lock().unwrap().outdated_updates = 2;
-    assert_eq!(edit(None, lower(6)).await.unwrap().key.maximum.map(|m| m.get()), Some(6));
+    assert_eq!(edit(None, lower(6)).await.unwrap().key.maximum.map(NonZeroU32::get), Some(6));
     fixture.store.state.lock().unwrap().outdated_updates = 100;
     assert!(matches!(edit(None, lower(7)).await, Err(Error::Contended { .. })));
     fixture.store.state.lock().unwrap().outdated_updates = 0;

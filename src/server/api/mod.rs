@@ -44,7 +44,7 @@ use hyper::{Request, Response, Uri};
 use self::answer::Answer;
 use self::query::Query;
 use self::refusal::Refusal;
-use self::routes::{Endpoint, Lookup, PathParameters};
+use self::routes::{Endpoint, Lookup, PathParameters, Route};
 use self::throttle::Throttle;
 use crate::domain::address::SourcePrefix;
 use crate::domain::{Actor, Kind, Reference, Revision};
@@ -56,8 +56,8 @@ use crate::server::http::{BodyError, Handler, Peer, read_body};
 /// Largest request body, in bytes. A signing certificate with its chain fits many times.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Largest body of a request without a token, in bytes.
-pub const SIGN_IN_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Largest body of a request without a good token, in bytes.
+pub const ANONYMOUS_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// The handler behind the management listener.
 pub struct Api {
@@ -88,10 +88,22 @@ impl Api {
         Self { management, failed_sign_ins: Throttle::default() }
     }
 
-    /// Everything but reading the body from the network.
+    /// Who asks comes before what is wrong with the question, and before more than a little of it is
+    /// read. `None` on a route that is open to all, and where there is no route.
+    async fn identify(&self, lookup: &Lookup, headers: &HeaderMap) -> Result<Option<Session>, Refusal> {
+        let Lookup::Found(Route { endpoint: Endpoint::Authenticated { .. }, .. }, _) = lookup else {
+            return Ok(None);
+        };
+        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+        let token = token.ok_or(Refusal::NoToken)?;
+        Ok(Some(self.management.authenticate(token).await?))
+    }
+
+    /// Everything but reading from the network.
     async fn respond(
         &self,
         lookup: &Lookup,
+        caller: Result<Option<Session>, Refusal>,
         uri: &Uri,
         headers: &HeaderMap,
         body: Result<Bytes, BodyError>,
@@ -102,24 +114,14 @@ impl Api {
             Lookup::WrongMethod { allowed } => return Err(Refusal::MethodNotAllowed { allowed: allowed.clone() }),
             Lookup::None => return Err(Refusal::NoSuchRoute),
         };
-        // Who asks comes before what is wrong with the question.
-        let session = match route.endpoint {
-            Endpoint::Public(_) => None,
-            Endpoint::Authenticated { .. } => Some(self.authenticate(headers).await?),
-        };
+        let session = caller?;
         let query = Query::parse(routes::query_of(uri))?;
         let call = Call { path, query, if_match: if_match(headers), body: body?, source };
         match (&route.endpoint, &session) {
             (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await,
+            (Endpoint::Authenticated { .. }, None) => Err(Refusal::NoToken),
             (Endpoint::Public(run), _) => run(self, &call).await,
-            (Endpoint::Authenticated { .. }, None) => unreachable!("a session was made for this arm just above"),
         }
-    }
-
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Session, Refusal> {
-        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-        let token = token.ok_or(Refusal::NoToken)?;
-        Ok(self.management.authenticate(token).await?)
     }
 }
 
@@ -130,9 +132,12 @@ impl Handler for Api {
         let reference = Reference::random();
         let (head, incoming) = request.into_parts();
         let lookup = routes::find(&head.method, head.uri.path());
-        // Read to its end whatever the method is: some public clients put a body into every GET.
-        let body = read_body(incoming, body_bytes_max(&lookup)).await;
-        let outcome = self.respond(&lookup, &head.uri, &head.headers, body, SourcePrefix::of(peer.address.ip())).await;
+        let caller = self.identify(&lookup, &head.headers).await;
+        let bytes_max = if matches!(caller, Ok(Some(_))) { BODY_BYTES_MAX } else { ANONYMOUS_BODY_BYTES_MAX };
+        // Whatever the method is: some public clients put a body into every GET.
+        let body = read_body(incoming, bytes_max).await;
+        let source = SourcePrefix::of(peer.address.ip());
+        let outcome = self.respond(&lookup, caller, &head.uri, &head.headers, body, source).await;
         let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(&reference));
         tracing::info!(
             request.id = %reference,
@@ -144,13 +149,6 @@ impl Handler for Api {
             "a management request was answered"
         );
         answer.into_response(&reference)
-    }
-}
-
-fn body_bytes_max(lookup: &Lookup) -> usize {
-    match lookup {
-        Lookup::Found(route, _) if matches!(route.endpoint, Endpoint::Authenticated { .. }) => BODY_BYTES_MAX,
-        Lookup::Found(..) | Lookup::WrongMethod { .. } | Lookup::None => SIGN_IN_BODY_BYTES_MAX,
     }
 }
 

@@ -59,27 +59,65 @@ fn number(member: &'static str, text: Option<&str>, min: u32, max: u32) -> Resul
 /// sep       = 1*( " " / "+" )       ; public clients escape the plus, so it arrives as one
 /// plain     = anything else         ; names that contain it
 /// ```
-/// In a value a plus is a space: names have none.
+/// In a value a plus is a space, as names have none; spaces inside it count.
 fn parse_search(search: &str, filter: &mut Vec<NameFilter>) -> Result<(), Refusal> {
     let spaced = search.replace('+', " ");
-    let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
+    let text = spaced.trim_matches(' ');
+    let Some(mut condition) = Condition::split(text) else {
+        if !text.is_empty() {
+            filter.push(NameFilter::Contains(text.to_owned()));
+        }
         return Ok(());
+    };
+    while let Some((value, next)) = condition.split_next() {
+        filter.push(Condition { value, ..condition }.name_filter()?);
+        condition = next;
     }
-    let begins_condition = |at: usize| words.len() > at + 1 && Operator::parse(words[at + 1]).is_some();
-    if !begins_condition(0) {
-        filter.push(NameFilter::Contains(words.join(" ")));
-        return Ok(());
-    }
-    let mut at = 0;
-    while at < words.len() {
-        let joint = (at + 2..words.len()).find(|&next| words[next] == "AND" && begins_condition(next + 1));
-        let end = joint.unwrap_or(words.len());
-        let operator = Operator::parse(words[at + 1]).expect("only conditions are stepped to");
-        filter.push(condition(words[at], operator, &words[at + 2..end].join(" "))?);
-        at = end + 1;
-    }
+    filter.push(condition.name_filter()?);
     Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Condition<'a> {
+    field: &'a str,
+    operator: Operator,
+    value: &'a str,
+}
+
+impl<'a> Condition<'a> {
+    const JOINT: &'static str = " AND ";
+
+    fn split(text: &'a str) -> Option<Self> {
+        let (field, rest) = text.split_once(' ')?;
+        let (operator, value) = rest.trim_start_matches(' ').split_once(' ')?;
+        Some(Self { field, operator: Operator::parse(operator)?, value: value.trim_matches(' ') })
+    }
+
+    /// Where the value ends in a joint and another condition follows: the value proper, and that one.
+    fn split_next(&self) -> Option<(&'a str, Self)> {
+        self.value.match_indices(Self::JOINT).find_map(|(at, joint)| {
+            let next = Self::split(self.value[at + joint.len()..].trim_start_matches(' '))?;
+            Some((self.value[..at].trim_end_matches(' '), next))
+        })
+    }
+
+    fn name_filter(&self) -> Result<NameFilter, Refusal> {
+        let wrong = |detail: String| Refusal::Query { member: "search", detail };
+        if !self.field.eq_ignore_ascii_case("name") {
+            let field: String = self.field.chars().take(64).collect();
+            return Err(wrong(format!("by {field:?} is not known; name is accepted")));
+        }
+        let value = self.value.to_owned();
+        Ok(match self.operator {
+            Operator::Contains => NameFilter::Contains(value),
+            Operator::EndsWith => NameFilter::EndsWith(value),
+            Operator::Equals => NameFilter::Equals(value),
+            Operator::Like => like(&value),
+            Operator::NotEquals => NameFilter::NotEquals(value),
+            Operator::Order => return Err(wrong("compares a name by size; EQ, NE and LIKE are accepted".to_owned())),
+            Operator::StartsWith => NameFilter::StartsWith(value),
+        })
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -107,24 +145,6 @@ impl Operator {
             _ => return None,
         })
     }
-}
-
-fn condition(field: &str, operator: Operator, value: &str) -> Result<NameFilter, Refusal> {
-    let wrong = |detail: String| Refusal::Query { member: "search", detail };
-    if !field.eq_ignore_ascii_case("name") {
-        let field: String = field.chars().take(64).collect();
-        return Err(wrong(format!("by {field:?} is not known; name is accepted")));
-    }
-    let value = value.to_owned();
-    Ok(match operator {
-        Operator::Contains => NameFilter::Contains(value),
-        Operator::EndsWith => NameFilter::EndsWith(value),
-        Operator::Equals => NameFilter::Equals(value),
-        Operator::Like => like(&value),
-        Operator::NotEquals => NameFilter::NotEquals(value),
-        Operator::StartsWith => NameFilter::StartsWith(value),
-        Operator::Order => return Err(wrong("compares a name by size; EQ, NE and LIKE are accepted".to_owned())),
-    })
 }
 
 /// With `%` or `*` at one end, the rest stands at the other; without, or with both, anywhere.
@@ -190,7 +210,10 @@ mod tests {
         let both = [NameFilter::StartsWith("a".into()), NameFilter::NotEquals("a b".into())];
         assert_eq!(filter("search=name+STARTSWITH+a+AND+name+NE+a+b"), both);
         assert_eq!(filter("search=name+STARTSWITH+a&search=name+NE+a+b"), both);
-        assert_eq!(filter("search=name+EQ+R+AND+D"), [NameFilter::Equals("R AND D".into())]);
+        for name in ["R AND D", "AND", "a AND", "two  spaces", "EQ", "name EQ"] {
+            let search = format!("search=name%20EQ%20{}", name.replace(' ', "%20"));
+            assert_eq!(filter(&search), [NameFilter::Equals(name.into())], "{name:?}");
+        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl Client {
         let lookup = routes::find(&method, uri.path());
         let source = SourcePrefix::of("192.0.2.1".parse().unwrap());
         let body = Ok(Bytes::copy_from_slice(body.as_bytes()));
-        let outcome = self.api.respond(&lookup, &uri, &headers, body, source).await;
+        let caller = self.api.identify(&lookup, &headers).await;
+        let outcome = self.api.respond(&lookup, caller, &uri, &headers, body, source).await;
         let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(&Reference::random()));
         let body = if answer.body().is_empty() { Value::Null } else { serde_json::from_slice(answer.body()).unwrap() };
         Received { status: answer.status(), body, etag: answer.revision() }

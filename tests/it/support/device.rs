@@ -126,6 +126,7 @@ pub async fn connect(endpoint: &Endpoint) -> Option<TlsStream<TcpStream>> {
 /// A TLS connection that trusts only this anchor and expects `localhost`.
 pub async fn connect_to(address: SocketAddr, anchor_pem: &str) -> Option<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.ok()?;
+    stream.set_nodelay(true).ok()?;
     let connector = TlsConnector::from(Arc::new(tls_config(anchor_pem)));
     connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await.ok()
 }

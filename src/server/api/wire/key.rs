@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use super::members::Members;
 use super::{Epoch, ModifiedBy, Text};
-use crate::domain::{AddressList, Description, KeyVersion, Kind, Name};
+use crate::domain::{AddressList, Description, KeySecret, KeyVersion, Kind, Name};
 use crate::id::{ComponentId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::management::Input;
 use crate::management::keys::{KeyInput, KeyView};
@@ -133,7 +133,7 @@ impl<'a> KeyBody<'a> {
             zscaler_managed: false,
             enrollment_cert_id: key.signing_certificate_id,
             enrollment_cert_name: view.signing_certificate_name.as_ref(),
-            provisioning_key: view.string.as_ref().map(|string| string.expose()),
+            provisioning_key: view.string.as_ref().map(KeySecret::expose),
             ip_acl: &key.addresses,
             expiration_in_epoch_sec: key.expires_at.map(Epoch),
             allow_re_enrollment: key.allow_re_enrollment,
