@@ -9,4 +9,5 @@ mod cli;
 mod door;
 mod openssl_device;
 mod promises;
+mod store;
 mod support;

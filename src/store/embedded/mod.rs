@@ -173,15 +173,16 @@ impl EmbeddedStore {
         Ok(Arc::new(Self { clock, readers, writer: None }))
     }
 
-    /// Caps the database file at `bytes`, rounded down to pages: what would make it larger is
-    /// refused as on a full disk. `None` takes the cap away. Not kept over a restart.
+    /// Caps the database file at `bytes`, rounded down to pages, or at what it has: what would make
+    /// it larger is refused as on a full disk. `None` takes the cap away. Not kept over a restart.
     ///
     /// # Errors
     /// The store's, when it cannot write.
     pub async fn limit_size(&self, bytes: Option<u64>) -> Result<(), StoreError> {
         self.change(Lane::Administration, move |connection| {
             let page_bytes: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-            let pages = bytes.map_or(u64::from(u32::MAX - 1), |bytes| bytes / page_bytes);
+            // SQLite never goes below what the file has, and takes 0 for a question.
+            let pages = bytes.map_or(u64::from(u32::MAX - 1), |bytes| (bytes / page_bytes).max(1));
             connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
             Ok(Verdict::RollBack(()))
         })

@@ -368,15 +368,26 @@ fn unanswered() -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::path::Path;
+    use std::sync::Mutex;
+
     use rusqlite::ffi;
+    use tempfile::TempDir;
 
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::component::DeviceDescription;
+    use crate::domain::{Fingerprint, IssuedCertificate, Revision, SerialNumber};
+    use crate::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+    use crate::store::embedded::migrations;
+    use crate::store::{EnrollmentIntent, SeenRevisions};
 
     /// What a failing fsync looks like from here: `COMMIT` reports an I/O error, and the
     /// transaction is on the disk or is not.
     #[derive(Clone, Copy, Debug)]
     pub(super) enum Fault {
-        CommittedAndLost,
+        CommittedAllTheSame,
         NeverCommitted,
     }
 
@@ -387,9 +398,190 @@ mod tests {
     ) -> rusqlite::Result<usize> {
         match fault {
             None => return commit(),
-            Some(Fault::CommittedAndLost) => drop(commit()?),
+            Some(Fault::CommittedAllTheSame) => drop(commit()?),
             Some(Fault::NeverCommitted) => roll_back(connection)?,
         }
         Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None))
+    }
+
+    #[derive(Default)]
+    struct Sizes(Mutex<Vec<usize>>);
+
+    impl CommitObserver for Sizes {
+        fn observe_commit(&self, size: usize, _: Duration) {
+            self.0.lock().unwrap().push(size);
+        }
+    }
+
+    /// A writer without its thread, on a store with one key (without a limit) and what it needs.
+    struct Bench {
+        writer: Writer,
+        sizes: Arc<Sizes>,
+        dir: TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("muster.db");
+            let mut connection = connection::open_writer(&path).unwrap();
+            migrations::migrate(&mut connection, 0).unwrap();
+            connection
+                .execute_batch(
+                    "INSERT INTO customers VALUES (1, 1, 'Acme', 1, 0, 0);
+                     INSERT INTO signing_certificates
+                         VALUES (2, 1, 1, 'Client', '', NULL, x'', NULL, NULL, NULL, 1, 60, 2, 0, 0, 0, 0, NULL);
+                     INSERT INTO groups VALUES (3, 1, 1, 4, 'HQ', '', 1, 2, '', '{}', 0, 0, NULL);
+                     INSERT INTO group_counters VALUES (3, 0);
+                     INSERT INTO provisioning_keys (id, customer_id, revision, group_id, signing_certificate_id,
+                         enabled, allow_re_enrollment, kind, name, digest, pepper, addresses, version, hint, key_id,
+                         uses_when_set, created_at, modified_at, description)
+                         VALUES (4, 1, 1, 3, 2, 1, 0, 4, 'key', zeroblob(32), 1, '', 3, '', '', 0, 0, 0, '');
+                     INSERT INTO key_counters VALUES (4, 0, 0, 0, 0, NULL, NULL);",
+                )
+                .unwrap();
+            let sizes = Arc::new(Sizes::default());
+            let writer = Writer {
+                connection: Some(connection),
+                path,
+                clock: Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000))),
+                queue: Arc::new(Queue::new(BatchSettings::default())),
+                observer: sizes.clone(),
+                linger: Duration::ZERO,
+                last_batch: None,
+                retry_at: Instant::now(),
+                retry_after: RETRY_FIRST,
+                fault: None,
+            };
+            Self { writer, sizes, dir }
+        }
+
+        fn enroll(&mut self, commits: Vec<EnrollmentCommit>) -> Vec<Result<EnrollmentOutcome, StoreError>> {
+            let (jobs, answers): (Vec<_>, Vec<_>) = commits
+                .into_iter()
+                .map(|commit| {
+                    let (answer, answered) = oneshot::channel();
+                    (EnrollmentJob { commit, answer, queued_at: Instant::now() }, answered)
+                })
+                .unzip();
+            self.writer.commit_batch(jobs);
+            answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
+        }
+
+        /// Uses as counted, and as the ledger has them.
+        fn uses(&self) -> (u32, u32) {
+            let connection = connection::open_reader(&self.dir.path().join("muster.db")).unwrap();
+            let number = |sql| connection.query_row(sql, [], |row| row.get(0)).unwrap();
+            (number("SELECT uses FROM key_counters"), number("SELECT count(*) FROM key_uses"))
+        }
+    }
+
+    fn commit(device: u64) -> EnrollmentCommit {
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        EnrollmentCommit {
+            seen: SeenRevisions {
+                customer: (CustomerId::from_raw(1), Revision::FIRST),
+                group: (GroupId::from_raw(3), Revision::FIRST),
+                signing_certificate: (SigningCertificateId::from_raw(2), Revision::FIRST),
+                key: (ProvisioningKeyId::from_raw(4), Revision::FIRST),
+            },
+            fingerprint: Fingerprint::new(&format!("{device:032}")).unwrap(),
+            device: DeviceDescription::default(),
+            remote_address: IpAddr::from([192, 0, 2, 1]),
+            certificate: IssuedCertificate {
+                serial: SerialNumber::random(),
+                der: vec![0x30; 600],
+                public_key_hash: [1; 32],
+                issued_at: now,
+                not_before: now,
+                not_after: now,
+            },
+            intent: EnrollmentIntent::Enroll { component: ComponentId::from_raw(100 + device) },
+        }
+    }
+
+    fn named(number: u32) -> EnrollmentOutcome {
+        EnrollmentOutcome::Committed { component_name: format!("key-{number}"), uses: number }
+    }
+
+    #[test]
+    fn a_failed_commit_is_unknown_and_the_retry_finds_out() {
+        for (fault, on_retry) in
+            [(Fault::CommittedAllTheSame, EnrollmentOutcome::Known), (Fault::NeverCommitted, named(1))]
+        {
+            let mut bench = Bench::new();
+            bench.writer.fault = Some(fault);
+            let (first, second) = (commit(1), commit(2));
+
+            let results = bench.enroll(vec![first.clone(), second]);
+            assert!(results.iter().all(|result| matches!(result, Err(StoreError::Unknown { .. }))), "{results:?}");
+            assert!(bench.writer.connection.is_none(), "it is not used again as it is");
+
+            // Opened anew with the next job, without waiting.
+            let results = bench.enroll(vec![first]);
+            assert_eq!(results[0].as_ref().unwrap(), &on_retry, "{fault:?}");
+            let (counted, in_ledger) = bench.uses();
+            assert_eq!(counted, in_ledger, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn while_it_cannot_be_opened_it_is_unavailable_and_then_it_recovers() {
+        let mut bench = Bench::new();
+        assert!(bench.enroll(vec![commit(1)])[0].is_ok());
+        bench.writer.fault = Some(Fault::NeverCommitted);
+        bench.enroll(vec![commit(2)]);
+        let path = std::mem::replace(&mut bench.writer.path, Path::new("/nowhere/muster.db").to_owned());
+
+        for attempt in 0..3 {
+            let results = bench.enroll(vec![commit(2)]);
+            assert!(matches!(results[0], Err(StoreError::Unavailable { .. })), "{attempt}: {results:?}");
+        }
+        assert!(bench.writer.retry_after > RETRY_FIRST, "it waits longer each time");
+
+        bench.writer.path = path;
+        bench.writer.retry_at = Instant::now();
+        assert_eq!(bench.enroll(vec![commit(2)])[0].as_ref().unwrap(), &named(2));
+        assert_eq!(bench.uses(), (2, 2));
+    }
+
+    #[test]
+    fn one_bad_row_in_a_batch_fails_alone() {
+        let mut bench = Bench::new();
+        let mut commits: Vec<_> = (1..=5).map(commit).collect();
+        commits[2].certificate.serial = commits[0].certificate.serial;
+
+        let results = bench.enroll(commits);
+
+        assert!(matches!(results[2], Err(StoreError::Unavailable { .. })), "{results:?}");
+        let names: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).cloned().collect();
+        assert_eq!(names, [named(1), named(2), named(3), named(4)]);
+        assert_eq!(*bench.sizes.0.lock().unwrap(), [1, 1, 1, 1], "each was tried alone");
+        assert_eq!(bench.uses(), (4, 4));
+    }
+
+    #[test]
+    fn the_same_device_twice_in_a_batch_takes_one_use() {
+        let mut bench = Bench::new();
+        let mut again = commit(1);
+        again.intent = EnrollmentIntent::Enroll { component: ComponentId::from_raw(999) };
+        let results = bench.enroll(vec![commit(1), again, commit(2)]);
+        let outcomes: Vec<_> = results.into_iter().map(Result::unwrap).collect();
+        assert_eq!(outcomes, [named(1), EnrollmentOutcome::Known, named(2)]);
+        assert_eq!(*bench.sizes.0.lock().unwrap(), [2]);
+        assert_eq!(bench.uses(), (2, 2));
+    }
+
+    #[test]
+    fn a_device_and_its_re_enrollment_fit_in_one_batch() {
+        let mut bench = Bench::new();
+        let first = commit(1);
+        let mut again = commit(1);
+        again.intent =
+            EnrollmentIntent::ReEnroll { component: ComponentId::from_raw(101), superseded: first.certificate.serial };
+        let stale = EnrollmentCommit { certificate: commit(1).certificate, ..again.clone() };
+        let outcomes: Vec<_> = bench.enroll(vec![first, again, stale]).into_iter().map(Result::unwrap).collect();
+        assert_eq!(outcomes, [named(1), named(1), EnrollmentOutcome::Known]);
+        assert_eq!(bench.uses(), (1, 2), "a re-enrollment is in the ledger and takes no use");
     }
 }

@@ -107,7 +107,7 @@ impl Service {
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
         tokio::spawn(listener.serve(listening, shutdown, Duration::from_secs(5)));
-        Self { address, first: *first, store: embedded, audit_key, directory, _stop: stop }
+        Self { address, first, store: embedded, audit_key, directory, _stop: stop }
     }
 
     pub fn customer(&self) -> CustomerId {

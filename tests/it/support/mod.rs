@@ -3,6 +3,7 @@
 
 pub mod device;
 pub mod random;
+pub mod rows;
 pub mod service;
 
 pub use device::{Answer, Device, Endpoint};

@@ -1,0 +1,368 @@
+//! Administrative transactions: all or nothing, and the rules they keep.
+
+use muster::domain::{CertificateStatus, ComponentState, Kind, Revision};
+use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+use muster::store::{BrokenRule, Change, ChangeError, EnrollmentOutcome, ListQuery};
+
+use super::world::{World, committed};
+use crate::support::rows::{self, NOW, name};
+
+pub async fn a_broken_rule_undoes_all_and_names_its_place(world: World) {
+    let tenant = world.tenant().await;
+    let group = rows::group(world.id(), &tenant.signer, Kind::Machine, "Branch");
+    let key = rows::key(world.id(), &group, "branch key", None);
+    let before = world.store.last_change().await.unwrap();
+    let event = world.event(tenant.customer.id, "1");
+
+    let broken = rows::key(world.id(), &tenant.group, "BRANCH key", None);
+    let result = world
+        .store
+        .commit_changes(
+            vec![
+                Change::InsertGroup(group.clone()),
+                Change::InsertKey(key.clone()),
+                Change::InsertKey(broken),
+                Change::DeleteKey { customer: tenant.customer.id, id: ProvisioningKeyId::from_raw(1) },
+            ],
+            vec![event],
+            &world.audit_key,
+        )
+        .await;
+
+    let Err(ChangeError::Rule { position: 2, rule: BrokenRule::DuplicateName }) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(world.store.find_group(tenant.customer.id, group.id).await.unwrap(), None);
+    assert!(world.store.find_key(tenant.customer.id, key.id).await.unwrap().is_none());
+    assert_eq!(world.store.last_change().await.unwrap(), before);
+    assert_eq!(world.store.list_audit(tenant.customer.id, 0, 10).await.unwrap(), []);
+    world.apply(vec![Change::InsertGroup(group), Change::InsertKey(key)]).await;
+    world.assert_sound().await;
+}
+
+pub async fn an_update_based_on_an_old_revision_is_refused(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    let updates = [
+        Change::UpdateCustomer(tenant.customer.clone()),
+        Change::UpdateGroup(tenant.group.clone()),
+        Change::UpdateSigningCertificate(tenant.signer.clone()),
+        Change::UpdateKey(world.stored(&key).await),
+        Change::UpdateComponent(component.clone()),
+    ];
+    for update in updates {
+        world.apply(vec![update.clone()]).await;
+        assert_eq!(world.broken_rule(update).await, BrokenRule::Outdated { found: Revision(2) });
+    }
+    assert_eq!(world.stored(&key).await.revision, Revision(2));
+    assert_eq!(world.component(key.customer_id, component.id).await.revision, Revision(2));
+}
+
+pub async fn names_are_unique_without_regard_to_case(world: World) {
+    let tenant = world.tenant().await;
+    let other = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let shouted = key.name.as_str().to_ascii_uppercase();
+    let customer_shouted = tenant.customer.name.as_str().to_ascii_uppercase();
+
+    let taken = [
+        Change::InsertCustomer(rows::customer(world.id(), &customer_shouted)),
+        Change::InsertGroup(rows::group(world.id(), &tenant.signer, Kind::Machine, "hq")),
+        Change::InsertSigningCertificate(rows::signing_certificate(world.id(), tenant.customer.id, "CLIENT")),
+        Change::InsertKey(rows::key(world.id(), &tenant.group, &shouted, None)),
+    ];
+    for change in taken {
+        assert_eq!(world.broken_rule(change).await, BrokenRule::DuplicateName);
+    }
+
+    // Another kind, another customer, and its own row are in nobody's way.
+    let edges = rows::group(world.id(), &tenant.signer, Kind::ServiceEdge, "HQ");
+    world.apply(vec![Change::InsertGroup(edges.clone())]).await;
+    world.apply(vec![Change::InsertKey(rows::key(world.id(), &edges, key.name.as_str(), Some(1)))]).await;
+    world.apply(vec![Change::InsertKey(rows::key(world.id(), &other.group, key.name.as_str(), None))]).await;
+    let renamed = world.change_key(&key, |key| key.name = name(&shouted)).await;
+    assert_eq!(renamed.name.as_str(), shouted);
+
+    let mut second = world.key(&tenant, None).await;
+    second.name = key.name.clone();
+    assert_eq!(world.broken_rule(Change::UpdateKey(second)).await, BrokenRule::DuplicateName);
+
+    let (owner, client) = (
+        rows::administrator(world.id(), CustomerId::SERVICE, "root"),
+        rows::api_client(world.id(), tenant.customer.id, "Terraform", "tf-1"),
+    );
+    world.apply(vec![Change::InsertAdministrator(owner), Change::InsertApiClient(client)]).await;
+    let taken = [
+        Change::InsertAdministrator(rows::administrator(world.id(), other.customer.id, "Root")),
+        Change::InsertApiClient(rows::api_client(world.id(), tenant.customer.id, "TERRAFORM", "tf-2")),
+        Change::InsertApiClient(rows::api_client(world.id(), other.customer.id, "Terraform", "tf-1")),
+    ];
+    for change in taken {
+        assert_eq!(world.broken_rule(change).await, BrokenRule::DuplicateName);
+    }
+}
+
+pub async fn two_keys_never_share_a_digest(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let key = world.key(&tenant, None).await;
+    let mut same = rows::key(world.id(), &other.group, "another", None);
+    same.digest = key.digest;
+    assert_eq!(world.broken_rule(Change::InsertKey(same)).await, BrokenRule::DuplicateDigest);
+
+    let mut second = world.key(&other, None).await;
+    let own = second.digest;
+    second.digest = key.digest;
+    assert_eq!(world.broken_rule(Change::UpdateKey(second.clone())).await, BrokenRule::DuplicateDigest);
+
+    // A digest that moved leaves its old one free.
+    second.digest = muster::secret::pepper::KeyDigest::from_bytes([0xee; 32]);
+    world.apply(vec![Change::UpdateKey(second.clone())]).await;
+    let found = world.store.find_indexed_key(second.customer_id, second.id).await.unwrap().unwrap();
+    assert_eq!(found.digest.as_bytes(), &[0xee; 32]);
+    let mut third = rows::key(world.id(), &tenant.group, "third", None);
+    third.digest = own;
+    world.apply(vec![Change::InsertKey(third)]).await;
+    world.assert_sound().await;
+}
+
+pub async fn unknown_references_are_refused(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let key = rows::key(world.id(), &tenant.group, "key", None);
+    let edges = rows::group(world.id(), &tenant.signer, Kind::ServiceEdge, "Edges");
+    world.apply(vec![Change::InsertGroup(edges.clone())]).await;
+
+    let mut group_of_another_customer = key.clone();
+    group_of_another_customer.group_id = other.group.id;
+    let mut group_of_another_kind = key.clone();
+    group_of_another_kind.group_id = edges.id;
+    let mut signer_of_another_customer = key.clone();
+    signer_of_another_customer.signing_certificate_id = other.signer.id;
+    let mut group_with_unknown_signer = rows::group(world.id(), &tenant.signer, Kind::Machine, "Lost");
+    group_with_unknown_signer.signing_certificate_id = SigningCertificateId::from_raw(1);
+    let mut orphan = rows::signing_certificate(world.id(), tenant.customer.id, "Orphan");
+    orphan.parent_id = Some(other.signer.id);
+    let nowhere = CustomerId::from_raw(1);
+    let unknown = |what| BrokenRule::UnknownReference { what };
+
+    let expected = [
+        (Change::InsertKey(group_of_another_customer), unknown("group")),
+        (Change::InsertKey(group_of_another_kind), unknown("group")),
+        (Change::InsertKey(signer_of_another_customer), unknown("signing certificate")),
+        (Change::InsertGroup(group_with_unknown_signer), unknown("signing certificate")),
+        (Change::InsertSigningCertificate(orphan), unknown("signing certificate")),
+        (Change::InsertSigningCertificate(rows::signing_certificate(world.id(), nowhere, "Root")), unknown("customer")),
+        (Change::InsertAdministrator(rows::administrator(world.id(), nowhere, "eve")), unknown("customer")),
+        (Change::InsertApiClient(rows::api_client(world.id(), nowhere, "eve", "eve")), unknown("customer")),
+    ];
+    for (change, rule) in expected {
+        assert_eq!(world.broken_rule(change).await, rule);
+    }
+    let stored = {
+        world.apply(vec![Change::InsertKey(key.clone())]).await;
+        let mut stored = world.stored(&key).await;
+        stored.signing_certificate_id = other.signer.id;
+        stored
+    };
+    assert_eq!(world.broken_rule(Change::UpdateKey(stored)).await, unknown("signing certificate"));
+}
+
+pub async fn a_group_with_keys_is_not_deleted(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let customer = tenant.customer.id;
+    let delete_group = Change::DeleteGroup { customer, id: tenant.group.id };
+
+    let rule = world.broken_rule(delete_group.clone()).await;
+    assert_eq!(rule, BrokenRule::Referenced { by: "provisioning keys" });
+
+    // Together in one transaction they may go.
+    world.apply(vec![Change::DeleteKey { customer, id: key.id }, delete_group.clone()]).await;
+    assert_eq!(world.store.find_group(customer, tenant.group.id).await.unwrap(), None);
+    assert_eq!(world.broken_rule(delete_group).await, BrokenRule::NotFound);
+}
+
+pub async fn a_component_in_a_group_keeps_the_group(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let customer = tenant.customer.id;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    let delete_group = Change::DeleteGroup { customer, id: tenant.group.id };
+    world.apply(vec![Change::DeleteKey { customer, id: key.id }]).await;
+
+    assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
+    world.apply(vec![Change::RevokeComponent { customer, id: component.id, at: NOW }]).await;
+    assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
+
+    // Its use cannot go back to a key that is gone; it is deleted all the same.
+    world.apply(vec![Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true }]).await;
+    world.apply(vec![delete_group]).await;
+    world.assert_sound().await;
+}
+
+pub async fn a_deleted_key_leaves_its_components_and_ledger(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    world.apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id }]).await;
+
+    assert!(world.store.find_key(key.customer_id, key.id).await.unwrap().is_none());
+    assert!(world.store.find_indexed_key(key.customer_id, key.id).await.unwrap().is_none());
+    assert_eq!(world.component(key.customer_id, component.id).await, component);
+    assert_eq!(world.ledger(&key).await.len(), 1);
+    let delete = Change::DeleteKey { customer: key.customer_id, id: key.id };
+    assert_eq!(world.broken_rule(delete).await, BrokenRule::NotFound);
+    world.assert_sound().await;
+}
+
+pub async fn a_deleted_keys_name_and_digest_are_free_again(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let mut successor = rows::key(world.id(), &tenant.group, key.name.as_str(), None);
+    successor.digest = key.digest;
+    world
+        .apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id }, Change::InsertKey(successor.clone())])
+        .await;
+    assert_eq!(world.enroll(&tenant, &successor, "d").await, committed(format!("{}-1", key.name), 1));
+    world.assert_sound().await;
+}
+
+pub async fn counters_in_an_update_are_ignored(world: World) {
+    let tenant = world.tenant().await;
+    let mut key = rows::key(world.id(), &tenant.group, "key", Some(3));
+    key.usage.uses = 2;
+    key.usage.last_ordinal = 9;
+    world.apply(vec![Change::InsertKey(key.clone())]).await;
+    assert_eq!(world.stored(&key).await.usage, muster::domain::key::KeyUsage::default());
+
+    world.enrolled(&tenant, &key, "a").await;
+    let changed = world
+        .change_key(&key, |key| {
+            key.usage.uses = 0;
+            key.usage.last_ordinal = 0;
+            key.kind = Kind::ServiceEdge;
+            key.group_id = GroupId::from_raw(1);
+            key.enabled = false;
+        })
+        .await;
+    assert_eq!((changed.usage.uses, changed.usage.last_ordinal), (1, 1));
+    assert_eq!((changed.kind, changed.group_id, changed.enabled), (Kind::Machine, tenant.group.id, false));
+
+    let component = world.enrolled(&tenant, &changed, "b").await;
+    let mut row = component.clone();
+    row.state = ComponentState::Deleted { at: NOW };
+    row.ordinal = 77;
+    row.name = "renamed".into();
+    world.apply(vec![Change::UpdateComponent(row)]).await;
+    let after = world.component(key.customer_id, component.id).await;
+    assert_eq!((after.state, after.ordinal, after.name.as_str()), (ComponentState::Live, 2, "renamed"));
+    world.assert_sound().await;
+}
+
+pub async fn deleting_a_component_revokes_its_certificate(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    let (customer, id, at) = (key.customer_id, component.id, NOW);
+    world.apply(vec![Change::DeleteComponent { customer, id, at, release_use: false }]).await;
+
+    let certificate = world.certificate(customer, component.current_serial).await;
+    assert_eq!(certificate.status, CertificateStatus::Revoked { at });
+    assert_eq!(world.component(customer, id).await.state, ComponentState::Deleted { at });
+    let known = world.store.find_known_component(customer, key.id, &rows::fingerprint("d"), NOW).await.unwrap();
+    assert_eq!(known, None);
+    let listed = world.store.list_components(customer, Kind::Machine, &ListQuery::first(10)).await.unwrap();
+    assert_eq!((listed.rows, listed.total), (vec![], 0));
+    assert_eq!(world.uses(&key).await, 1);
+    world.assert_sound().await;
+}
+
+pub async fn deleting_twice_is_not_found(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    let (customer, id, at) = (key.customer_id, component.id, NOW);
+    let delete = Change::DeleteComponent { customer, id, at, release_use: true };
+    world.apply(vec![delete.clone()]).await;
+    assert_eq!(world.broken_rule(delete).await, BrokenRule::NotFound);
+    let mut row = component;
+    row.revision = Revision(2);
+    assert_eq!(world.broken_rule(Change::UpdateComponent(row)).await, BrokenRule::NotFound);
+    assert_eq!(world.uses(&key).await, 0, "the use was given back once");
+}
+
+pub async fn revoking_is_done_once(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    let (customer, id) = (key.customer_id, component.id);
+    let later = NOW.saturating_add(std::time::Duration::from_secs(60));
+    let first = world.apply(vec![Change::RevokeComponent { customer, id, at: NOW }]).await;
+    let second = world.apply(vec![Change::RevokeComponent { customer, id, at: later }]).await;
+
+    assert_eq!(first, second, "nothing was changed the second time");
+    assert_eq!(world.component(customer, id).await.state, ComponentState::Revoked { at: NOW });
+    let certificate = world.certificate(customer, component.current_serial).await;
+    assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW });
+    assert_eq!(world.enroll(&tenant, &key, "d").await, EnrollmentOutcome::Known);
+    let unknown = Change::RevokeComponent { customer, id: ComponentId::from_raw(1), at: NOW };
+    assert_eq!(world.broken_rule(unknown).await, BrokenRule::NotFound);
+    world.assert_sound().await;
+}
+
+pub async fn a_component_is_attached_to_another_key(world: World) {
+    let tenant = world.tenant().await;
+    let (from, to) = (world.key(&tenant, Some(1)).await, world.key(&tenant, Some(1)).await);
+    let mut component = world.enrolled(&tenant, &from, "d").await;
+    component.key_id = to.id;
+    world.apply(vec![Change::UpdateComponent(component.clone())]).await;
+
+    // Its fingerprint went with it, and no use.
+    assert_eq!((world.uses(&from).await, world.uses(&to).await), (1, 0));
+    assert_eq!(world.enroll(&tenant, &to, "d").await, EnrollmentOutcome::Known);
+    assert_eq!(world.enroll(&tenant, &from, "d").await, EnrollmentOutcome::Exhausted { uses: 1 });
+
+    // Deleted, it gives its use back to the key that it was taken from.
+    let (customer, id, at) = (from.customer_id, component.id, NOW);
+    world.apply(vec![Change::DeleteComponent { customer, id, at, release_use: true }]).await;
+    assert_eq!((world.uses(&from).await, world.uses(&to).await), (0, 0));
+
+    // Two of the same fingerprint do not fit under one key.
+    let mut one = world.enrolled(&tenant, &from, "twin").await;
+    world.enrolled(&tenant, &to, "twin").await;
+    one.key_id = to.id;
+    let rule = world.broken_rule(Change::UpdateComponent(one.clone())).await;
+    assert!(matches!(rule, BrokenRule::Referenced { .. }), "{rule:?}");
+    one.key_id = ProvisioningKeyId::from_raw(1);
+    let rule = world.broken_rule(Change::UpdateComponent(one)).await;
+    assert_eq!(rule, BrokenRule::UnknownReference { what: "provisioning key" });
+    world.assert_sound().await;
+}
+
+pub async fn no_change_reaches_another_customer(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let key = world.key(&tenant, None).await;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    let customer = other.customer.id;
+    let (mut stolen_key, mut stolen_group) = (world.stored(&key).await, tenant.group.clone());
+    let (mut stolen_signer, mut stolen_component) = (tenant.signer.clone(), component.clone());
+    stolen_key.customer_id = customer;
+    stolen_group.customer_id = customer;
+    stolen_signer.customer_id = customer;
+    stolen_component.customer_id = customer;
+
+    let changes = [
+        Change::DeleteGroup { customer, id: tenant.group.id },
+        Change::DeleteKey { customer, id: key.id },
+        Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true },
+        Change::RevokeComponent { customer, id: component.id, at: NOW },
+        Change::UpdateComponent(stolen_component),
+        Change::UpdateGroup(stolen_group),
+        Change::UpdateKey(stolen_key),
+        Change::UpdateSigningCertificate(stolen_signer),
+    ];
+    for change in changes {
+        assert_eq!(world.broken_rule(change).await, BrokenRule::NotFound);
+    }
+    assert_eq!(world.component(key.customer_id, component.id).await, component);
+}

@@ -1,0 +1,100 @@
+//! The store's contract, case by case, against `Arc<dyn Store>`.
+//!
+//! [`hold_to_contract`] lists the cases once; every store runs all of them. What only the embedded
+//! store can be asked (its files, its lock) is in `embedded`.
+
+mod audit;
+mod changes;
+mod embedded;
+mod enrollment;
+mod feed;
+mod lists;
+mod re_enrollment;
+mod reopening;
+mod rows;
+mod sequences;
+mod world;
+
+macro_rules! hold_to_contract {
+    ($store:ident, $under_test:expr) => {
+        mod $store {
+            hold_to_contract! { @cases $under_test;
+                audit:
+                    each_customer_has_a_chain_of_its_own,
+                    events_are_written_with_their_changes_or_not_at_all,
+                    pages_of_a_chain_follow_each_other;
+                changes:
+                    a_broken_rule_undoes_all_and_names_its_place,
+                    a_component_in_a_group_keeps_the_group,
+                    a_component_is_attached_to_another_key,
+                    a_deleted_key_leaves_its_components_and_ledger,
+                    a_deleted_keys_name_and_digest_are_free_again,
+                    a_group_with_keys_is_not_deleted,
+                    an_update_based_on_an_old_revision_is_refused,
+                    counters_in_an_update_are_ignored,
+                    deleting_a_component_revokes_its_certificate,
+                    deleting_twice_is_not_found,
+                    names_are_unique_without_regard_to_case,
+                    no_change_reaches_another_customer,
+                    revoking_is_done_once,
+                    two_keys_never_share_a_digest,
+                    unknown_references_are_refused;
+                enrollment:
+                    a_changed_setting_makes_the_enrollment_outdated,
+                    a_component_is_named_after_its_key_and_number,
+                    a_lowered_maximum_exhausts_the_key,
+                    a_released_use_can_be_taken_again,
+                    a_reused_serial_fails_alone,
+                    a_taken_fingerprint_is_known_even_when_the_key_is_exhausted,
+                    checks_are_made_in_order,
+                    devices_of_different_keys_may_share_a_fingerprint,
+                    expiry_is_judged_by_the_stores_clock,
+                    ordinals_never_go_back,
+                    racing_devices_get_exactly_what_is_left,
+                    racing_requests_of_one_device_take_one_use,
+                    what_is_refused_writes_nothing;
+                feed:
+                    a_released_use_announces_the_key,
+                    each_changed_object_has_one_row_per_transaction,
+                    enrollments_are_not_announced,
+                    sequences_follow_each_other_without_gaps;
+                lists:
+                    filters_compare_names_without_regard_to_case,
+                    filters_take_their_text_literally,
+                    pages_are_in_order_of_id_and_tell_the_total,
+                    refusals_add_up_and_are_bounded,
+                    scans_visit_every_customer_in_order_of_id,
+                    the_ledger_is_listed_newest_first;
+                re_enrollment:
+                    a_disabled_or_ended_component_is_known,
+                    a_new_certificate_supersedes_the_old_one,
+                    only_the_current_serial_can_be_superseded,
+                    racing_re_enrollments_have_one_winner,
+                    recent_re_enrollments_are_counted;
+                reopening:
+                    a_closed_store_is_unavailable,
+                    everything_answered_is_there_again,
+                    ids_are_never_given_twice;
+                rows:
+                    every_row_comes_back_as_it_was_written,
+                    rows_of_other_customers_are_not_found,
+                    settings_and_secrets_are_replaced;
+                sequences:
+                    random_sequences_agree_with_the_model;
+            }
+        }
+    };
+    (@cases $under_test:expr; $($theme:ident: $($case:ident),+;)+) => {
+        $(mod $theme {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let world = crate::store::world::World::open($under_test).await;
+                    crate::store::$theme::$case(world).await;
+                }
+            )+
+        })+
+    };
+}
+
+hold_to_contract!(embedded_store, crate::store::embedded::UnderTest::new());
