@@ -25,7 +25,8 @@ use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, Signin
 use muster::secret::pepper::{KeyDigest, PepperNumber};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    BatchSettings, Change, CommitObserver, EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions, Store,
+    BatchSettings, Change, CommitObserver, EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, EnrollmentStore,
+    SeenRevisions, Store,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -212,18 +213,18 @@ impl Place {
                 let polled =
                     std::future::poll_fn(|context| std::task::Poll::Ready(commit.as_mut().poll(context))).await;
                 match polled {
-                    std::task::Poll::Ready(outcome) => assert_committed(outcome),
+                    std::task::Poll::Ready(outcome) => assert_committed(&outcome),
                     std::task::Poll::Pending => pending.push(commit),
                 }
             }
             for commit in pending {
-                assert_committed(commit.await);
+                assert_committed(&commit.await);
             }
         });
     }
 }
 
-fn assert_committed(outcome: Result<EnrollmentOutcome, muster::store::StoreError>) {
+fn assert_committed(outcome: &Result<EnrollmentOutcome, muster::store::StoreError>) {
     assert!(matches!(outcome, Ok(EnrollmentOutcome::Committed { .. })), "{outcome:?}");
 }
 

@@ -57,12 +57,12 @@ impl Endpoint {
     /// # Errors
     /// [`EndpointError`]: the files are unusable, or no certificate could be made.
     pub fn new(
-        files: Option<TlsFiles>,
+        files: Option<&TlsFiles>,
         anchor: Arc<EndpointAnchor>,
         names: Names,
         now: Timestamp,
     ) -> Result<Self, EndpointError> {
-        let (certificate, renew_after) = make(files.as_ref(), &anchor, &names, now)?;
+        let (certificate, renew_after) = make(files, &anchor, &names, now)?;
         let slot = Arc::new(CertificateSlot::new(certificate));
         Ok(Self { slot, anchor, names, renew_after: Mutex::new(renew_after) })
     }
@@ -96,8 +96,8 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn reload(&self, files: Option<TlsFiles>, now: Timestamp) -> Result<(), EndpointError> {
-        let (certificate, renew_after) = make(files.as_ref(), &self.anchor, &self.names, now)?;
+    pub fn reload(&self, files: Option<&TlsFiles>, now: Timestamp) -> Result<(), EndpointError> {
+        let (certificate, renew_after) = make(files, &self.anchor, &self.names, now)?;
         *self.renew_after.lock().unwrap_or_else(PoisonError::into_inner) = renew_after;
         self.slot.replace(certificate);
         Ok(())
@@ -166,7 +166,7 @@ mod tests {
         let endpoint = endpoint();
         let before = endpoint.slot().current().chain().to_vec();
         let files = TlsFiles { certificate: "/nowhere/chain.pem".into(), key: "/nowhere/key.pem".into() };
-        assert!(endpoint.reload(Some(files), NOW).is_err());
+        assert!(endpoint.reload(Some(&files), NOW).is_err());
         assert_eq!(endpoint.slot().current().chain(), before);
     }
 }

@@ -93,8 +93,8 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
     let anchor = Arc::new(anchor.map_err(AppError::Anchor)?);
     let endpoint =
         |tls, listen: SocketAddr| Endpoint::new(tls, Arc::clone(&anchor), Names::new(&cloud, listen.ip()), clock.now());
-    let enroll_endpoint = endpoint(settings.enroll.tls.clone(), settings.enroll.listen)?;
-    let admin_endpoint = endpoint(settings.admin.tls.clone(), settings.admin.listen)?;
+    let enroll_endpoint = endpoint(settings.enroll.tls.as_ref(), settings.enroll.listen)?;
+    let admin_endpoint = endpoint(settings.admin.tls.as_ref(), settings.admin.listen)?;
     let node = Arc::new(Node {
         store: Arc::clone(&store),
         clock: Arc::clone(&clock),
@@ -111,7 +111,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
     node.observe_certificates();
 
     let enroller = EnrollmentService::new(EnrollmentParts {
-        store: Arc::clone(&store),
+        store: Arc::<dyn Store>::clone(&store),
         clock: Arc::clone(&clock),
         index: Arc::clone(&index),
         directory: Arc::clone(&directory),
@@ -235,8 +235,8 @@ impl Running {
         node.enroll_connections.store(Arc::new(enroll_connections(&settings.enroll)));
         node.admin_connections.store(Arc::new(admin_connections(&settings.admin)));
         let now = node.clock.now();
-        node.enroll_endpoint.reload(settings.enroll.tls.clone(), now)?;
-        node.admin_endpoint.reload(settings.admin.tls.clone(), now)?;
+        node.enroll_endpoint.reload(settings.enroll.tls.as_ref(), now)?;
+        node.admin_endpoint.reload(settings.admin.tls.as_ref(), now)?;
         node.publish_anchors();
         node.observe_certificates();
         Ok(())
@@ -266,10 +266,10 @@ impl Node {
         for endpoint in [&self.enroll_endpoint, &self.admin_endpoint] {
             match endpoint.renew_if_due(now) {
                 Ok(true) => {
-                    tracing::info!(not_after = %endpoint.not_after(), "a listener's own certificate was renewed")
+                    tracing::info!(not_after = %endpoint.not_after(), "A listener's own certificate was renewed.");
                 }
                 Ok(false) => {}
-                Err(error) => tracing::error!(%error, "a listener's own certificate could not be renewed"),
+                Err(error) => tracing::error!(%error, "A listener's own certificate could not be renewed."),
             }
         }
         self.publish_anchors();

@@ -51,7 +51,7 @@ pub struct ProvisioningKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagedBy {
     pub client_id: ApiClientId,
-    /// What people see: "Managed by <label>".
+    /// What people see: "Managed by `label`".
     pub label: Name,
 }
 

@@ -65,7 +65,7 @@ pub struct Reference([u8; 12]);
 impl Reference {
     pub fn random() -> Self {
         let mut text = [0; 12];
-        let written = URL_SAFE_NO_PAD.encode_slice(&*random_bytes::<9>(), &mut text);
+        let written = URL_SAFE_NO_PAD.encode_slice(*random_bytes::<9>(), &mut text);
         debug_assert_eq!(written, Ok(12));
         Self(text)
     }

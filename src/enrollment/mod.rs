@@ -10,7 +10,7 @@
 
 mod directory;
 mod refusals;
-mod turns;
+pub mod turns;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::index::{KeyEntry, KeyIndex};
 use crate::metrics::Metrics;
 use crate::protocol::enroll::Outcome;
 use crate::store::{
-    EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, IdAllocator, SeenRevisions, Store, StoreError,
+    EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, EnrollmentStore, IdAllocator, SeenRevisions, StoreError,
 };
 
 pub use directory::{Directory, DirectoryError};
@@ -40,7 +40,7 @@ const ATTEMPTS_MAX: usize = 6;
 
 /// Enrolls devices. One for the process, shared in an `Arc`.
 pub struct EnrollmentService {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EnrollmentStore>,
     clock: Arc<dyn Clock>,
     index: Arc<KeyIndex>,
     directory: Arc<Directory>,
@@ -52,8 +52,9 @@ pub struct EnrollmentService {
 }
 
 /// What the service is made of; `app` fills it in.
+#[derive(Clone)]
 pub struct EnrollmentParts {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn EnrollmentStore>,
     pub clock: Arc<dyn Clock>,
     pub index: Arc<KeyIndex>,
     pub directory: Arc<Directory>,
@@ -178,13 +179,20 @@ impl EnrollmentService {
         key: VerifiedKey,
         request: EnrollmentRequest<'_>,
     ) -> Result<Enrollment, EnrollmentError> {
-        let mut checked = self.check_state_confirmed(key.entry, request.remote_address).await?;
+        let key_id = key.key_id();
+        let mut confirmed = false;
+        let mut checked = match self.check_state(key.entry, request.remote_address) {
+            Ok(checked) => checked,
+            Err(_) => {
+                confirmed = true;
+                self.check_state_anew(key_id, request.remote_address).await?
+            }
+        };
         let csr = VerifiedCsr::verify(request.csr)?;
         if self.directory.is_signing_key(csr.public_key_hash()) {
             return Err(EnrollmentError::SigningCertificateKey);
         }
 
-        let key_id = checked.entry.key().id;
         let _turn = self.turns.take(key_id, &request.fingerprint).await;
         let mut sight = Sight::Assumed;
         for _ in 0..ATTEMPTS_MAX {
@@ -202,7 +210,12 @@ impl EnrollmentService {
             let allowed = checked.entry.key().allow_re_enrollment;
             let decision = decide(known, csr.public_key_hash(), allowed, seat.is_some(), self.clock.now());
             let (intent, outcome) = match (decision, known) {
-                (Decision::Refuse(refusal), _) => return Err(EnrollmentError::Refused(refusal)),
+                (Decision::Refuse(refusal), _) if confirmed => return Err(EnrollmentError::Refused(refusal)),
+                (Decision::Refuse(_), _) => {
+                    checked = self.check_state_anew(key_id, request.remote_address).await?;
+                    confirmed = true;
+                    continue;
+                }
                 (Decision::Replay, Some(known)) => return self.replay(known, &checked),
                 (Decision::ReEnroll, Some(known)) => {
                     let (component, superseded) = (known.component.id, known.component.current_serial);
@@ -223,9 +236,7 @@ impl EnrollmentService {
                     sight = Sight::Looked(self.look(&checked, &request.fingerprint).await?);
                 }
                 EnrollmentOutcome::Outdated => {
-                    self.directory.refresh().await?;
-                    let entry = self.index.find_by_id(key_id).ok_or(EnrollmentError::KeyGone)?;
-                    checked = self.check_state(entry, request.remote_address).map_err(EnrollmentError::Refused)?;
+                    checked = self.check_state_anew(key_id, request.remote_address).await?;
                     sight = Sight::Assumed;
                 }
             }
@@ -233,22 +244,16 @@ impl EnrollmentService {
         Err(EnrollmentError::StoreUnavailable { reason: "settings or the device's record kept changing".to_owned() })
     }
 
-    /// Step 3. What memory refuses is confirmed against the store's change feed, so that a setting
-    /// that was just changed (on another node, too) refuses nobody.
-    async fn check_state_confirmed(
+    /// Step 3 once more, after memory has followed the store's change feed. Nothing is refused on the
+    /// word of memory alone: a setting that was just changed (on another node, too) refuses nobody.
+    async fn check_state_anew(
         &self,
-        entry: Arc<KeyEntry>,
+        key: ProvisioningKeyId,
         remote_address: IpAddr,
     ) -> Result<CheckedKey, EnrollmentError> {
-        let key_id = entry.key().id;
-        match self.check_state(entry, remote_address) {
-            Ok(checked) => Ok(checked),
-            Err(_) => {
-                self.directory.refresh().await?;
-                let entry = self.index.find_by_id(key_id).ok_or(EnrollmentError::KeyGone)?;
-                self.check_state(entry, remote_address).map_err(EnrollmentError::Refused)
-            }
-        }
+        self.directory.refresh().await?;
+        let entry = self.index.find_by_id(key).ok_or(EnrollmentError::KeyGone)?;
+        self.check_state(entry, remote_address).map_err(EnrollmentError::Refused)
     }
 
     fn check_state(&self, entry: Arc<KeyEntry>, remote_address: IpAddr) -> Result<CheckedKey, Refusal> {

@@ -11,7 +11,7 @@ use crate::domain::address::SourcePrefix;
 use crate::domain::ledger::RefusalTally;
 use crate::domain::{Reference, Refusal};
 use crate::id::{CustomerId, ProvisioningKeyId};
-use crate::store::{Store, StoreError};
+use crate::store::{EnrollmentStore, StoreError};
 
 /// Most rows waiting to be handed over. A flood beyond it is dropped: the log still has it.
 const WAITING_MAX: usize = 10_000;
@@ -55,7 +55,7 @@ impl RefusalTallies {
     ///
     /// # Errors
     /// The store's.
-    pub async fn hand_over(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub async fn hand_over(&self, store: &dyn EnrollmentStore) -> Result<(), StoreError> {
         let counted = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if counted.is_empty() {
             return Ok(());

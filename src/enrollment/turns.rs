@@ -15,12 +15,12 @@ use crate::index::KeyEntry;
 
 /// Who is being served, by (key, fingerprint).
 #[derive(Default)]
-pub(super) struct Turns {
+pub struct Turns {
     devices: DashMap<(ProvisioningKeyId, Fingerprint), Arc<tokio::sync::Mutex<()>>>,
 }
 
 /// While it is held, other requests of the same device wait.
-pub(super) struct Turn<'a> {
+pub struct Turn<'a> {
     turns: &'a Turns,
     device: (ProvisioningKeyId, Fingerprint),
     guard: Option<OwnedMutexGuard<()>>,
@@ -28,7 +28,7 @@ pub(super) struct Turn<'a> {
 
 impl Turns {
     /// Waits for earlier requests of the same (key, fingerprint).
-    pub(super) async fn take(&self, key: ProvisioningKeyId, fingerprint: &Fingerprint) -> Turn<'_> {
+    pub async fn take(&self, key: ProvisioningKeyId, fingerprint: &Fingerprint) -> Turn<'_> {
         let device = (key, fingerprint.clone());
         let mutex = Arc::clone(&self.devices.entry(device.clone()).or_default());
         // Made before waiting, so that a request that is dropped in the queue cleans up as well.
@@ -48,7 +48,7 @@ impl Drop for Turn<'_> {
 
 /// How many uses of each key are under way.
 #[derive(Default)]
-pub(super) struct Seats {
+pub struct Seats {
     keys: DashMap<ProvisioningKeyId, Arc<KeySeats>>,
 }
 
@@ -59,7 +59,7 @@ struct KeySeats {
 }
 
 /// One use under way. Dropping it lets the next in line look again.
-pub(super) struct Seat<'a> {
+pub struct Seat<'a> {
     seats: &'a Seats,
     key: ProvisioningKeyId,
     /// `None` for a key without limit, which needs no counting.
@@ -69,7 +69,7 @@ pub(super) struct Seat<'a> {
 impl Seats {
     /// A seat, or `None` when the key's uses are given out for good. While they are merely all
     /// under way, waits for one to settle: it may yet fail and leave its use to this request.
-    pub(super) async fn take(&self, entry: &KeyEntry) -> Option<Seat<'_>> {
+    pub async fn take(&self, entry: &KeyEntry) -> Option<Seat<'_>> {
         let key = entry.key().id;
         let Some(maximum) = entry.key().maximum else {
             return Some(Seat { seats: self, key, counted: None });

@@ -228,7 +228,7 @@ pub enum LoadSecretsError {
     Store(#[from] StoreError),
 }
 
-/// Opens what [`initialize`] sealed. A few reads; once per start.
+/// Opens what a first start sealed. A few reads; once per start.
 ///
 /// # Errors
 /// [`LoadSecretsError`]; the service must not start.

@@ -3,7 +3,7 @@
 //! # What a store promises
 //! - An answer that reports a commit comes after the commit is durable: it survives the death of
 //!   the process and of the machine.
-//! - [`Store::commit_enrollment`] decides and writes in one transaction, and never takes a use
+//! - [`EnrollmentStore::commit_enrollment`] decides and writes in one transaction, and never takes a use
 //!   above the key's maximum, whatever runs beside it.
 //! - [`Store::commit_changes`] writes all its changes, their audit rows and their rows in the
 //!   change feed, or nothing.
@@ -40,11 +40,9 @@ use crate::id::{
 
 pub use ids::IdAllocator;
 
-/// Everything that is remembered. Shared as `Arc<dyn Store>`.
+/// What the enrollment path asks of a store: one transaction, one look, one count.
 #[async_trait]
-pub trait Store: Send + Sync {
-    // --- enrollment -----------------------------------------------------------------------
-
+pub trait EnrollmentStore: Send + Sync {
     /// Decides for good and records, together with whatever else is waiting.
     ///
     /// The transaction checks, in this order: that customer, group, signing certificate and key
@@ -73,7 +71,11 @@ pub trait Store: Send + Sync {
     /// Adds to the counts of refusals of verified keys. Best effort: bounded per key, may be lost
     /// in a crash, never part of an enrollment's batch.
     async fn add_refusals(&self, tallies: Vec<RefusalTally>) -> Result<(), StoreError>;
+}
 
+/// Everything that is remembered. Shared as `Arc<dyn Store>`.
+#[async_trait]
+pub trait Store: EnrollmentStore {
     // --- administration -------------------------------------------------------------------
 
     /// Applies all changes in order, appends the audit events to their customers' chains, and

@@ -7,6 +7,7 @@ mod bad_input;
 mod certificates;
 mod cli;
 mod door;
+mod enrollment;
 mod openssl_device;
 mod promises;
 mod store;

@@ -16,8 +16,8 @@ use crate::domain::{
 };
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::store::{
-    BrokenRule, Change, ChangeError, ChangeSequence, ChangedObject, EnrollmentCommit, EnrollmentOutcome, Finding,
-    ListQuery, NameFilter, Page, SealedSecret, Store, StoreError,
+    BrokenRule, Change, ChangeError, ChangeSequence, ChangedObject, EnrollmentCommit, EnrollmentOutcome,
+    EnrollmentStore, Finding, ListQuery, NameFilter, Page, SealedSecret, Store, StoreError,
 };
 
 #[derive(Default)]
@@ -137,7 +137,7 @@ fn unused<T>() -> Result<T, StoreError> {
 }
 
 #[async_trait]
-impl Store for TestStore {
+impl EnrollmentStore for TestStore {
     async fn commit_enrollment(&self, _: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
         unused()
     }
@@ -155,7 +155,10 @@ impl Store for TestStore {
     async fn add_refusals(&self, _: Vec<RefusalTally>) -> Result<(), StoreError> {
         unused()
     }
+}
 
+#[async_trait]
+impl Store for TestStore {
     async fn commit_changes(
         &self,
         changes: Vec<Change>,

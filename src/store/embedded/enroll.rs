@@ -136,7 +136,7 @@ impl KeyRow {
         statements.find_key.query_row([id], read).optional()
     }
 
-    /// The checks in the order that [`commit_enrollment`](crate::store::Store::commit_enrollment)
+    /// The checks in the order that [`commit_enrollment`](crate::store::EnrollmentStore::commit_enrollment)
     /// promises, then the rows.
     fn take(
         &mut self,

@@ -41,7 +41,7 @@ use self::readers::{ReaderKind, Readers};
 use self::writer::{Verdict, WriterHandle};
 use super::{
     BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, EnrollmentCommit,
-    EnrollmentOutcome, Finding, ListQuery, Page, SealedSecret, Store, StoreError,
+    EnrollmentOutcome, EnrollmentStore, Finding, ListQuery, Page, SealedSecret, Store, StoreError,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
@@ -211,7 +211,7 @@ impl EmbeddedStore {
 }
 
 #[async_trait]
-impl Store for EmbeddedStore {
+impl EnrollmentStore for EmbeddedStore {
     async fn commit_enrollment(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
         self.writer()?.enroll(commit).await
     }
@@ -235,7 +235,10 @@ impl Store for EmbeddedStore {
         self.change(Lane::Background, move |connection| ledger::add_refusals(connection, &tallies).map(Verdict::Commit))
             .await
     }
+}
 
+#[async_trait]
+impl Store for EmbeddedStore {
     async fn commit_changes(
         &self,
         changes: Vec<Change>,

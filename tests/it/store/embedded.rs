@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use muster::clock::{Clock, ManualClock};
 use muster::store::embedded::{EmbeddedStore, OpenError};
 use muster::store::{
-    BatchSettings, Change, CommitObserver, EnrollmentOutcome, IdAllocator, ListQuery, Store, StoreError,
+    BatchSettings, Change, CommitObserver, EnrollmentOutcome, EnrollmentStore as _, IdAllocator, ListQuery, Store,
+    StoreError,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;

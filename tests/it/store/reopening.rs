@@ -38,7 +38,7 @@ pub async fn everything_answered_is_there_again(world: World) {
     assert_eq!(world.store.last_change().await.unwrap(), last);
     assert_eq!(world.store.list_audit(tenant.customer.id, 0, 9).await.unwrap()[0].event, event);
     let groups = world.store.list_groups(tenant.customer.id, Kind::Machine, &ListQuery::first(9)).await.unwrap();
-    assert_eq!(groups.rows, [tenant.group.clone()]);
+    assert_eq!(groups.rows, std::slice::from_ref(&tenant.group));
     world.assert_sound().await;
 }
 

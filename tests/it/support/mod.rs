@@ -5,6 +5,7 @@ pub mod device;
 pub mod random;
 pub mod rows;
 pub mod service;
+pub mod world;
 
 pub use device::{Answer, Device, Endpoint};
 pub use random::Random;

@@ -1,0 +1,200 @@
+//! The service without its doors: a real store in a temporary directory, the use cases of devices and
+//! of administrators, and a clock that moves when told to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use muster::auth::TokenKey;
+use muster::ca::Profile;
+use muster::clock::{Clock, ManualClock, Timestamp};
+use muster::domain::audit::AuditKey;
+use muster::domain::component::DeviceDescription;
+use muster::domain::{Actor, Fingerprint, Kind, Reference, TrustPin};
+use muster::enrollment::{
+    Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService,
+};
+use muster::id::{CustomerId, GroupId, ProvisioningKeyId};
+use muster::index::KeyIndex;
+use muster::management::first_start::{FirstStart, PreparedFirstStart, ServiceSecrets, load_secrets};
+use muster::management::groups::GroupInput;
+use muster::management::keys::KeyInput;
+use muster::management::{Announce, AnnounceError, Input, Management, Parts};
+use muster::metrics::Metrics;
+use muster::secret::master::MasterKeys;
+use muster::store::embedded::EmbeddedStore;
+use muster::store::{BatchSettings, ChangeSequence, CommitObserver, EnrollmentStore, IdAllocator, Store};
+
+/// 2026-11-20T16:06:00Z.
+pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_190_760);
+
+/// Where devices are, unless a test says otherwise.
+pub const SOMEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+
+/// A service after its first start.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub store: Arc<EmbeddedStore>,
+    pub audit_key: Arc<AuditKey>,
+    pub service: EnrollmentService,
+    pub management: Management,
+    pub customer: CustomerId,
+    parts: EnrollmentParts,
+    _dir: tempfile::TempDir,
+}
+
+struct ToDirectory(Arc<Directory>);
+
+#[async_trait]
+impl Announce for ToDirectory {
+    async fn announce(&self, through: ChangeSequence) -> Result<(), AnnounceError> {
+        self.0.follow(through).await.map_err(|error| AnnounceError { through, reason: error.to_string() })
+    }
+}
+
+struct Unobserved;
+
+impl CommitObserver for Unobserved {
+    fn observe_commit(&self, _: usize, _: Duration) {}
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let clock = Arc::new(ManualClock::new(NOW));
+        let shared_clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let embedded =
+            EmbeddedStore::open(dir.path(), Arc::clone(&shared_clock), BatchSettings::default(), Arc::new(Unobserved));
+        let embedded = embedded.expect("a store");
+        let store: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&embedded);
+        let ids = Arc::new(IdAllocator::new(Arc::clone(&store)));
+        let master_keys = Arc::new(MasterKeys::parse(&MasterKeys::generate_text("1")).expect("a master key"));
+        let profile = Arc::new(Profile {
+            trust_domain: "localhost".to_owned(),
+            dns_suffix: Some("localhost".to_owned()),
+            svid_eku: false,
+            public_url: None,
+        });
+        let cloud: muster::domain::Cloud = "localhost:8443".parse().expect("a cloud");
+        let start = FirstStart { cloud: cloud.clone(), profile: Arc::clone(&profile) };
+        let prepared = PreparedFirstStart::make(&*store, &ids, &master_keys, &*clock, start).await;
+        let prepared = prepared.expect("a first start").expect("the store is empty");
+        let customer = prepared.commit(&*store).await.expect("a first start").customer_id;
+        let ServiceSecrets { peppers, token_key, audit_key, .. } =
+            load_secrets(&*store, &master_keys).await.expect("secrets");
+        let (peppers, audit_key) = (Arc::new(peppers), Arc::new(audit_key));
+        let index = Arc::new(KeyIndex::new(Arc::clone(&peppers)));
+        let metrics = Arc::new(Metrics::new());
+        let directory =
+            Directory::load(Arc::clone(&store), Arc::clone(&master_keys), Arc::clone(&index), Arc::clone(&metrics));
+        let directory = directory.await.expect("a directory");
+        let parts = EnrollmentParts {
+            store: Arc::<EmbeddedStore>::clone(&embedded),
+            clock: Arc::clone(&shared_clock),
+            index,
+            directory: Arc::clone(&directory),
+            ids: Arc::clone(&ids),
+            profile: Arc::clone(&profile),
+            metrics,
+        };
+        let token_key: TokenKey = token_key;
+        let management = Management::new(Parts {
+            store,
+            ids,
+            clock: shared_clock,
+            announce: Arc::new(ToDirectory(directory)),
+            master_keys,
+            audit_key: Arc::clone(&audit_key),
+            peppers,
+            token_key: Arc::new(token_key),
+            cloud: Arc::new(ArcSwap::from_pointee(cloud)),
+            trust_pin: Arc::new(ArcSwap::from_pointee(TrustPin::NONE)),
+            profile,
+        });
+        let service = EnrollmentService::new(parts.clone());
+        Self { clock, store: embedded, audit_key, service, management, customer, parts, _dir: dir }
+    }
+
+    /// Another enrollment service on the same state, which talks to the store through `store`.
+    pub fn service_through(&self, store: Arc<dyn EnrollmentStore>) -> EnrollmentService {
+        EnrollmentService::new(EnrollmentParts { store, ..self.parts.clone() })
+    }
+
+    pub async fn group(&self, kind: Kind, name: &str) -> GroupId {
+        let input = GroupInput { name: Input::Given(name.to_owned()), ..GroupInput::default() };
+        let made = self.management.create_group(&Actor::system(), self.customer, kind, input).await;
+        made.expect("a group").group.id
+    }
+
+    /// A machine key of `group`: its id and its string.
+    pub async fn key(&self, group: GroupId, name: &str, input: KeyInput) -> (ProvisioningKeyId, String) {
+        let input = KeyInput { name: Input::Given(name.to_owned()), group: Input::Given(group), ..input };
+        let made = self.management.create_key(&Actor::system(), self.customer, Kind::Machine, input).await;
+        let made = made.expect("a key");
+        let string = made.string.expect("shown at creation").expose().to_owned();
+        (made.key.id, string)
+    }
+
+    pub async fn edit_key(&self, id: ProvisioningKeyId, input: KeyInput) {
+        let edited = self.management.edit_key(&Actor::system(), self.customer, Kind::Machine, id, None, &input).await;
+        edited.expect("an edit");
+    }
+
+    pub async fn uses(&self, id: ProvisioningKeyId) -> u32 {
+        self.store.find_key(self.customer, id).await.expect("the store").expect("the key").usage.uses
+    }
+
+    pub async fn enroll(&self, key: &str, device: &WorldDevice) -> Result<Enrollment, EnrollmentError> {
+        enroll(&self.service, key, device).await
+    }
+
+    pub async fn assert_healthy(&self) {
+        let findings = self.store.check_integrity(&self.audit_key).await.expect("the store");
+        assert_eq!(findings, []);
+    }
+}
+
+/// A device as the service sees it behind the door.
+#[derive(Clone)]
+pub struct WorldDevice {
+    pub fingerprint: Fingerprint,
+    pub csr: String,
+    pub address: IpAddr,
+}
+
+impl WorldDevice {
+    /// With a fingerprint made from `name`, and a new P-256 key pair.
+    pub fn new(name: &str) -> Self {
+        let fingerprint = Fingerprint::new(&format!("{name:-<16}")).expect("a fingerprint");
+        Self { fingerprint, csr: new_csr(), address: SOMEWHERE }
+    }
+
+    /// The same hardware with a new key pair.
+    pub fn reinstalled(&self) -> Self {
+        Self { csr: new_csr(), ..self.clone() }
+    }
+}
+
+/// Presents `key` to `service`; it must be known.
+pub async fn enroll(
+    service: &EnrollmentService,
+    key: &str,
+    device: &WorldDevice,
+) -> Result<Enrollment, EnrollmentError> {
+    let verified = service.verify_key(key).expect("a known key");
+    let request = EnrollmentRequest {
+        fingerprint: device.fingerprint.clone(),
+        device: DeviceDescription::default(),
+        csr: &device.csr,
+        remote_address: device.address,
+        reference: Reference::random(),
+    };
+    service.enroll(verified, request).await
+}
+
+fn new_csr() -> String {
+    let key_pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key pair");
+    rcgen::CertificateParams::default().serialize_request(&key_pair).expect("a CSR").pem().expect("PEM")
+}
