@@ -71,6 +71,10 @@ impl<'a> Decoded<'a> {
     /// What is wrong with the form. A `provisioningKey` that is any string is in order.
     pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(body).map_err(|_| Malformed::NotUtf8)?;
+        // The derived reader would take a list of the values, too.
+        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+            return Err(Malformed::Members);
+        }
         let members: Members<'a> = serde_json::from_str(text).map_err(|_| Malformed::Members)?;
         let mut buffer = [0; Fingerprint::BYTES_MAX];
         let fingerprint = members.fingerprint.unescape_into(&mut buffer).ok_or(Malformed::Fingerprint)?;
@@ -345,6 +349,8 @@ mod tests {
             assert_eq!(refusal(text), Some(Malformed::Members), "{text:.40}");
         }
         assert_eq!(refusal(&format!("{}x", body(""))), Some(Malformed::Members));
+        let list = format!(" [\"3|c|s\",\"{FINGERPRINT}\",\"x\"]");
+        assert_eq!(refusal(&list), Some(Malformed::Members), "the right values, in a list");
         let mut bytes = body("").into_bytes();
         bytes[21] = 0xff;
         assert_eq!(Decoded::decode(&bytes).err(), Some(Malformed::NotUtf8));
