@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use tokio::sync::{Notify, OwnedMutexGuard};
 
-use crate::domain::Fingerprint;
+use crate::domain::{Fingerprint, Revision};
 use crate::id::ProvisioningKeyId;
 use crate::index::KeyEntry;
 
@@ -46,10 +46,11 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// How many uses of each key are under way.
+/// How many uses of each key are under way, counted apart for each revision of its settings: under
+/// load, those who wait by an old maximum would else wait for all who came under the new one.
 #[derive(Default)]
 pub struct Seats {
-    keys: DashMap<ProvisioningKeyId, Arc<KeySeats>>,
+    keys: DashMap<(ProvisioningKeyId, Revision), Arc<KeySeats>>,
 }
 
 #[derive(Default)]
@@ -61,7 +62,7 @@ struct KeySeats {
 /// One use under way. Dropping it lets the next in line look again.
 pub struct Seat<'a> {
     seats: &'a Seats,
-    key: ProvisioningKeyId,
+    key: (ProvisioningKeyId, Revision),
     /// `None` for a key without limit, which needs no counting.
     counted: Option<Arc<KeySeats>>,
 }
@@ -70,7 +71,7 @@ impl Seats {
     /// A seat, or `None` when the key's uses are given out for good. While they are merely all
     /// under way, waits for one to settle: it may yet fail and leave its use to this request.
     pub async fn take(&self, entry: &KeyEntry) -> Option<Seat<'_>> {
-        let key = entry.key().id;
+        let key = (entry.key().id, entry.key().revision);
         let Some(maximum) = entry.key().maximum else {
             return Some(Seat { seats: self, key, counted: None });
         };
@@ -100,7 +101,7 @@ impl Seats {
         seat
     }
 
-    fn forget(&self, key: ProvisioningKeyId, seats: Arc<KeySeats>) {
+    fn forget(&self, key: (ProvisioningKeyId, Revision), seats: Arc<KeySeats>) {
         drop(seats);
         self.keys.remove_if(&key, |_, seats| Arc::strong_count(seats) == 1);
     }
@@ -127,13 +128,17 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::domain::{AddressList, IndexedKey, Revision};
+    use crate::domain::{AddressList, IndexedKey};
     use crate::id::{CustomerId, GroupId, Id, SigningCertificateId};
     use crate::index::KeyIndex;
     use crate::secret::pepper::{PepperNumber, Peppers};
 
     /// A key's entry as the index makes it.
     fn entry(maximum: Option<u32>, uses: u32) -> Arc<KeyEntry> {
+        entry_of(Revision::FIRST, maximum, uses)
+    }
+
+    fn entry_of(revision: Revision, maximum: Option<u32>, uses: u32) -> Arc<KeyEntry> {
         let peppers = [(PepperNumber(1), Peppers::generate())];
         let index = KeyIndex::new(Arc::new(Peppers::new(&peppers)));
         let text = "1|localhost|AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -149,7 +154,7 @@ mod tests {
             addresses: AddressList::default(),
             digest: Peppers::new(&peppers).digest(text.as_bytes()).1,
             uses,
-            revision: Revision::FIRST,
+            revision,
         });
         index.find(text).unwrap()
     }
@@ -211,6 +216,21 @@ mod tests {
             assert!(matches!(futures_poll(wait), Some(None)));
         }
         drop(waiting);
+        assert!(seats.keys.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_under_old_settings_does_not_wait_for_those_under_new_ones() {
+        let seats = Seats::default();
+        let (before, after) = (entry(Some(2), 1), entry_of(Revision::FIRST.next(), Some(1_000), 1));
+        let first = seats.take(&before).await.unwrap();
+        let mut waiting = Box::pin(seats.take(&before));
+        assert!(futures_poll(&mut waiting).is_none());
+        let under_new_settings = [seats.take(&after).await.unwrap(), seats.take(&after).await.unwrap()];
+        drop(first);
+        let waited = futures_poll(&mut waiting).expect("the only seat under the old settings is free again");
+        assert!(waited.is_some());
+        drop((waited, under_new_settings, waiting));
         assert!(seats.keys.is_empty());
     }
 
