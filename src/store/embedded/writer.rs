@@ -424,6 +424,7 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("muster.db");
+            std::fs::File::create_new(&path).unwrap();
             let mut connection = connection::open_writer(&path).unwrap();
             migrations::migrate(&mut connection, 0).unwrap();
             connection
@@ -543,6 +544,24 @@ mod tests {
         bench.writer.retry_at = Instant::now();
         assert_eq!(bench.enroll(vec![commit(2)])[0].as_ref().unwrap(), &named(2));
         assert_eq!(bench.uses(), (2, 2));
+    }
+
+    #[test]
+    fn a_store_that_is_gone_is_not_begun_anew() {
+        let mut bench = Bench::new();
+        bench.writer.fault = Some(Fault::NeverCommitted);
+        bench.enroll(vec![commit(1)]);
+        let path = bench.writer.path.clone();
+        let kept = path.with_extension("kept");
+        std::fs::rename(&path, &kept).unwrap();
+
+        let results = bench.enroll(vec![commit(1)]);
+        assert!(matches!(results[0], Err(StoreError::Unavailable { .. })), "{results:?}");
+        assert!(!path.exists(), "an empty store stands where the full one was");
+
+        std::fs::rename(&kept, &path).unwrap();
+        bench.writer.retry_at = Instant::now();
+        assert_eq!(bench.enroll(vec![commit(1)])[0].as_ref().unwrap(), &named(1));
     }
 
     #[test]
