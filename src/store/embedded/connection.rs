@@ -36,6 +36,8 @@ pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+    // A sealed key string that is destroyed is overwritten, and not left in a free corner of its page.
+    connection.pragma_update(None, "secure_delete", true)?;
     Ok(connection)
 }
 

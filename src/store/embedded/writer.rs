@@ -565,6 +565,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_destroyed_leaves_no_trace_in_the_file() {
+        let bench = Bench::new();
+        let sealed = b"sealed string that is to be destroyed".to_vec();
+        let connection = bench.writer.connection.as_ref().unwrap();
+        let holds = || {
+            connection::checkpoint(connection).unwrap();
+            std::fs::read(&bench.writer.path).unwrap().windows(sealed.len()).any(|window| window == sealed)
+        };
+        connection
+            .execute(
+                "INSERT INTO provisioning_keys SELECT id + 1, customer_id, revision, group_id, signing_certificate_id,
+                     maximum, expires_at, enabled, allow_re_enrollment, kind, 'other', digest, pepper, addresses,
+                     version, hint, key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id,
+                     created_at, created_by, modified_at, modified_by, description, ?1 FROM provisioning_keys",
+                [&sealed],
+            )
+            .unwrap();
+        assert!(holds());
+        connection.execute("DELETE FROM provisioning_keys WHERE id = 5", []).unwrap();
+        assert!(!holds());
+    }
+
+    #[test]
     fn one_bad_row_in_a_batch_fails_alone() {
         let mut bench = Bench::new();
         let mut commits: Vec<_> = (1..=5).map(commit).collect();
