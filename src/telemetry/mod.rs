@@ -1,8 +1,12 @@
 //! What `tracing` writes, and where: lines on stderr, as text or as JSON, at a level that can be
-//! changed while the service runs.
+//! changed while the service runs. Nobody who logs waits for stderr, see [`queue`].
+
+mod queue;
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
+use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
@@ -10,6 +14,11 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry};
+
+use queue::LineQueue;
+
+/// How long the end of the process waits for the last lines to be taken.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +38,8 @@ pub enum TelemetryError {
         "{found:?} is no log level; expected error, warn, info, debug, trace, or directives like muster=debug,info"
     )]
     Level { found: String },
+    #[error("the log has no thread to write with: {0}")]
+    Thread(#[source] io::Error),
 }
 
 impl FromStr for LogFormat {
@@ -43,9 +54,19 @@ impl FromStr for LogFormat {
     }
 }
 
-/// The running log.
+/// The running log. Dropping it waits for the last lines, a second at most.
 pub struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
+    /// `None` with a writer of the caller's.
+    queue: Option<LineQueue>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.queue {
+            queue.flush(FLUSH_MAX);
+        }
+    }
 }
 
 impl fmt::Debug for Telemetry {
@@ -60,10 +81,14 @@ impl Telemetry {
     /// `level`: `info`, or directives as in `muster::enroll=debug,info`.
     ///
     /// # Errors
-    /// [`TelemetryError::Level`], or [`TelemetryError::AlreadySet`] the second time.
+    /// [`TelemetryError::Level`], [`TelemetryError::AlreadySet`] the second time, or
+    /// [`TelemetryError::Thread`].
     pub fn init(format: LogFormat, level: &str) -> Result<Self, TelemetryError> {
-        let (telemetry, subscriber) = Self::build(format, level, std::io::stderr)?;
+        let queue = LineQueue::start(io::stderr()).map_err(TelemetryError::Thread)?;
+        let writer = queue.clone();
+        let (mut telemetry, subscriber) = Self::build(format, level, move || writer.clone())?;
         subscriber.try_init().map_err(|_| TelemetryError::AlreadySet)?;
+        telemetry.queue = Some(queue);
         Ok(telemetry)
     }
 
@@ -85,7 +110,7 @@ impl Telemetry {
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
             LogFormat::Text => lines.boxed(),
         };
-        Ok((Self { filter: handle }, tracing_subscriber::registry().with(filter).with(lines)))
+        Ok((Self { filter: handle, queue: None }, tracing_subscriber::registry().with(filter).with(lines)))
     }
 
     /// Changes what is written from now on.
@@ -112,7 +137,6 @@ fn parse(level: &str) -> Result<EnvFilter, TelemetryError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;
