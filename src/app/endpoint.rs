@@ -91,7 +91,9 @@ impl Endpoint {
         self.slot.current().not_after()
     }
 
-    /// Reads the files anew, or other ones; without files makes a new certificate. On an error the
+    /// Reads the files anew, or other ones. Without files makes a new certificate, also when the old
+    /// one has long to live: it costs a key pair and a signature, no device notices since the anchor stays, and
+    /// it is the way to a good certificate after the machine's clock was set right. On an error the
     /// old certificate stays.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub use doctor::doctor;
 pub use endpoint::EndpointError;
 pub use first_start::{FirstStart, initialize};
 pub use master_key::MasterKeyFileError;
-pub use serve::{Addresses, Running, start};
+pub use serve::{Addresses, ReloadError, Running, start};
 pub use signals::run_until_signal;
 
 /// Why the service could not start, or an offline command could not work. Each says what was found

@@ -55,6 +55,14 @@ pub struct Running {
     node: Arc<Node>,
 }
 
+/// A listener whose new certificate cannot be used; it shows the old one still.
+#[derive(Debug, thiserror::Error)]
+#[error("the {listener} listener keeps its TLS certificate: {source}")]
+pub struct ReloadError {
+    pub listener: &'static str,
+    pub source: EndpointError,
+}
+
 /// What reload and the tasks need to reach.
 struct Node {
     store: Arc<dyn Store>,
@@ -224,22 +232,30 @@ impl Running {
         &self.addresses
     }
 
-    /// Takes over TLS files and limits. Listeners, store and log are not touched; what cannot be
-    /// used leaves the old in force.
+    /// Takes over limits and TLS files, each listener's by itself; certificates made here are made
+    /// anew. Addresses, store and log are not touched. Connections that are open keep what they began with.
     ///
-    /// # Errors
-    /// The first certificate that cannot be used.
-    pub fn reload(&self, settings: &Settings) -> Result<(), EndpointError> {
+    /// Returns what went wrong, one for each listener at most; it shows its old certificate still.
+    /// Reads files: blocks for as long as they take.
+    pub fn reload(&self, settings: &Settings) -> Vec<ReloadError> {
         let node = &self.node;
         node.enroll_limits.store(Arc::new(enroll_limits(&settings.enroll)));
         node.enroll_connections.store(Arc::new(enroll_connections(&settings.enroll)));
         node.admin_connections.store(Arc::new(admin_connections(&settings.admin)));
         let now = node.clock.now();
-        node.enroll_endpoint.reload(settings.enroll.tls.as_ref(), now)?;
-        node.admin_endpoint.reload(settings.admin.tls.as_ref(), now)?;
+        let endpoints = [
+            (Door::Enroll, &node.enroll_endpoint, settings.enroll.tls.as_ref()),
+            (Door::Admin, &node.admin_endpoint, settings.admin.tls.as_ref()),
+        ];
+        let errors = endpoints.into_iter().filter_map(|(door, endpoint, files)| {
+            let reloaded = endpoint.reload(files, now);
+            reloaded.err().map(|source| ReloadError { listener: door.as_str(), source })
+        });
+        let errors = errors.collect();
+        // Also when one of them failed: new keys must pin what the other shows from now on.
         node.publish_anchors();
         node.observe_certificates();
-        Ok(())
+        errors
     }
 
     /// Stops accepting, finishes what was accepted within the drain's deadline, and closes the store.

@@ -49,16 +49,19 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// SIGHUP: reads the configuration anew. What cannot be used leaves the old in force.
 fn reload(flags: &ServiceFlags, running: &Running, telemetry: &Telemetry) {
-    let settings = match flags.settings() {
-        Ok(settings) => settings,
+    let settings = match flags.read() {
+        Ok(loaded) => loaded.settings,
         Err(failure) => return tracing::error!(error = %failure, "The configuration was not reloaded."),
     };
     if let Err(error) = telemetry.set_level(&settings.log.level.to_string()) {
         tracing::error!(%error, "The log level stays as it was.");
     }
-    match running.reload(&settings) {
-        Ok(()) => tracing::info!("The configuration was reloaded: TLS files, log level, limits."),
-        Err(error) => tracing::error!(%error, "A TLS certificate stays as it was."),
+    let errors = running.reload(&settings);
+    for error in &errors {
+        tracing::error!(listener = error.listener, error = %error.source, "A TLS certificate stays as it was.");
+    }
+    if errors.is_empty() {
+        tracing::info!("The configuration was reloaded: TLS files, log level, limits.");
     }
 }
 

@@ -38,8 +38,8 @@ pub struct ServiceFlags {
 }
 
 impl ServiceFlags {
-    /// The configuration with its origins; what looks like a mistyped variable is told on stderr.
-    pub fn load(&self) -> Result<Loaded, Failure> {
+    /// The configuration with its origins.
+    pub fn read(&self) -> Result<Loaded, Failure> {
         let mut inputs = Inputs::from_process(self.config.as_deref())?;
         for (flag, key, value) in [
             ("--data-dir", "data_dir", &self.data_dir),
@@ -52,7 +52,12 @@ impl ServiceFlags {
                 inputs.flags.push((flag, key, text.clone()));
             }
         }
-        let loaded = inputs.load()?;
+        Ok(inputs.load()?)
+    }
+
+    /// The same, with what looks like a mistake told on stderr.
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        let loaded = self.read()?;
         for name in &loaded.unknown_variables {
             eprintln!("warning: the environment variable {name} names no configuration key; it is ignored");
         }
