@@ -1,8 +1,8 @@
 //! The first start of a data directory: master key, store, and what the operator needs to go on.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{AppError, master_key};
 use crate::ca::Profile;
+use crate::client::state::write_durably;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Settings, StoreSettings};
 use crate::domain::Cloud;
@@ -160,14 +161,7 @@ fn secret_text(value: &serde_json::Value) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(format!("{value:#}\n").into_bytes())
 }
 
-/// Writes and syncs the file and its directory, replacing what an earlier attempt left.
+/// Replaces what an earlier attempt left, mode included.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AppError> {
-    let attempt = || {
-        let _ = fs::remove_file(path); // so that the mode is ours and not an older file's
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        path.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
-    };
-    attempt().map_err(|source| AppError::File { path: path.to_owned(), source })
+    write_durably(path, bytes, mode).map_err(|source| AppError::File { path: path.to_owned(), source })
 }

@@ -5,12 +5,13 @@
 //! 3. `master.key` in the data directory, which is made when the store is empty.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::client::state::write_durably;
 use crate::secret::master::{MasterKeyError, MasterKeys};
 
 const VARIABLE: &str = "MUSTER_MASTER_KEY_FILE";
@@ -58,7 +59,8 @@ pub fn load_or_make(data_dir: &Path) -> Result<MasterKeys, MasterKeyFileError> {
     }
     let path = data_dir.join(FILE);
     let text = MasterKeys::generate_text(FIRST_ID);
-    write_new(data_dir, &path, &text)
+    // Renamed into place: a crash leaves no half of a key, which the next start could not read.
+    write_durably(&path, text.as_bytes(), 0o600)
         .map_err(|source| MasterKeyFileError::Unwritable { path: path.clone(), source })?;
     read(&path)
 }
@@ -79,11 +81,4 @@ fn read(path: &Path) -> Result<MasterKeys, MasterKeyFileError> {
         tracing::warn!(path = %path.display(), "the master key can be read by everyone on this machine: chmod 600");
     }
     MasterKeys::parse(&text).map_err(|source| MasterKeyFileError::Malformed { path: path.to_owned(), source })
-}
-
-fn write_new(data_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::File::open(data_dir)?.sync_all()
 }
