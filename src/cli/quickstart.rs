@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::Failure;
@@ -33,6 +34,8 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    // Before there is anything to remove: from here on no signal ends the process where it stands.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let directory = TemporaryDirectory::make()?;
     println!("Muster quickstart: a throw-away service in {}", directory.path.display());
     let settings = settings(&directory.path)?;
@@ -40,10 +43,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let addresses = running.addresses().clone();
     let shown = tokio::select! {
         shown = Box::pin(show(&directory.path, first_start, &addresses)) => shown,
-        interrupted = tokio::signal::ctrl_c() => match interrupted {
-            Ok(()) => Err(anyhow!("interrupted")),
-            Err(error) => Err(error.into()),
-        },
+        _ = interrupt.recv() => Err(anyhow!("interrupted")),
+        _ = terminate.recv() => Err(anyhow!("terminated")),
     };
     if shown.is_err() || arguments.once {
         running.stop().await;
