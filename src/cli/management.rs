@@ -2,8 +2,8 @@
 //!
 //! Where the service is: `MUSTER_URL` with `MUSTER_CA_FILE` (without: the system's roots), else the
 //! service that runs on the data directory. Who calls: `MUSTER_CLIENT_ID` with
-//! `MUSTER_CLIENT_SECRET` or `MUSTER_CLIENT_SECRET_FILE` and `MUSTER_CUSTOMER_ID`, else the API
-//! client that the first start left in the data directory.
+//! `MUSTER_CLIENT_SECRET` or `MUSTER_CLIENT_SECRET_FILE`, else the API client that the first start
+//! left in the data directory. For which customer: `MUSTER_CUSTOMER_ID`, else the caller's own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,8 @@ struct ApiClientFile {
 }
 
 struct Credentials {
-    customer: CustomerId,
+    /// `None`: the one that the token names.
+    customer: Option<CustomerId>,
     client_id: String,
     client_secret: Zeroizing<String>,
 }
@@ -91,7 +92,7 @@ impl Connection {
             let file: ApiClientFile = serde_json::from_str(&text.with_context(|| path.display().to_string())?)
                 .map_err(|_| anyhow!("{} does not hold customerId, clientId and clientSecret", path.display()))?;
             let client_secret = Zeroizing::new(file.client_secret);
-            return Ok(Credentials { customer: file.customer_id, client_id: file.client_id, client_secret });
+            return Ok(Credentials { customer: Some(file.customer_id), client_id: file.client_id, client_secret });
         };
         let client_secret = match (variable("MUSTER_CLIENT_SECRET")?, variable("MUSTER_CLIENT_SECRET_FILE")?) {
             (Some(secret), _) => Zeroizing::new(secret),
@@ -101,8 +102,8 @@ impl Connection {
             }
             (None, None) => bail!("MUSTER_CLIENT_ID is set without MUSTER_CLIENT_SECRET or MUSTER_CLIENT_SECRET_FILE"),
         };
-        let customer = variable("MUSTER_CUSTOMER_ID")?.context("MUSTER_CLIENT_ID is set without MUSTER_CUSTOMER_ID")?;
-        let customer = customer.parse().context("MUSTER_CUSTOMER_ID")?;
+        let customer = variable("MUSTER_CUSTOMER_ID")?;
+        let customer = customer.map(|text| text.parse().context("MUSTER_CUSTOMER_ID")).transpose()?;
         Ok(Credentials { customer, client_id, client_secret })
     }
 }
@@ -111,7 +112,7 @@ impl Management {
     /// With what a first start just made.
     pub async fn of_first_start(first: &FirstStart, admin: SocketAddr) -> anyhow::Result<Self> {
         let credentials = Credentials {
-            customer: first.customer_id,
+            customer: Some(first.customer_id),
             client_id: first.client_id.clone(),
             client_secret: first.client_secret.clone(),
         };
@@ -128,6 +129,8 @@ impl Management {
                 }
                 error => error.into(),
             })?;
+        let customer = customer.or(api.customer());
+        let customer = customer.context("the API client belongs to no customer: name one in MUSTER_CUSTOMER_ID")?;
         Ok(Self { api, customer })
     }
 
