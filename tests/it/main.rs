@@ -9,6 +9,7 @@ mod cli;
 mod door;
 mod enrollment;
 mod openssl_device;
+mod operation;
 mod promises;
 mod store;
 mod support;

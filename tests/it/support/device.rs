@@ -125,7 +125,11 @@ pub async fn connect(endpoint: &Endpoint) -> Option<TlsStream<TcpStream>> {
 
 /// A TLS connection that trusts only this anchor and expects `localhost`.
 pub async fn connect_to(address: SocketAddr, anchor_pem: &str) -> Option<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address).await.ok()?;
+    handshake(TcpStream::connect(address).await.ok()?, anchor_pem).await
+}
+
+/// The same on a connection that is there already.
+pub async fn handshake(stream: TcpStream, anchor_pem: &str) -> Option<TlsStream<TcpStream>> {
     stream.set_nodelay(true).ok()?;
     let connector = TlsConnector::from(Arc::new(tls_config(anchor_pem)));
     connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await.ok()

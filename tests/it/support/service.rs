@@ -31,13 +31,23 @@ impl Service {
 
     /// With these lines in its configuration file.
     pub fn start_with(config: &str) -> Self {
+        let mut service = Self::prepare(config);
+        service.launch();
+        service
+    }
+
+    /// The directory with its configuration file; nothing runs before [`Self::launch`].
+    pub fn prepare(config: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = dir.path().join("config.toml");
         fs::write(&file, config).expect("a configuration file");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut service = Self { child: None, dir, config: file, enroll: nowhere, admin: nowhere, metrics: nowhere };
-        service.launch();
-        service
+        Self { child: None, dir, config: file, enroll: nowhere, admin: nowhere, metrics: nowhere }
+    }
+
+    /// Writes the configuration file anew. Read at the next launch, or on `SIGHUP`.
+    pub fn configure(&self, config: &str) {
+        fs::write(&self.config, config).expect("a configuration file");
     }
 
     /// Starts the process on the data directory as it is.

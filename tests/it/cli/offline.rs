@@ -1,41 +1,14 @@
-//! The program as its users meet it: arguments, streams, exit codes.
+//! Commands that come to their end without a service.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use muster::domain::{KeySecret, KeyVersion, TrustPin};
 
-const FINGERPRINT: &str = "oXaN4RRiMcAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-
-/// The program without this process's `MUSTER_…` variables.
-fn muster(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("MUSTER_") || name == "CREDENTIALS_DIRECTORY" {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-fn with_stdin(mut command: Command, text: &str) -> Output {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
+use super::{FINGERPRINT, muster, stderr, stdout, with_stdin};
 
 fn key_for(listener: &TcpListener) -> KeySecret {
     let cloud = format!("localhost:{}", listener.local_addr().unwrap().port());
