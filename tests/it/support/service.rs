@@ -103,6 +103,11 @@ impl Service {
     /// `SIGTERM`, and waits. The exit status is the service's.
     pub fn stop(&mut self) -> std::process::ExitStatus {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits for an end that was asked for.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
         self.child.take().expect("it runs").wait().expect("it ends")
     }
 

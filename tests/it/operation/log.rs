@@ -1,0 +1,49 @@
+//! The log: where it goes is not the devices' business.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::block_in_place;
+
+use super::{eventually, patiently};
+use crate::support::Service;
+use crate::support::device::{connect_to, read_answer};
+
+/// More lines than a pipe holds (64 KiB), and fewer requests than one connection may send.
+const REQUESTS: usize = 800;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_up_no_request_and_no_end() {
+    let service = Service::prepare("");
+    let mut child = service.command().stderr(Stdio::piped()).spawn().unwrap();
+    let ready = service.dir().join("ready.json");
+    let text = block_in_place(|| eventually("the ready file", || std::fs::read(&ready).ok()));
+    let addresses: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let admin: SocketAddr = addresses["admin"].as_str().unwrap().parse().unwrap();
+
+    let mut stream = connect_to(admin, &service.trust_anchor_pem()).await.expect("a connection");
+    for _ in 0..REQUESTS {
+        stream.write_all(b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        patiently("an answer", read_answer(&mut stream)).await.expect("an answer");
+    }
+    drop(stream);
+
+    let kill = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(kill.success());
+    let status = block_in_place(|| eventually("the end", || child.try_wait().unwrap()));
+    assert_eq!(status.code(), Some(0));
+
+    let mut log = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut log).unwrap();
+    let lines = log.split(|byte| *byte == b'\n').filter(|line| line.ends_with(b"duration_ms=0")).count();
+    assert!((20..REQUESTS).contains(&lines), "the pipe was to be full, it holds {lines} lines");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_lines_are_written_before_the_end() {
+    let mut service = Service::start();
+    assert!(block_in_place(|| service.stop()).success());
+    assert!(service.log().trim_end().ends_with("Stopped."), "{}", service.log());
+}
