@@ -1,1 +1,69 @@
+//! `muster doctor`, beside the service and without it.
 
+use std::fs;
+
+use super::{muster, stderr, stdout};
+use crate::support::{Device, Service};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_checks_a_running_a_stopped_and_a_killed_service() {
+    let mut service = Service::start();
+    service.create_group("machine", "HQ");
+    let key = service.create_key("machine", "HQ", "k", &[]);
+    for n in 0..3 {
+        assert_eq!(Device::new(&format!("device-{n}")).enroll(&service.endpoint(), &key).await.status, 200);
+    }
+    service.assert_healthy();
+    assert_eq!(service.uses("machine", "k"), 3, "the service was not disturbed");
+    service.kill();
+    service.assert_healthy();
+    service.launch();
+    assert!(service.stop().success());
+    service.assert_healthy();
+    let output = service.cli(&["doctor", "--json"]);
+    assert_eq!(stdout(&output), "[]\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_that_is_wrong_is_found_while_serving_and_while_stopped() {
+    let mut service = Service::start();
+    service.create_group("machine", "HQ");
+    let key = service.create_key("machine", "HQ", "k", &[]);
+    assert_eq!(Device::new("device").enroll(&service.endpoint(), &key).await.status, 200);
+    let database = rusqlite::Connection::open(service.data_dir().join("muster.db")).unwrap();
+    assert_eq!(database.execute("UPDATE key_counters SET uses = uses + 1", []).unwrap(), 1);
+    drop(database);
+    for is_serving in [true, false] {
+        if !is_serving {
+            assert!(service.stop().success());
+        }
+        let output = service.cli(&["doctor"]);
+        assert_eq!(output.status.code(), Some(1), "serving: {is_serving}: {}", stderr(&output));
+        assert!(stderr(&output).ends_with("1 found.\n"), "{}", stderr(&output));
+        assert_eq!(stdout(&output).lines().count(), 1, "{}", stdout(&output));
+        let json: Vec<String> = serde_json::from_str(&stdout(&service.cli(&["doctor", "--json"]))).unwrap();
+        assert_eq!(format!("{}\n", json[0]), stdout(&output));
+    }
+}
+
+#[test]
+fn without_a_store_or_its_master_key_it_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let doctor = || muster(&["doctor", "--data-dir", data_dir.to_str().unwrap()]).output().unwrap();
+    let output = doctor();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: "), "{}", stderr(&output));
+    assert!(!data_dir.exists(), "looking makes nothing");
+
+    let init = muster(&["init", "--data-dir", data_dir.to_str().unwrap()]).output().unwrap();
+    assert_eq!(init.status.code(), Some(0), "{}", stderr(&init));
+    fs::rename(data_dir.join("master.key"), directory.path().join("elsewhere")).unwrap();
+    let output = doctor();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("its master key is not here"), "{}", stderr(&output));
+    fs::write(data_dir.join("master.key"), format!("1 {}\n", "5a".repeat(32))).unwrap();
+    let output = doctor();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("Is this the master key"), "{}", stderr(&output));
+}
