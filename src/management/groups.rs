@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::audited;
+use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{CommitError, EDIT_ATTEMPTS, Error, Management, Object};
+use super::{CommitError, Error, Management, Object};
 use crate::clock::Timestamp;
 use crate::domain::{Actor, AddressList, Description, Group, Kind, Name, Revision, Role, SigningCertificate};
 use crate::id::{CustomerId, GroupId, SigningCertificateId};
@@ -135,14 +136,13 @@ impl Management {
         input: &GroupInput,
     ) -> Result<GroupView, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
-        let mut refusal = None;
-        for _ in 0..EDIT_ATTEMPTS {
+        until_not_overtaken(Object::Group, id, move || async move {
             let before = self.group_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::Group, expected, before.revision)?;
             let now = self.now();
             let mut after = self.edited_group(&before, input.clone(), now).await?;
             if after == before {
-                return self.view_group(before).await;
+                return Ok(Attempt::Done(self.view_group(before).await?));
             }
             after.modified_at = now;
             after.modified_by = actor.row_id();
@@ -150,15 +150,13 @@ impl Management {
             match self.commit(vec![Change::UpdateGroup(after.clone())], audit).await {
                 Ok(()) => {
                     after.revision = before.revision.next();
-                    return self.view_group(after).await;
+                    Ok(Attempt::Done(self.view_group(after).await?))
                 }
-                Err(CommitError::Rule(rule @ BrokenRule::Outdated { .. })) => {
-                    refusal = Some(CommitError::Rule(rule).about(Object::Group, id, ""));
-                }
-                Err(error) => return Err(error.about(Object::Group, id, after.name.as_str())),
+                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
+                Err(error) => Err(error.about(Object::Group, id, after.name.as_str())),
             }
-        }
-        Err(refusal.expect("only an outdated attempt goes round again"))
+        })
+        .await
     }
 
     /// Deletes a group that nothing refers to.

@@ -6,8 +6,9 @@ use std::num::NonZeroU32;
 use zeroize::Zeroizing;
 
 use super::audited;
+use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{CommitError, EDIT_ATTEMPTS, Error, Management, Object};
+use super::{CommitError, Error, Management, Object};
 use crate::clock::Timestamp;
 use crate::domain::administrator::ActorIdentity;
 use crate::domain::key::{KeyUsage, MAXIMUM_USES_MAX, ManagedBy};
@@ -228,14 +229,13 @@ impl Management {
         input: &KeyInput,
     ) -> Result<KeyView, Error> {
         self.authorise(actor, customer, Role::Operator).await?;
-        let mut refusal = None;
-        for _ in 0..EDIT_ATTEMPTS {
+        until_not_overtaken(Object::ProvisioningKey, id, move || async move {
             let before = self.key_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::ProvisioningKey, expected, before.revision)?;
             refuse_managed(actor, &before)?;
             let now = self.now();
             let Some(mut after) = self.edited_key(&before, input.clone(), now).await? else {
-                return self.view_key(actor, before).await;
+                return Ok(Attempt::Done(self.view_key(actor, before).await?));
             };
             after.modified_at = now;
             after.modified_by = actor.row_id();
@@ -243,15 +243,13 @@ impl Management {
             match self.commit(vec![Change::UpdateKey(after.clone())], audit).await {
                 Ok(()) => {
                     after.revision = before.revision.next();
-                    return self.view_key(actor, after).await;
+                    Ok(Attempt::Done(self.view_key(actor, after).await?))
                 }
-                Err(CommitError::Rule(rule @ BrokenRule::Outdated { .. })) => {
-                    refusal = Some(CommitError::Rule(rule).about(Object::ProvisioningKey, id, ""));
-                }
-                Err(error) => return Err(error.about(Object::ProvisioningKey, id, after.name.as_str())),
+                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
+                Err(error) => Err(error.about(Object::ProvisioningKey, id, after.name.as_str())),
             }
-        }
-        Err(refusal.expect("only an outdated attempt goes round again"))
+        })
+        .await
     }
 
     /// Deletes a key. Its components stay.

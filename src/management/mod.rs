@@ -20,6 +20,7 @@ pub mod sessions;
 pub mod signing_certificates;
 
 mod audited;
+mod edits;
 mod signed_out;
 
 #[cfg(test)]
@@ -87,10 +88,6 @@ pub struct Management {
     sign_outs: tokio::sync::Mutex<()>,
 }
 
-/// How often an edit is done anew when others edit the same object meanwhile and the caller named no
-/// revision.
-const EDIT_ATTEMPTS: usize = 5;
-
 impl Management {
     pub fn new(parts: Parts) -> Self {
         Self { parts, sign_outs: tokio::sync::Mutex::new(()) }
@@ -152,8 +149,7 @@ impl From<ChangeError> for CommitError {
 }
 
 impl CommitError {
-    /// In the words of the object that the use case is about. [`BrokenRule::Outdated`] is for the
-    /// caller to handle first; left over, it means that there was no end to others' edits.
+    /// In the words of the object that the use case is about.
     fn about(self, object: Object, id: impl std::fmt::Display, name: &str) -> Error {
         match self {
             Self::Failed(error) => error,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::audited;
+use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{CommitError, EDIT_ATTEMPTS, Error, Management, Object};
+use super::{CommitError, Error, Management, Object};
 use crate::ca::{self, AuthoritySubject, Issuer, KeyAlgorithm, NewAuthority, Profile};
 use crate::clock::Timestamp;
 use crate::domain::certificate::SigningPurpose;
@@ -165,8 +166,7 @@ impl Management {
         input: &SigningCertificateInput,
     ) -> Result<SigningCertificateView, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
-        let mut refusal = None;
-        for _ in 0..EDIT_ATTEMPTS {
+        until_not_overtaken(Object::SigningCertificate, id, move || async move {
             let before = self.signing_certificate(customer, id).await?;
             Error::expect_revision(Object::SigningCertificate, expected, before.revision)?;
             let now = self.now();
@@ -180,16 +180,14 @@ impl Management {
                 let audit = vec![audited::updated(actor, now, &before, &after)];
                 match self.commit(vec![Change::UpdateSigningCertificate(after.clone())], audit).await {
                     Ok(()) => after.revision = before.revision.next(),
-                    Err(CommitError::Rule(rule @ BrokenRule::Outdated { .. })) => {
-                        refusal = Some(CommitError::Rule(rule).about(Object::SigningCertificate, id, ""));
-                        continue;
-                    }
+                    Err(CommitError::Rule(BrokenRule::Outdated { .. })) => return Ok(Attempt::Overtaken),
                     Err(error) => return Err(error.about(Object::SigningCertificate, id, after.name.as_str())),
                 }
             }
-            return Ok(SigningCertificateView { parent_name: self.parent_name(&after).await?, certificate: after });
-        }
-        Err(refusal.expect("only an outdated attempt goes round again"))
+            let parent_name = self.parent_name(&after).await?;
+            Ok(Attempt::Done(SigningCertificateView { parent_name, certificate: after }))
+        })
+        .await
     }
 
     async fn signing_certificate(
