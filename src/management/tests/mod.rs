@@ -1,6 +1,5 @@
-//! The use cases, on a store in memory. The same through the front door is in `tests/it/api`.
-
-mod store;
+//! The use cases, on the embedded store in a directory of its own. The same through the front door is in
+//! `tests/it/api`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,23 +8,27 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use tempfile::TempDir;
 
-pub(crate) use self::store::TestStore;
 use super::fields::{Field, Input};
 use super::first_start::{FirstCredentials, FirstStart, LoadSecretsError, PreparedFirstStart, load_secrets};
 use super::groups::GroupInput;
 use super::keys::KeyInput;
-
+use super::sessions::TOKEN_LIFETIME;
 use super::signing_certificates::{NewSigningCertificate, SigningCertificateInput};
 use super::{Announce, AnnounceError, Error, Management, Object, Parts};
+use crate::auth::ClientCredentials;
+use crate::auth::token::{Claims, SubjectKind};
 use crate::ca::Profile;
-use crate::clock::{Clock as _, ManualClock, Timestamp};
+use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::domain::administrator::ActorIdentity;
+use crate::domain::audit::AuditRow;
 use crate::domain::key_string::{Inspection, inspect};
-use crate::domain::{Actor, Kind, Name, Role, TrustPin};
-use crate::id::{ApiClientId, CustomerId, Id as _};
+use crate::domain::{Actor, ApiClient, Customer, Kind, Name, Role, TrustPin};
+use crate::id::{ApiClientId, CustomerId, GroupId, Id as _};
 use crate::secret::master::MasterKeys;
-use crate::store::{ChangeSequence, IdAllocator, ListQuery, Store};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{BatchSettings, Change, ChangeSequence, CommitObserver, IdAllocator, ListQuery, Store};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const PIN: TrustPin = TrustPin::from_bytes([7; 32]);
@@ -45,11 +48,26 @@ impl Announce for Announced {
 /// A service after its first start.
 pub(crate) struct Fixture {
     pub(crate) management: Arc<Management>,
-    pub(crate) store: Arc<TestStore>,
-    pub(crate) clock: Arc<ManualClock>,
     pub(crate) first: FirstCredentials,
+    store: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
     announced: Arc<Announced>,
     master_keys: Arc<MasterKeys>,
+    _directory: TempDir,
+}
+
+struct Unobserved;
+
+impl CommitObserver for Unobserved {
+    fn observe_commit(&self, _: usize, _: Duration) {}
+}
+
+/// An empty store. Its directory goes when the second value is dropped.
+fn empty_store(clock: &Arc<ManualClock>) -> (Arc<dyn Store>, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    let store = EmbeddedStore::open(directory.path(), clock, BatchSettings::default(), Arc::new(Unobserved));
+    (store.unwrap(), directory)
 }
 
 fn profile() -> Arc<Profile> {
@@ -62,31 +80,29 @@ fn profile() -> Arc<Profile> {
 }
 
 async fn initialize(
-    store: &Arc<TestStore>,
+    store: &Arc<dyn Store>,
     master_keys: &Arc<MasterKeys>,
     clock: &ManualClock,
 ) -> Result<Option<FirstCredentials>, Error> {
-    let store: Arc<dyn Store> = store.clone();
-    let ids = IdAllocator::new(Arc::clone(&store));
+    let ids = IdAllocator::new(Arc::clone(store));
     let start = FirstStart { cloud: "example.com:8443".parse().unwrap(), profile: profile() };
-    match PreparedFirstStart::make(&*store, &ids, master_keys, clock, start).await? {
-        Some(prepared) => prepared.commit(&*store).await.map(Some),
+    match PreparedFirstStart::make(&**store, &ids, master_keys, clock, start).await? {
+        Some(prepared) => prepared.commit(&**store).await.map(Some),
         None => Ok(None),
     }
 }
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        let store = Arc::new(TestStore::default());
         let clock = Arc::new(ManualClock::new(NOW));
+        let (store, directory) = empty_store(&clock);
         let master_keys = Arc::new(MasterKeys::parse(&MasterKeys::generate_text("m")).unwrap());
         let Ok(Some(first)) = initialize(&store, &master_keys, &clock).await else { panic!("the first start failed") };
         let secrets = load_secrets(&*store, &master_keys).await.unwrap();
         let announced = Arc::new(Announced::default());
-        let shared: Arc<dyn Store> = store.clone();
         let management = Management::new(Parts {
-            ids: Arc::new(IdAllocator::new(Arc::clone(&shared))),
-            store: shared,
+            ids: Arc::new(IdAllocator::new(Arc::clone(&store))),
+            store: Arc::clone(&store),
             clock: clock.clone(),
             announce: announced.clone(),
             master_keys: Arc::clone(&master_keys),
@@ -97,7 +113,7 @@ impl Fixture {
             trust_pin: Arc::new(ArcSwap::from_pointee(PIN)),
             profile: profile(),
         });
-        Self { management: Arc::new(management), store, clock, first, announced, master_keys }
+        Self { management: Arc::new(management), first, store, clock, announced, master_keys, _directory: directory }
     }
 
     pub(crate) fn customer(&self) -> CustomerId {
@@ -110,14 +126,27 @@ impl Fixture {
         Actor { identity, customer_id: self.customer(), role }
     }
 
-    async fn group(&self, kind: Kind, name: &str) -> crate::id::GroupId {
+    /// Past the use cases, to arrange what they cannot yet.
+    async fn apply(&self, change: Change) {
+        self.store.commit_changes(vec![change], vec![], &self.management.parts.audit_key).await.unwrap();
+    }
+
+    async fn stored_customer(&self) -> Customer {
+        self.store.find_customer(self.customer()).await.unwrap().unwrap()
+    }
+
+    async fn audit(&self, customer: CustomerId) -> Vec<AuditRow> {
+        self.store.list_audit(customer, 0, 500).await.unwrap()
+    }
+
+    async fn group(&self, kind: Kind, name: &str) -> GroupId {
         let input = GroupInput { name: Input::Given(name.into()), ..GroupInput::default() };
         let made = self.management.create_group(&self.actor(Role::Admin), self.customer(), kind, input).await.unwrap();
         made.group.id
     }
 }
 
-fn key_input(name: &str, group: crate::id::GroupId) -> KeyInput {
+fn key_input(name: &str, group: GroupId) -> KeyInput {
     KeyInput {
         name: Input::Given(name.into()),
         group: Input::Given(group),
@@ -139,34 +168,36 @@ async fn a_first_start_happens_once_and_needs_its_master_key() {
     let fixture = Fixture::new().await;
     let again = initialize(&fixture.store, &fixture.master_keys, &fixture.clock).await;
     assert!(matches!(again, Ok(None)));
-    {
-        let state = fixture.store.state.lock().unwrap();
-        let names: Vec<_> = state.signers.values().map(|signer| signer.name.as_str()).collect();
-        let expected = ["Root", "Client", "Connector", "Service Edge", "Isolation Client", "Network Connector"];
-        assert_eq!(names, expected);
-        let root = state.signers.values().next().unwrap();
-        assert!(root.chain.is_empty() && root.is_usable(NOW));
-        for below in state.signers.values().skip(1) {
-            assert_eq!(below.parent_id, Some(root.id), "{}", below.name);
-            assert_eq!(below.chain, [root.certificate.clone().unwrap()], "{}", below.name);
-        }
-        assert_eq!(state.administrators[0].role, Role::Owner);
-        let secrets = [&*fixture.first.password, &*fixture.first.client_secret];
-        let told = format!("{:?} {:?}", state.audit, state.settings);
-        assert!(secrets.iter().all(|secret| !told.contains(*secret)));
+    let signers = fixture.store.list_signing_certificates(fixture.customer(), &ListQuery::first(500)).await.unwrap();
+    let names: Vec<_> = signers.rows.iter().map(|signer| signer.name.as_str()).collect();
+    let expected = ["Root", "Client", "Connector", "Service Edge", "Isolation Client", "Network Connector"];
+    assert_eq!(names, expected);
+    let root = &signers.rows[0];
+    assert!(root.chain.is_empty() && root.is_usable(NOW));
+    for below in &signers.rows[1..] {
+        assert_eq!(below.parent_id, Some(root.id), "{}", below.name);
+        assert_eq!(below.chain, [root.certificate.clone().unwrap()], "{}", below.name);
     }
+    let owner = fixture.store.find_administrator(&fixture.first.username).await.unwrap().unwrap();
+    assert_eq!((owner.role, owner.customer_id), (Role::Owner, CustomerId::SERVICE));
+    let (service, customer) = (fixture.audit(CustomerId::SERVICE).await, fixture.audit(fixture.customer()).await);
+    assert_eq!((service.len(), customer.len()), (2, 8), "service and owner; customer, certificates and client");
+    let told = format!("{service:?} {customer:?}");
+    let secrets = [&*fixture.first.password, &*fixture.first.client_secret];
+    assert!(secrets.iter().all(|secret| !told.contains(*secret)));
     assert!(fixture.first.endpoint_anchor.starts_with("-----BEGIN CERTIFICATE-----\n"));
 
     let other = MasterKeys::parse(&MasterKeys::generate_text("m")).unwrap();
     let refused = load_secrets(&*fixture.store, &other).await.err().unwrap();
     assert!(matches!(refused, LoadSecretsError::Unseal { .. }), "{refused}");
     assert!(refused.to_string().contains("master key"), "{refused}");
-    let empty = load_secrets(&TestStore::default(), &other).await.err().unwrap();
+    let (empty, _directory) = empty_store(&fixture.clock);
+    let empty = load_secrets(&*empty, &other).await.err().unwrap();
     assert!(matches!(empty, LoadSecretsError::Missing { .. }), "{empty}");
 }
 
 #[tokio::test]
-async fn a_token_is_good_until_it_expires_or_its_client_goes() {
+async fn a_token_is_good_until_it_ends_or_its_customer_is_disabled() {
     let fixture = Fixture::new().await;
     let management = &fixture.management;
     for (id, secret) in [("", ""), (&*fixture.first.client_id, "wrong"), ("unknown", &*fixture.first.client_secret)] {
@@ -183,19 +214,47 @@ async fn a_token_is_good_until_it_expires_or_its_client_goes() {
     assert!(matches!(management.authenticate(&token).await, Err(Error::InvalidToken(_))));
     assert!(management.authenticate(&other).await.is_ok());
 
-    fixture.store.state.lock().unwrap().clients[0].enabled = false;
+    let in_force = fixture.stored_customer().await;
+    fixture.apply(Change::UpdateCustomer(Customer { enabled: false, ..in_force })).await;
     assert!(matches!(management.authenticate(&other).await, Err(Error::InvalidToken(_))));
     assert!(matches!(sign_in().await, Err(Error::InvalidCredentials)));
-    fixture.store.state.lock().unwrap().clients[0].enabled = true;
-    let customer = fixture.customer();
-    fixture.store.state.lock().unwrap().customers.get_mut(&customer).unwrap().enabled = false;
-    assert!(matches!(management.authenticate(&other).await, Err(Error::InvalidToken(_))));
-    fixture.store.state.lock().unwrap().customers.get_mut(&customer).unwrap().enabled = true;
+    let disabled = fixture.stored_customer().await;
+    fixture.apply(Change::UpdateCustomer(Customer { enabled: true, ..disabled })).await;
 
     fixture.clock.advance(Duration::from_secs(3_599));
     assert!(management.authenticate(&other).await.is_ok());
     fixture.clock.advance(Duration::from_secs(1));
     assert!(matches!(management.authenticate(&other).await, Err(Error::InvalidToken(_))));
+}
+
+#[tokio::test]
+async fn a_disabled_or_vanished_client_is_refused_however_good_its_token() {
+    let fixture = Fixture::new().await;
+    let (management, customer) = (&fixture.management, fixture.customer());
+    let parts = &management.parts;
+    let credentials = ClientCredentials::generate();
+    let (pepper, secret_digest) = credentials.digest(&parts.peppers);
+    let first = fixture.store.find_api_client(&fixture.first.client_id).await.unwrap().unwrap();
+    let token_of = |client_id: &str| {
+        parts.token_key.sign(&Claims::new(client_id, SubjectKind::ApiClient, customer, NOW, TOKEN_LIFETIME))
+    };
+    assert!(management.authenticate(&token_of(&first.client_id)).await.is_ok());
+    let disabled = ApiClient {
+        id: parts.ids.next().await.unwrap(),
+        name: Name::new("disabled").unwrap(),
+        client_id: credentials.client_id.clone(),
+        secret_digest,
+        pepper,
+        enabled: false,
+        ..first
+    };
+    fixture.apply(Change::InsertApiClient(disabled)).await;
+    let refused = management.sign_in_client(&credentials.client_id, &credentials.client_secret).await;
+    assert!(matches!(refused, Err(Error::InvalidCredentials)));
+    for client_id in [&*credentials.client_id, "0123456789abcdef01234567"] {
+        let refused = management.authenticate(&token_of(client_id)).await;
+        assert!(matches!(refused, Err(Error::InvalidToken(_))), "{client_id}");
+    }
 }
 
 #[tokio::test]
@@ -209,17 +268,14 @@ async fn a_key_is_sealed_announced_and_written_down_without_its_string() {
     assert_eq!(inspect(&string), Inspection::Usable { cloud: "example.com:8443".parse().unwrap(), pin: PIN });
     assert_eq!(made.signing_certificate_name.as_ref().map(Name::as_str), Some("Connector"));
 
-    let last = fixture.management.store().commit_changes(vec![], vec![], &fixture.management.parts.audit_key);
-    assert_eq!(fixture.announced.0.load(Ordering::SeqCst) + 1, last.await.unwrap().0);
-    {
-        let state = fixture.store.state.lock().unwrap();
-        let stored = state.keys.get(&made.key.id).unwrap();
-        let sealed = stored.sealed_string.as_ref().unwrap();
-        assert!(!sealed.windows(16).any(|window| string.as_bytes().windows(16).skip(40).any(|part| part == window)));
-        let event = state.audit.last().unwrap();
-        assert_eq!((&*event.action, &*event.object_type, &*event.actor_name), ("create", "provisioning-key", "client"));
-        assert!(!event.after.as_ref().unwrap().contains(&string[30..]));
-    }
+    let last = fixture.store.last_change().await.unwrap();
+    assert_eq!(fixture.announced.0.load(Ordering::SeqCst), last.0);
+    let stored = fixture.store.find_key(customer, made.key.id).await.unwrap().unwrap();
+    let sealed = stored.sealed_string.unwrap();
+    assert!(!sealed.windows(16).any(|window| string.as_bytes().windows(16).skip(40).any(|part| part == window)));
+    let event = fixture.audit(customer).await.pop().unwrap().event;
+    assert_eq!((&*event.action, &*event.object_type, &*event.actor_name), ("create", "provisioning-key", "client"));
+    assert!(!event.after.unwrap().contains(&string[30..]));
     let fixture = &fixture;
     let shown = |role| {
         let (management, actor) = (&fixture.management, fixture.actor(role));
@@ -277,20 +333,14 @@ async fn an_edit_merges_and_view_only_goes_off() {
     assert_eq!(after.key.revision, made.key.revision.next());
 
     // Nothing new: nothing written.
-    let written = fixture.store.state.lock().unwrap().audit.len();
+    let written = fixture.audit(customer).await.len();
     assert_eq!(edit(None, renamed).await.unwrap().key.revision, after.key.revision);
-    assert_eq!(fixture.store.state.lock().unwrap().audit.len(), written);
+    assert_eq!(fixture.audit(customer).await.len(), written);
 
     let lower = |uses| KeyInput { maximum: Input::Given(uses), ..KeyInput::default() };
     let outdated = edit(Some(made.key.revision), lower(5)).await;
     assert!(matches!(outdated, Err(Error::Outdated { .. })));
     assert!(edit(Some(after.key.revision), lower(5)).await.is_ok());
-
-    fixture.store.state.lock().unwrap().outdated_updates = 2;
-    assert_eq!(edit(None, lower(6)).await.unwrap().key.maximum.map(NonZeroU32::get), Some(6));
-    fixture.store.state.lock().unwrap().outdated_updates = 100;
-    assert!(matches!(edit(None, lower(7)).await, Err(Error::Contended { .. })));
-    fixture.store.state.lock().unwrap().outdated_updates = 0;
 
     let view = |on| KeyInput { exportable: Input::Given(on), ..KeyInput::default() };
     assert!(edit(None, view(false)).await.unwrap().string.is_none());
@@ -299,6 +349,36 @@ async fn an_edit_merges_and_view_only_goes_off() {
     assert_eq!(faults(edit(None, elsewhere).await), [Field::Group]);
     let unlimited = KeyInput { maximum: Input::Cleared, ..KeyInput::default() };
     assert_eq!(faults(edit(None, unlimited).await), [Field::Maximum]);
+}
+
+#[tokio::test]
+async fn racing_edits_keep_each_others_changes() {
+    let fixture = Fixture::new().await;
+    let (management, customer, kind) = (&fixture.management, fixture.customer(), Kind::Machine);
+    let admin = fixture.actor(Role::Admin);
+    let group = fixture.group(kind, "Laptops").await;
+    let key = management.create_key(&admin, customer, kind, key_input("k", group)).await.unwrap().key.id;
+
+    let rename = KeyInput { name: Input::Given("k2".into()), ..KeyInput::default() };
+    let lower = KeyInput { maximum: Input::Given(5), ..KeyInput::default() };
+    let (one, other) = tokio::join!(
+        management.edit_key(&admin, customer, kind, key, None, &rename),
+        management.edit_key(&admin, customer, kind, key, None, &lower),
+    );
+    assert!(one.is_ok() && other.is_ok());
+    let after = management.find_key(&admin, customer, kind, key).await.unwrap().key;
+    assert_eq!((after.name.as_str(), after.maximum.map(NonZeroU32::get)), ("k2", Some(5)));
+    assert_eq!(after.revision.0, 3);
+
+    let rename = GroupInput { name: Input::Given("Notebooks".into()), ..GroupInput::default() };
+    let disable = GroupInput { enabled: Input::Given(false), ..GroupInput::default() };
+    let (one, other) = tokio::join!(
+        management.edit_group(&admin, customer, kind, group, None, &rename),
+        management.edit_group(&admin, customer, kind, group, None, &disable),
+    );
+    assert!(one.is_ok() && other.is_ok());
+    let after = management.find_group(&admin, customer, kind, group).await.unwrap().group;
+    assert_eq!((after.name.as_str(), after.enabled, after.revision.0), ("Notebooks", false, 3));
 }
 
 #[tokio::test]
