@@ -62,7 +62,10 @@ impl Answer {
         let (status_line, head) = head.split_once("\r\n").unwrap_or((head, ""));
         let status = status_line.split(' ').nth(1)?.parse().ok()?;
         let answer = Self { status, head: head.to_owned(), body: body.to_owned() };
-        let length: usize = answer.header("content-length")?.parse().ok()?;
+        let length: usize = match answer.header("content-length") {
+            None if status == 204 => 0,
+            length => length?.parse().ok()?,
+        };
         (answer.body.len() == length).then_some(answer)
     }
 }

@@ -1,0 +1,229 @@
+//! Requests and answers as bytes: types, headers, statuses, paging, revisions.
+
+use serde_json::{Value, json};
+
+use super::support::{Client, KEYS, KINDS, id, string};
+use crate::support::{Answer, Device, Service};
+
+fn assert_bare(answer: &Answer) {
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    for header in ["content-type", "content-length", "transfer-encoding"] {
+        assert_eq!(answer.header(header), None, "{header}");
+    }
+}
+
+/// MUST 5: counters, ids and epochs are strings, and what is not there is left out.
+fn assert_no_numbers_and_no_nulls(value: &Value) {
+    match value {
+        Value::Number(_) | Value::Null => panic!("{value} on the wire"),
+        Value::Array(list) => list.iter().for_each(assert_no_numbers_and_no_nulls),
+        Value::Object(members) => members.values().for_each(assert_no_numbers_and_no_nulls),
+        Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_and_its_keys_from_first_to_last() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    for (resource, association, _) in KINDS {
+        let group = client.make(resource, &json!({ "name": "HQ", "latitude": "37.3" })).await;
+        assert_no_numbers_and_no_nulls(&group);
+        let keys = format!("associationType/{association}/provisioningKey");
+        let body = json!({ "name": "k1", "maxUsage": 3, "zcomponentId": id(&group), "ipAcl": ["192.0.2.0/24"],
+            "expirationInEpochSec": 4_102_444_800_u64, "allowReEnrollment": true, "description": "first" });
+        let made = client.make(&keys, &body).await;
+        assert_no_numbers_and_no_nulls(&made);
+        assert_eq!((&made["maxUsage"], &made["usageCount"]), (&json!("3"), &json!("0")));
+        assert_eq!(made["expirationInEpochSec"], "4102444800");
+        let path = format!("{keys}/{}", id(&made));
+        let found = client.get(&path).await;
+        assert_eq!(found.json(), made, "{association}");
+        assert_eq!(found.header("etag"), Some("\"1\""));
+
+        let edited = client.put(&path, &json!({ "maxUsage": "5", "expirationInEpochSec": null })).await;
+        assert_bare(&edited);
+        assert_eq!(edited.header("etag"), Some("\"2\""));
+        let found = client.get(&path).await.json();
+        assert_eq!((&found["maxUsage"], &found["description"]), (&json!("5"), &json!("first")));
+        assert!(found.get("expirationInEpochSec").is_none());
+        assert_eq!(found["provisioningKey"], made["provisioningKey"]);
+
+        let group_path = format!("{resource}/{}", id(&group));
+        let in_use = client.delete(&group_path).await;
+        assert_eq!((in_use.status, &in_use.json()["id"]), (400, &json!("resource.referenced")));
+        for path in [&path, &group_path] {
+            assert_bare(&client.delete(path).await);
+            assert_eq!(client.get(path).await.status, 404, "{path}");
+        }
+    }
+    let certificates = client.get("enrollmentCert").await.json();
+    assert_eq!(certificates["totalCount"], "6");
+    assert_no_numbers_and_no_nulls(&certificates);
+    service.assert_healthy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_all_answers_carry() {
+    let service = Service::start();
+    let mut client = Client::sign_in(&service).await;
+    // As one of the public clients does, with a body.
+    let list = client.send("GET", "machineGroup", "{}", &[]).await;
+    assert_eq!(list.header("content-type"), Some("application/json;charset=utf-8"));
+    assert_eq!(list.header("cache-control"), Some("no-store"));
+    assert_eq!(list.json(), json!({ "totalPages": "0", "totalCount": "0", "list": [] }));
+    let elsewhere = client.get("/a/prefix/zpa/mgmtconfig/v1/admin/customers/99/machineGroup").await;
+    assert_eq!((elsewhere.status, elsewhere.text("reason").as_str()), (404, "Resource not found: customer 99"));
+
+    let wrong = client.send("PATCH", "machineGroup/1", "", &[]).await;
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, PUT, DELETE")));
+    let large = vec![b' '; muster::server::api::BODY_BYTES_MAX + 1];
+    let refused = client.send("POST", "machineGroup", large, &[]).await;
+    assert_eq!((refused.status, refused.text("id").as_str()), (413, "body.too.large"));
+
+    let token = client.token.take();
+    let refused = client.get("machineGroup").await;
+    assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")));
+    client.token = token;
+    assert_bare(&client.send("POST", "/signout", "", &[]).await);
+    let refused = client.get("machineGroup").await;
+    assert_eq!((refused.status, refused.text("id").as_str()), (401, "access.denied"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_end_with_empty_ones() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let group = client.make_group("appConnectorGroup", "HQ").await;
+    for n in 1..=5 {
+        client.make_key(&group, &format!("k{n}"), json!({})).await;
+    }
+    let page = async |query: &str| {
+        let answer = client.get(&format!("{KEYS}?{query}")).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        let page = answer.json();
+        assert_no_numbers_and_no_nulls(&page);
+        let names: Vec<String> =
+            page["list"].as_array().expect("a list").iter().map(|key| key["name"].to_string()).collect();
+        (page["totalPages"].clone(), page["totalCount"].clone(), names.join(" "))
+    };
+    let expected = |pages: &str, count: &str, names: &str| (json!(pages), json!(count), names.to_owned());
+    assert_eq!(page("").await, expected("1", "5", r#""k1" "k2" "k3" "k4" "k5""#));
+    assert_eq!(page("page=2&pagesize=2").await, expected("3", "5", r#""k3" "k4""#));
+    assert_eq!(page("page=3&pagesize=2").await, expected("3", "5", r#""k5""#));
+    for past in ["page=4&pagesize=2", "page=4294967295&pagesize=500"] {
+        let (_, count, names) = page(past).await;
+        assert_eq!((count, names.as_str()), (json!("5"), ""), "{past}");
+    }
+    for (wrong, member) in [("page=0", "page"), ("pagesize=0", "pagesize"), ("pagesize=501", "pagesize")] {
+        let refused = client.get(&format!("{KEYS}?{wrong}")).await;
+        assert_eq!((refused.status, &refused.json()["params"]), (400, &json!([member])), "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_kind_reads_like_a_missing_one() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let group = client.make_group("appConnectorGroup", "HQ").await;
+    let (key, _) = client.make_key(&group, "k", json!({})).await;
+    let missing = |id: &str| json!({ "id": "resource.not.found", "params": [id], "reason": format!("Resource not found: provisioningKey {id}") });
+    let body = json!({ "enabled": false }).to_string();
+    for (_, association, _) in KINDS {
+        let keys = format!("associationType/{association}/provisioningKey");
+        // Where it is, an id that nothing has; elsewhere its own.
+        let id = if association == "CONNECTOR_GRP" { "4711" } else { id(&key) };
+        for method in ["GET", "PUT", "DELETE"] {
+            let refused = client.send(method, &format!("{keys}/{id}"), &body, &[]).await;
+            assert_eq!((refused.status, refused.json()), (404, missing(id)), "{method} {association}");
+        }
+    }
+    for (resource, ..) in &KINDS[1..] {
+        assert_eq!(client.get(&format!("{resource}/{group}")).await.status, 404, "{resource}");
+    }
+    for association in ["", "connector_grp", "SITE_CONTROLLER_GRP"] {
+        let path = format!("associationType/{association}/provisioningKey");
+        assert_eq!(client.get(&path).await.status, 404, "{association:?}");
+    }
+    let found = client.get(&format!("{KEYS}/{}", id(&key))).await;
+    assert_eq!((found.status, &found.json()["enabled"]), (200, &json!(true)), "none of it touched the key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_bound_to_a_revision_is_refused_when_it_is_no_longer_that() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let group = client.make_group("appConnectorGroup", "HQ").await;
+    let (key, path) = client.make_key(&group, "k", json!({})).await;
+    let bound = async |method: &str, body: &str, tag: &str| {
+        let answer = client.send(method, &path, body, &[("if-match", tag)]).await;
+        let etag = answer.header("etag").map(str::to_owned);
+        (answer.status, etag)
+    };
+    assert_eq!(bound("PUT", r#"{"maxUsage":20}"#, "\"1\"").await, (204, Some("\"2\"".into())));
+    for (method, tag) in [("PUT", "\"1\""), ("PUT", "\"3\""), ("PUT", "W/\"2\""), ("DELETE", "\"1\"")] {
+        let refused = client.send(method, &path, r#"{"maxUsage":30}"#, &[("if-match", tag)]).await;
+        assert_eq!((refused.status, refused.text("id").as_str()), (412, "precondition.failed"), "{method} {tag}");
+    }
+    // Enrollments count, and change no setting: they do not spoil an edit that was begun.
+    assert_eq!(Device::new("device").enroll(&service.endpoint(), string(&key)).await.status, 200);
+    let found = client.get(&path).await;
+    assert_eq!((found.header("etag"), &found.json()["maxUsage"]), (Some("\"2\""), &json!("20")));
+    assert_eq!(bound("PUT", r#"{"maxUsage":30}"#, "*").await, (204, Some("\"3\"".into())));
+    assert_eq!(bound("DELETE", "", "\"3\"").await, (204, None));
+    service.assert_healthy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racing_edits_without_a_revision_all_come_through() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let group = client.make_group("appConnectorGroup", "HQ").await;
+    let (_, path) = client.make_key(&group, "k", json!({})).await;
+
+    // Each of them changes another member; none may undo another's.
+    let bodies = [
+        json!({ "maxUsage": 7 }),
+        json!({ "description": "d" }),
+        json!({ "allowReEnrollment": true }),
+        json!({ "name": "k2" }),
+    ];
+    let answers = tokio::join!(
+        client.put(&path, &bodies[0]),
+        client.put(&path, &bodies[1]),
+        client.put(&path, &bodies[2]),
+        client.put(&path, &bodies[3]),
+    );
+    for answer in [answers.0, answers.1, answers.2, answers.3] {
+        assert_bare(&answer);
+    }
+    let found = client.get(&path).await;
+    let key = found.json();
+    assert_eq!((&key["maxUsage"], &key["description"]), (&json!("7"), &json!("d")));
+    assert_eq!((&key["allowReEnrollment"], &key["name"]), (&json!(true), &json!("k2")));
+    assert_eq!(found.header("etag"), Some("\"5\""));
+    service.assert_healthy();
+}
+
+/// Key strings and the client's secret are looked for in `promises/canary.rs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_token_nor_password_stays_behind() {
+    let service = Service::start_with("[log]\nlevel = \"trace\"\n");
+    let client = Client::sign_in(&service).await;
+    client.make_group("machineGroup", "canary-name").await;
+    client.send("POST", "/signout", "", &[]).await;
+    let first_start = service.data_dir().join("first-start.json");
+    let first: Value = serde_json::from_slice(&std::fs::read(&first_start).expect("a file")).expect("JSON");
+
+    let mut seen = std::fs::read(service.log_file()).expect("a log");
+    for entry in std::fs::read_dir(service.data_dir()).expect("the data directory") {
+        let path = entry.expect("a file").path();
+        if path != first_start {
+            seen.extend(std::fs::read(path).expect("a file"));
+        }
+    }
+    let is_there = |text: &str| seen.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(is_there("canary-name"), "the search finds what is there");
+    assert!(!is_there(client.token.as_deref().expect("a token")), "the token stays behind");
+    assert!(!is_there(first["administrator"]["password"].as_str().expect("a password")), "the password stays behind");
+}
