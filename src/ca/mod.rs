@@ -10,6 +10,7 @@
 //! | `ca_certificate` | a CA certificate, parsed and checked once |
 //! | `authority` | CAs made here; a trial by a verifier that is not ours |
 //! | `endpoint` | the CA above this service's own TLS certificates, and their leaves |
+//! | `facts` | what people are shown of a certificate |
 //! | `signer` | private keys in memory |
 //! | `pem`, `der` | the two encodings |
 //!
@@ -25,6 +26,7 @@ mod certificate;
 mod csr;
 mod der;
 mod endpoint;
+mod facts;
 mod issuer;
 mod pem;
 mod profile;
@@ -38,7 +40,8 @@ pub use authority::{
 pub use ca_certificate::CaCertificateError;
 pub use csr::{CsrError, VerifiedCsr};
 pub use endpoint::{EndpointAnchor, EndpointLeaf};
+pub use facts::CertificateFacts;
 pub use issuer::{IssueError, Issuer, IssuerError};
-pub use pem::certificate_pem;
+pub use pem::{certificate_pem, request_pem};
 pub use profile::{Profile, Subject};
 pub use public_key::{KeyType, PublicKeyError, SignatureError};

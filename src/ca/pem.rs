@@ -5,7 +5,8 @@ use base64::alphabet::STANDARD as STANDARD_ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 
-const LINE_CHARACTERS: usize = 64;
+/// What makes a line of 64 characters (RFC 7468 §2).
+const LINE_BYTES: usize = 48;
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
@@ -16,20 +17,30 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// One `CERTIFICATE` block of a DER certificate: lines of 64 characters, a line feed after each.
-/// Several texts after each other are a chain.
+/// One `CERTIFICATE` block (RFC 7468 §5) of a DER certificate. Several texts after each other are a
+/// chain.
+///
+/// One allocation, of just the size: this is on the way of every enrollment.
 pub fn certificate_pem(der: &[u8]) -> String {
-    let body = STANDARD.encode(der);
-    let mut text = String::with_capacity(body.len() + body.len() / LINE_CHARACTERS + 64);
-    text.push_str("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(LINE_CHARACTERS)); // base64 is ASCII
-        text.push_str(line);
+    block("CERTIFICATE", der)
+}
+
+/// One `CERTIFICATE REQUEST` block (RFC 7468 §7) of a DER CSR.
+pub fn request_pem(der: &[u8]) -> String {
+    block("CERTIFICATE REQUEST", der)
+}
+
+/// Lines of 64 characters, a line feed after each.
+fn block(label: &str, der: &[u8]) -> String {
+    let frame_bytes = [BEGIN, label, DASHES, "\n", END, label, DASHES, "\n"].map(str::len).iter().sum::<usize>();
+    let body_bytes = der.len().div_ceil(3) * 4 + der.len().div_ceil(LINE_BYTES);
+    let mut text = String::with_capacity(frame_bytes + body_bytes);
+    text.extend([BEGIN, label, DASHES, "\n"]);
+    for line in der.chunks(LINE_BYTES) {
+        STANDARD.encode_string(line, &mut text);
         text.push('\n');
-        rest = after;
     }
-    text.push_str("-----END CERTIFICATE-----\n");
+    text.extend([END, label, DASHES, "\n"]);
     text
 }
 
@@ -70,12 +81,18 @@ mod tests {
     #[test]
     fn written_blocks_are_read_by_the_tls_library() {
         use rustls_pki_types::pem::PemObject as _;
-        for bytes in [0, 1, 47, 48, 49, 500] {
+        for bytes in [0, 1, 47, 48, 49, 95, 96, 97, 500] {
             let der = vec![0xa5; bytes];
             let text = certificate_pem(&der);
             let read = rustls_pki_types::CertificateDer::from_pem_slice(text.as_bytes()).unwrap();
             assert_eq!(read.as_ref(), der);
-            assert!(text.lines().all(|line| line.len() <= LINE_CHARACTERS));
+            assert!(text.lines().all(|line| line.len() <= 64));
+            assert_eq!(text.capacity(), text.len(), "{bytes}");
+
+            let text = request_pem(&der);
+            let read = rustls_pki_types::CertificateSigningRequestDer::from_pem_slice(text.as_bytes()).unwrap();
+            assert_eq!(read.as_ref(), der);
+            assert_eq!(text.capacity(), text.len(), "{bytes}");
         }
     }
 }

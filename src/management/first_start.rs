@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::certificate_facts::certificate_pem;
 use super::customers::NewCustomer;
 use super::{CommitError, Error, Object, audited};
 use crate::auth::{ClientCredentials, TokenKey, password};
-use crate::ca::{EndpointAnchor, Profile};
+use crate::ca::{EndpointAnchor, Profile, certificate_pem};
 use crate::clock::Clock;
 use crate::domain::audit::{AuditEvent, AuditKey};
 use crate::domain::places::{self, RecordPlace};

@@ -9,7 +9,6 @@
 //! certificates; see the enrollment room. After a commit it tells [`Announce`], and answers only when
 //! that is done, so that a key enrolls the moment its creation is answered.
 
-pub mod certificate_facts;
 pub mod customers;
 pub mod error;
 pub mod fields;

@@ -9,18 +9,16 @@ use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
 use super::{CommitError, Error, Management, Object};
-use crate::ca::{self, AuthoritySubject, Issuer, KeyAlgorithm, NewAuthority, Profile};
+use crate::ca::{
+    self, AuthoritySubject, BELOW_LIFETIME_DAYS_DEFAULT, Issuer, KeyAlgorithm, NewAuthority, Profile,
+    ROOT_LIFETIME_DAYS_DEFAULT,
+};
 use crate::clock::Timestamp;
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Actor, Description, Name, Revision, Role, SigningCertificate, places};
 use crate::id::{CustomerId, SigningCertificateId};
 use crate::secret::master::MasterKeys;
 use crate::store::{BrokenRule, Change, ListQuery, Page};
-
-/// How long signing certificates made here live, when nothing else is asked for: 30 years for a
-/// root, 15 below one.
-pub const ROOT_LIFETIME_DAYS: u32 = 10_950;
-pub const LOWER_LIFETIME_DAYS: u32 = 5_475;
 
 /// The longest lifetime that can be asked for.
 const LIFETIME_DAYS_MAX: u64 = 18_250;
@@ -32,7 +30,7 @@ pub struct NewSigningCertificate {
     pub description: Input<String>,
     /// P-256 when absent.
     pub algorithm: Input<KeyAlgorithm>,
-    /// From now on, 1 to 18,250.
+    /// From now on, 1 to 18,250. Absent: [`ROOT_LIFETIME_DAYS_DEFAULT`] or [`BELOW_LIFETIME_DAYS_DEFAULT`].
     pub lifetime_days: Input<u64>,
     /// Absent: a root is made.
     pub parent: Input<SigningCertificateId>,
@@ -282,7 +280,7 @@ pub(super) struct Order {
     pub(super) description: Description,
     pub(super) purpose: SigningPurpose,
     pub(super) algorithm: KeyAlgorithm,
-    /// `None`: [`ROOT_LIFETIME_DAYS`] or [`LOWER_LIFETIME_DAYS`].
+    /// `None`: [`ROOT_LIFETIME_DAYS_DEFAULT`] or [`BELOW_LIFETIME_DAYS_DEFAULT`].
     pub(super) lifetime_days: Option<u32>,
     pub(super) made_by: Option<u64>,
 }
@@ -343,9 +341,12 @@ impl Order {
             customer_name: self.customer_name.as_str(),
         };
         let made: Result<NewAuthority, _> = match parent {
-            None => ca::make_root(&subject, self.algorithm, self.lifetime_days.unwrap_or(ROOT_LIFETIME_DAYS), now),
+            None => {
+                let days = self.lifetime_days.unwrap_or(ROOT_LIFETIME_DAYS_DEFAULT);
+                ca::make_root(&subject, self.algorithm, days, now)
+            }
             Some(parent) => {
-                let days = self.lifetime_days.unwrap_or(LOWER_LIFETIME_DAYS);
+                let days = self.lifetime_days.unwrap_or(BELOW_LIFETIME_DAYS_DEFAULT);
                 ca::make_below(&parent.issuer, &subject, self.algorithm, days, now)
             }
         };

@@ -1,20 +1,14 @@
 //! From an enrollment to the answer.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
 
+use crate::ca::certificate_pem;
 use crate::clock::Timestamp;
 use crate::enrollment::Enrollment;
 use crate::protocol::enroll::EnrollResponse;
 use crate::server::http::{answer, forbid_storing};
-
-const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
-const PEM_END: &str = "-----END CERTIFICATE-----\n";
-/// Bytes that make one line of 64 characters (RFC 7468 §2).
-const PEM_LINE_BYTES: usize = 48;
 
 /// What the answer has beside certificates: member names, ids, times, names.
 const FRAME_BYTES: usize = 1_024;
@@ -47,36 +41,4 @@ pub fn enrolled(enrollment: Enrollment, server_trust_anchors: &str, now: Timesta
     let mut answer = answer(StatusCode::OK, "application/json", body);
     forbid_storing(answer.headers_mut());
     answer
-}
-
-/// One PEM block with a final newline, in a text sized once.
-fn certificate_pem(der: &[u8]) -> String {
-    let body_bytes = der.len().div_ceil(3) * 4 + der.len().div_ceil(PEM_LINE_BYTES);
-    let mut pem = String::with_capacity(PEM_BEGIN.len() + body_bytes + PEM_END.len());
-    pem.push_str(PEM_BEGIN);
-    for line in der.chunks(PEM_LINE_BYTES) {
-        STANDARD.encode_string(line, &mut pem);
-        pem.push('\n');
-    }
-    pem.push_str(PEM_END);
-    pem
-}
-
-#[cfg(test)]
-mod tests {
-    use rustls_pki_types::CertificateDer;
-    use rustls_pki_types::pem::PemObject as _;
-
-    use super::*;
-
-    #[test]
-    fn pem_is_read_back_at_every_line_length_and_fits_its_room() {
-        for length in [1, 2, 3, 47, 48, 49, 95, 96, 97, 700] {
-            let der = vec![0xa5; length];
-            let pem = certificate_pem(&der);
-            assert_eq!(pem.capacity(), pem.len(), "{length}");
-            assert!(pem.lines().all(|line| line.len() <= 64));
-            assert_eq!(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().as_ref(), der);
-        }
-    }
 }

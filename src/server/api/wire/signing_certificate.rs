@@ -4,12 +4,11 @@ use serde::Serialize;
 
 use super::members::Members;
 use super::{Epoch, ModifiedBy};
-use crate::ca::KeyAlgorithm;
+use crate::ca::{CertificateFacts, KeyAlgorithm, certificate_pem, request_pem};
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Description, Name};
 use crate::id::SigningCertificateId;
 use crate::management::Input;
-use crate::management::certificate_facts::{CertificateFacts, certificate_pem, request_pem};
 use crate::management::signing_certificates::{NewSigningCertificate, SigningCertificateInput, SigningCertificateView};
 
 /// `name`, `description`, `keyAlgorithm` (`ecdsa-p256`, `ecdsa-p384`, `ed25519`), `validityInDays`, `parentCertId`.

@@ -1,7 +1,5 @@
-//! What people are shown of a signing certificate, read from its DER.
+//! What people are shown of a certificate, read from its DER.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Shown, never decided by.
@@ -31,36 +29,12 @@ impl CertificateFacts {
     }
 }
 
-/// One `CERTIFICATE` block (RFC 7468 §5): lines of 64 characters, a line break at the end.
-pub fn certificate_pem(der: &[u8]) -> String {
-    pem("CERTIFICATE", der)
-}
-
-/// One `CERTIFICATE REQUEST` block (RFC 7468 §7).
-pub fn request_pem(der: &[u8]) -> String {
-    pem("CERTIFICATE REQUEST", der)
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    let base64 = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    let mut rest = &*base64;
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem.push_str(&format!("-----END {label}-----\n"));
-    pem
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn facts_and_pem_of_a_certificate_made_elsewhere() {
+    fn facts_of_a_certificate_made_elsewhere() {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -71,7 +45,6 @@ mod tests {
         let facts = CertificateFacts::read(made.der()).unwrap();
         assert_eq!((&*facts.common_name, &*facts.serial), ("Connector", "256"));
         assert_eq!((&*facts.subject, &*facts.issuer), ("CN=Connector", "CN=Connector"));
-        assert_eq!(certificate_pem(made.der()).trim_end(), made.pem().replace("\r\n", "\n").trim_end());
         assert_eq!(CertificateFacts::read(b"no certificate"), None);
     }
 }
