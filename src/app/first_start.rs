@@ -99,7 +99,11 @@ pub(super) async fn open(
         None => settings.cloud.clone(),
     };
     let profile = Arc::new(profile(settings, &cloud));
-    let start = first_start::FirstStart { cloud: cloud.clone(), profile: Arc::clone(&profile) };
+    let start = first_start::FirstStart {
+        cloud: cloud.clone(),
+        profile: Arc::clone(&profile),
+        component_lifetime_seconds: settings.certificates.lifetime_seconds(),
+    };
     let first_start = match PreparedFirstStart::make(&*shared, &ids, &master_keys, &*clock, start).await? {
         None => None,
         Some(prepared) => {

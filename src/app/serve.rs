@@ -148,6 +148,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         cloud: Arc::new(ArcSwap::from_pointee(cloud)),
         trust_pin: Arc::clone(&node.trust_pin),
         profile,
+        component_lifetime_seconds: settings.certificates.lifetime_seconds(),
     }));
     let admin_door: Arc<dyn Handler> = Arc::new(Api::new(management));
     let readiness = Arc::new(NodeReadiness::new(store, directory, Arc::clone(&clock)));

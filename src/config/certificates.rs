@@ -11,8 +11,14 @@ pub struct CertificateSettings {
     pub trust_domain: Option<String>,
     /// clientAuth and serverAuth for components of every kind.
     pub svid_eku: bool,
-    /// What signing certificates made from now on give theirs.
+    /// What signing certificates made from now on give theirs, 1 to 3,650.
     pub lifetime_days: u32,
+}
+
+impl CertificateSettings {
+    pub fn lifetime_seconds(&self) -> u32 {
+        self.lifetime_days * 86_400 // 3,650 days are a tenth of what fits
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -46,6 +46,7 @@ impl NewCustomer {
         ids: &IdAllocator,
         master_keys: &Arc<MasterKeys>,
         profile: &Arc<Profile>,
+        component_lifetime_seconds: u32,
         now: Timestamp,
     ) -> Result<Self, Error> {
         let customer = Customer {
@@ -73,6 +74,7 @@ impl NewCustomer {
                     purpose,
                     algorithm: KeyAlgorithm::EcdsaP256,
                     lifetime_days: None,
+                    component_lifetime_seconds,
                     made_by: None,
                 }
             };

@@ -37,6 +37,8 @@ pub struct FirstStart {
     pub cloud: Cloud,
     /// What the trial certificates of the first signing certificates are made with.
     pub profile: Arc<Profile>,
+    /// How long the certificates of components live that the first signing certificates sign.
+    pub component_lifetime_seconds: u32,
 }
 
 /// Shown once, kept nowhere. No `Debug`.
@@ -106,7 +108,8 @@ impl PreparedFirstStart {
             seal(&places::endpoint_anchor_key(), &anchor.private_key),
         ];
 
-        let first = NewCustomer::make(name(FIRST_CUSTOMER), ids, master_keys, &start.profile, now).await?;
+        let lifetime = start.component_lifetime_seconds;
+        let first = NewCustomer::make(name(FIRST_CUSTOMER), ids, master_keys, &start.profile, lifetime, now).await?;
         let customer_id = first.customer.id;
         let mut audit = vec![
             AuditEvent {

@@ -79,6 +79,8 @@ pub struct Parts {
     pub trust_pin: Arc<ArcSwap<TrustPin>>,
     /// What trial certificates of new signing certificates are made with.
     pub profile: Arc<Profile>,
+    /// How long the certificates of components live that new signing certificates sign.
+    pub component_lifetime_seconds: u32,
 }
 
 /// The use cases. Share in an `Arc`.

@@ -97,6 +97,7 @@ impl Management {
             purpose: SigningPurpose::None,
             algorithm,
             lifetime_days,
+            component_lifetime_seconds: self.parts.component_lifetime_seconds,
             made_by: actor.row_id(),
         };
         // Key generation and trial signatures take milliseconds of CPU.
@@ -282,6 +283,8 @@ pub(super) struct Order {
     pub(super) algorithm: KeyAlgorithm,
     /// `None`: [`ROOT_LIFETIME_DAYS_DEFAULT`] or [`BELOW_LIFETIME_DAYS_DEFAULT`].
     pub(super) lifetime_days: Option<u32>,
+    /// Of what it will sign.
+    pub(super) component_lifetime_seconds: u32,
     pub(super) made_by: Option<u64>,
 }
 
@@ -352,7 +355,7 @@ impl Order {
         };
         let made = made.map_err(|error| failed(&error))?;
         let chain = parent.map(|parent| parent.chain.clone()).unwrap_or_default();
-        let lifetime_seconds = SigningCertificate::LIFETIME_SECONDS_DEFAULT;
+        let lifetime_seconds = self.component_lifetime_seconds;
         let issuer = Issuer::new(self.id, &made.certificate, &chain, &made.private_key, lifetime_seconds)
             .map_err(|error| failed(&error))?;
         ca::try_out(&issuer, profile, now).map_err(|error| failed(&error))?;

@@ -32,6 +32,7 @@ use crate::store::{BatchSettings, Change, ChangeSequence, CommitObserver, IdAllo
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const PIN: TrustPin = TrustPin::from_bytes([7; 32]);
+const DAY_SECONDS: u32 = 86_400;
 
 /// Counts how often and up to where it was told.
 #[derive(Default)]
@@ -85,7 +86,11 @@ async fn initialize(
     clock: &ManualClock,
 ) -> Result<Option<FirstCredentials>, Error> {
     let ids = IdAllocator::new(Arc::clone(store));
-    let start = FirstStart { cloud: "example.com:8443".parse().unwrap(), profile: profile() };
+    let start = FirstStart {
+        cloud: "example.com:8443".parse().unwrap(),
+        profile: profile(),
+        component_lifetime_seconds: DAY_SECONDS,
+    };
     match PreparedFirstStart::make(&**store, &ids, master_keys, clock, start).await? {
         Some(prepared) => prepared.commit(&**store).await.map(Some),
         None => Ok(None),
@@ -112,6 +117,7 @@ impl Fixture {
             cloud: Arc::new(ArcSwap::from_pointee("example.com:8443".parse().unwrap())),
             trust_pin: Arc::new(ArcSwap::from_pointee(PIN)),
             profile: profile(),
+            component_lifetime_seconds: DAY_SECONDS,
         });
         Self { management: Arc::new(management), first, store, clock, announced, master_keys, _directory: directory }
     }
@@ -174,6 +180,7 @@ async fn a_first_start_happens_once_and_needs_its_master_key() {
     assert_eq!(names, expected);
     let root = &signers.rows[0];
     assert!(root.chain.is_empty() && root.is_usable(NOW));
+    assert!(signers.rows.iter().all(|signer| signer.lifetime_seconds == DAY_SECONDS));
     for below in &signers.rows[1..] {
         assert_eq!(below.parent_id, Some(root.id), "{}", below.name);
         assert_eq!(below.chain, [root.certificate.clone().unwrap()], "{}", below.name);
@@ -468,6 +475,7 @@ async fn signing_certificates_are_made_below_roots_only() {
     let below = create(new("Edge 2", Input::Given(root.certificate.id))).await.unwrap();
     assert_eq!(below.parent_name.as_ref().map(Name::as_str), Some("Root 2"));
     assert!(below.certificate.is_usable(fixture.clock.now()));
+    assert_eq!(below.certificate.lifetime_seconds, DAY_SECONDS);
     assert_eq!(faults(create(new("C", Input::Given(below.certificate.id))).await), [Field::Parent]);
 
     let off = SigningCertificateInput { allow_signing: Input::Given(false), ..SigningCertificateInput::default() };

@@ -2,5 +2,6 @@
 //! change does to the very next enrollment.
 
 mod enrollment;
+mod signing_certificates;
 mod support;
 mod wire;
