@@ -12,7 +12,7 @@ use muster::ca::Profile;
 use muster::clock::{Clock, ManualClock, Timestamp};
 use muster::domain::audit::AuditKey;
 use muster::domain::component::DeviceDescription;
-use muster::domain::{Actor, Fingerprint, Kind, Reference, TrustPin};
+use muster::domain::{Actor, Fingerprint, Kind, Reference, SigningCertificate, TrustPin};
 use muster::enrollment::{
     Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService,
 };
@@ -78,7 +78,8 @@ impl World {
             public_url: None,
         });
         let cloud: muster::domain::Cloud = "localhost:8443".parse().expect("a cloud");
-        let start = FirstStart { cloud: cloud.clone(), profile: Arc::clone(&profile) };
+        let component_lifetime_seconds = SigningCertificate::LIFETIME_SECONDS_DEFAULT;
+        let start = FirstStart { cloud: cloud.clone(), profile: Arc::clone(&profile), component_lifetime_seconds };
         let prepared = PreparedFirstStart::make(&*store, &ids, &master_keys, &*clock, start).await;
         let prepared = prepared.expect("a first start").expect("the store is empty");
         let customer = prepared.commit(&*store).await.expect("a first start").customer_id;
@@ -112,6 +113,7 @@ impl World {
             cloud: Arc::new(ArcSwap::from_pointee(cloud)),
             trust_pin: Arc::new(ArcSwap::from_pointee(TrustPin::NONE)),
             profile,
+            component_lifetime_seconds,
         });
         let service = EnrollmentService::new(parts.clone());
         Self { clock, store: embedded, audit_key, service, management, customer, parts, _dir: dir }
