@@ -47,7 +47,7 @@ pub enum AppError {
     #[error(transparent)]
     Secrets(#[from] management::first_start::LoadSecretsError),
     #[error(transparent)]
-    Signing(#[from] crate::enrollment::DirectoryError),
+    Directory(#[from] crate::enrollment::DirectoryError),
     #[error("the endpoint's anchor cannot be used: {0}")]
     Anchor(crate::ca::IssuerError),
     #[error("the stored setting {name:?} is {value:?}, which this version cannot read")]

@@ -33,6 +33,10 @@ use crate::store::Store;
 /// How often counted refusals are handed to the store.
 const REFUSALS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often the node looks whether the store's change feed has gone on without it: another node's
+/// changes, and our own whose announcement failed.
+const FEED_EVERY: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether one of our own TLS certificates is due.
 const RENEWAL_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -66,6 +70,7 @@ pub struct ReloadError {
 /// What reload and the tasks need to reach.
 struct Node {
     store: Arc<dyn Store>,
+    directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     refusals: Arc<RefusalTallies>,
@@ -105,6 +110,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
     let admin_endpoint = endpoint(settings.admin.tls.as_ref(), settings.admin.listen)?;
     let node = Arc::new(Node {
         store: Arc::clone(&store),
+        directory: Arc::clone(&directory),
         clock: Arc::clone(&clock),
         metrics: Arc::clone(&metrics),
         refusals: Arc::default(),
@@ -211,6 +217,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         });
     }
     let tasks = vec![
+        tokio::spawn(every(FEED_EVERY, Arc::clone(&node), async |node| node.follow_feed().await)),
         tokio::spawn(every(REFUSALS_EVERY, Arc::clone(&node), async |node| node.hand_over_refusals().await)),
         tokio::spawn(every(RENEWAL_EVERY, Arc::clone(&node), async |node| node.renew_certificates())),
     ];
@@ -272,6 +279,12 @@ impl Running {
 }
 
 impl Node {
+    async fn follow_feed(&self) {
+        if let Err(error) = self.directory.refresh().await {
+            tracing::warn!(%error, "The change feed cannot be followed for the moment.");
+        }
+    }
+
     async fn hand_over_refusals(&self) {
         if let Err(error) = self.refusals.hand_over(&*self.store).await {
             tracing::warn!(%error, "counts of refusals were lost; the log has them one by one");

@@ -129,12 +129,7 @@ impl Issuer {
         profile: &Profile,
         now: Timestamp,
     ) -> Result<IssuedCertificate, IssueError> {
-        if now < self.latest_not_before {
-            return Err(IssueError::Unavailable);
-        }
-        let issuer_not_before = self.signer.certificate.validity.not_before;
-        let validity = Validity::of_component(now, self.lifetime_seconds, issuer_not_before, self.earliest_not_after)
-            .ok_or(IssueError::Unavailable)?;
+        let validity = self.validity_at(now).ok_or(IssueError::Unavailable)?;
         let serial = SerialNumber::random();
         let contents = profile::component(subject, profile, serial, validity, csr.public_key(), self.id);
         let der = self.signer.sign(&contents).map_err(|NoRandomness| IssueError::Signing)?;
@@ -172,9 +167,21 @@ impl Issuer {
         self.whole_chain().map(|authority| authority.public_key.hash())
     }
 
+    /// Whether [`issue`](Self::issue) would sign at `now`: the whole chain counts, and enough of it is left.
+    pub fn is_available(&self, now: Timestamp) -> bool {
+        self.validity_at(now).is_some()
+    }
+
     /// When the first certificate of the chain ends: nothing signed here lives longer.
     pub fn earliest_not_after(&self) -> Timestamp {
         self.earliest_not_after
+    }
+
+    fn validity_at(&self, now: Timestamp) -> Option<Validity> {
+        let issuer_not_before = self.signer.certificate.validity.not_before;
+        (now >= self.latest_not_before)
+            .then(|| Validity::of_component(now, self.lifetime_seconds, issuer_not_before, self.earliest_not_after))
+            .flatten()
     }
 
     pub(super) fn latest_not_before(&self) -> Timestamp {

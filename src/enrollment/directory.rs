@@ -5,6 +5,8 @@
 //! reading the object's row as it is now. So an older state can never overwrite a newer one, on one
 //! node or on many.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -43,13 +45,16 @@ pub struct Directory {
     applied: Mutex<ChangeSequence>,
 }
 
-/// Why a directory could not be filled.
+/// Why a node cannot start to enroll.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the private key of signing certificate {id} does not open: {reason}")]
-    Unseal { id: SigningCertificateId, reason: String },
+    #[error(
+        "the private key of signing certificate {id} does not open ({reason}); start with the master key that \
+         sealed it, beside the present one"
+    )]
+    Unusable { id: SigningCertificateId, reason: String },
 }
 
 pub(super) struct CustomerView {
@@ -74,19 +79,20 @@ pub(super) struct Signer {
     pub(super) revision: Revision,
     customer_id: CustomerId,
     settings_allow: bool,
-    not_before: Timestamp,
-    not_after: Timestamp,
-    issuer: Option<Issuer>,
+    /// Of the signing certificate itself; its issuer knows the whole chain's.
+    validity: Range<Timestamp>,
+    /// `Ok(None)`: there is nothing to sign with, by intent. `Err`: why it does not open.
+    issuer: Result<Option<Issuer>, String>,
     chain_pem: Arc<str>,
 }
 
 impl Signer {
     pub(super) fn is_usable(&self, now: Timestamp) -> bool {
-        self.settings_allow && self.issuer.is_some() && (self.not_before..self.not_after).contains(&now)
+        self.settings_allow && self.issuer().is_some_and(|issuer| issuer.is_available(now))
     }
 
     pub(super) fn issuer(&self) -> Option<&Issuer> {
-        self.issuer.as_ref()
+        self.issuer.as_ref().ok().and_then(Option::as_ref)
     }
 
     pub(super) fn chain_pem(&self) -> Arc<str> {
@@ -98,7 +104,7 @@ impl Directory {
     /// Reads everything that the store has. A million keys take seconds, see `benches/start.rs`.
     ///
     /// # Errors
-    /// The store's, or [`DirectoryError::Unseal`] when the master keys are not those of this store.
+    /// The store's, or [`DirectoryError::Unusable`]: a store without its master key is not served.
     pub async fn load(
         store: Arc<dyn Store>,
         master_keys: Arc<MasterKeys>,
@@ -117,25 +123,14 @@ impl Directory {
             signing_keys: DashMap::new(),
             applied: Mutex::new(ChangeSequence::default()),
         };
-        // Taken first: what changes while the rows are read is then read once more.
-        let start = directory.store.last_change().await?;
-        for customer in directory.store.list_customers().await? {
-            directory.put_customer(&customer);
+        let mut applied = directory.applied.lock().await;
+        *applied = directory.load_all().await?;
+        drop(applied);
+        for signer in &directory.signers {
+            if let Err(reason) = &signer.issuer {
+                return Err(DirectoryError::Unusable { id: signer.id, reason: reason.clone() });
+            }
         }
-        let mut after = GroupId::from_raw(0);
-        while let Some(last) = directory.load_groups(after).await? {
-            after = last;
-        }
-        let mut after = SigningCertificateId::from_raw(0);
-        while let Some(last) = directory.load_signers(after).await? {
-            after = last;
-        }
-        let mut after = ProvisioningKeyId::from_raw(0);
-        while let Some(last) = directory.load_keys(after).await? {
-            after = last;
-        }
-        directory.metrics.set_index_keys(directory.index.len());
-        *directory.applied.lock().await = start;
         directory.refresh().await?;
         Ok(Arc::new(directory))
     }
@@ -157,11 +152,20 @@ impl Directory {
         let mut applied = self.applied.lock().await;
         while *applied < through {
             let changes = self.store.list_changes(*applied, FEED_LIMIT).await?;
-            let Some(last) = changes.last().map(|change| change.sequence) else { break };
+            let (Some(first), Some(last)) = (changes.first(), changes.last()) else { break };
+            if first.sequence.0 != applied.0 + 1 {
+                tracing::warn!(
+                    behind = first.sequence.0 - applied.0,
+                    "This node fell behind the change feed and reads everything anew."
+                );
+                *applied = self.load_all().await?;
+                continue;
+            }
+            let through_these = last.sequence;
             for change in changes {
                 self.apply(change.object).await?;
             }
-            *applied = last;
+            *applied = through_these;
         }
         self.metrics.set_index_keys(self.index.len());
         Ok(())
@@ -193,29 +197,52 @@ impl Directory {
     pub fn is_signing_ready(&self, now: Timestamp) -> bool {
         self.signers
             .iter()
-            .filter(|signer| signer.settings_allow && (signer.not_before..signer.not_after).contains(&now))
-            .all(|signer| signer.issuer.is_some())
+            .filter(|signer| signer.settings_allow && signer.validity.contains(&now))
+            .all(|signer| signer.issuer.is_ok())
     }
 
-    async fn load_groups(&self, after: GroupId) -> Result<Option<GroupId>, StoreError> {
-        let groups = self.store.scan_groups(after, SCAN_LIMIT).await?;
-        groups.iter().for_each(|group| self.put_group(group));
-        Ok(groups.last().map(|group| group.id))
-    }
-
-    async fn load_signers(&self, after: SigningCertificateId) -> Result<Option<SigningCertificateId>, DirectoryError> {
-        let certificates = self.store.scan_signing_certificates(after, SCAN_LIMIT).await?;
-        for certificate in &certificates {
-            self.put_signer(certificate)?;
+    /// Reads every row, takes out what is gone, and answers the change up to which this holds. What
+    /// changes meanwhile is read once more by whoever follows the feed from there.
+    async fn load_all(&self) -> Result<ChangeSequence, StoreError> {
+        let start = self.store.last_change().await?;
+        let mut customers = HashSet::new();
+        for customer in self.store.list_customers().await? {
+            customers.insert(customer.id);
+            self.put_customer(&customer);
         }
-        Ok(certificates.last().map(|certificate| certificate.id))
-    }
-
-    async fn load_keys(&self, after: ProvisioningKeyId) -> Result<Option<ProvisioningKeyId>, StoreError> {
-        let keys = self.store.scan_keys(after, SCAN_LIMIT).await?;
-        let last = keys.last().map(|key| key.id);
-        keys.into_iter().for_each(|key| self.index.put(key));
-        Ok(last)
+        let mut groups = HashSet::new();
+        let mut after = GroupId::from_raw(0);
+        loop {
+            let rows = self.store.scan_groups(after, SCAN_LIMIT).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            groups.extend(rows.iter().map(|group| group.id));
+            rows.iter().for_each(|group| self.put_group(group));
+        }
+        let mut signers = HashSet::new();
+        let mut after = SigningCertificateId::from_raw(0);
+        loop {
+            let rows = self.store.scan_signing_certificates(after, SCAN_LIMIT).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            signers.extend(rows.iter().map(|certificate| certificate.id));
+            rows.iter().for_each(|certificate| self.put_signer(certificate));
+        }
+        let mut keys = HashSet::new();
+        let mut after = ProvisioningKeyId::from_raw(0);
+        loop {
+            let rows = self.store.scan_keys(after, SCAN_LIMIT).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            keys.extend(rows.iter().map(|key| key.id));
+            rows.into_iter().for_each(|key| self.index.put(key));
+        }
+        self.customers.retain(|id, _| customers.contains(id));
+        self.groups.retain(|id, _| groups.contains(id));
+        self.signers.retain(|id, _| signers.contains(id));
+        self.index.retain(|id| keys.contains(&id));
+        self.collect_trust_anchors(&customers);
+        Ok(start)
     }
 
     async fn apply(&self, object: ObjectRef) -> Result<(), StoreError> {
@@ -234,16 +261,10 @@ impl Directory {
             },
             ObjectRef::SigningCertificate(customer, id) => {
                 match self.store.find_signing_certificate(customer, id).await? {
-                    Some(certificate) => {
-                        if let Err(error) = self.put_signer(&certificate) {
-                            tracing::error!(signing_certificate.id = %id, %error, "a signing certificate cannot be used");
-                        }
-                    }
-                    None => {
-                        self.signers.remove(&id);
-                        self.collect_trust_anchors(customer);
-                    }
+                    Some(certificate) => self.put_signer(&certificate),
+                    None => drop(self.signers.remove(&id)),
                 }
+                self.collect_trust_anchors(&HashSet::from([customer]));
             }
             ObjectRef::Administrator(..) | ObjectRef::ApiClient(..) | ObjectRef::Component(..) | ObjectRef::Service => {
             }
@@ -273,59 +294,55 @@ impl Directory {
         self.groups.insert(group.id, Arc::new(view));
     }
 
-    fn put_signer(&self, certificate: &SigningCertificate) -> Result<(), DirectoryError> {
-        let opened = self.open_issuer(certificate);
-        let issuer = opened.as_ref().ok().and_then(Option::as_ref);
-        for hash in issuer.into_iter().flat_map(Issuer::key_hashes) {
+    /// One that does not open is kept as one that cannot sign: `/readyz` and the log tell, and the
+    /// keys of other signing certificates go on enrolling.
+    fn put_signer(&self, certificate: &SigningCertificate) {
+        let issuer = self.open_issuer(certificate);
+        if let Err(reason) = &issuer {
+            tracing::error!(signing_certificate.id = %certificate.id, reason, "A signing certificate cannot be used.");
+        }
+        let usable = issuer.as_ref().ok().and_then(Option::as_ref);
+        for hash in usable.into_iter().flat_map(Issuer::key_hashes) {
             self.signing_keys.insert(*hash, ());
         }
-        let chain_pem = Arc::from(issuer.map_or("", Issuer::chain_pem));
         self.metrics.set_certificate_expiry(&certificate.id.to_string(), certificate.not_after);
-        let (issuer, result) = match opened {
-            Ok(issuer) => (issuer, Ok(())),
-            Err(error) => (None, Err(error)),
-        };
         let signer = Signer {
             id: certificate.id,
             revision: certificate.revision,
             customer_id: certificate.customer_id,
             settings_allow: certificate.allow_signing,
-            not_before: certificate.not_before,
-            not_after: certificate.not_after,
+            validity: certificate.not_before..certificate.not_after,
+            chain_pem: Arc::from(usable.map_or("", Issuer::chain_pem)),
             issuer,
-            chain_pem,
         };
         self.signers.insert(certificate.id, Arc::new(signer));
-        self.collect_trust_anchors(certificate.customer_id);
-        result
     }
 
-    /// `None` when there is no certificate or no private key to sign with.
-    fn open_issuer(&self, certificate: &SigningCertificate) -> Result<Option<Issuer>, DirectoryError> {
+    /// `None` when there is no certificate or no private key to sign with; else why it does not open.
+    fn open_issuer(&self, certificate: &SigningCertificate) -> Result<Option<Issuer>, String> {
         let id = certificate.id;
         let (Some(der), Some(sealed)) = (&certificate.certificate, &certificate.sealed_private_key) else {
             return Ok(None);
         };
         let place = places::signing_key(certificate.customer_id, id);
-        let private_key = self
-            .master_keys
-            .open(place.as_place(), sealed)
-            .map_err(|error| DirectoryError::Unseal { id, reason: error.to_string() })?;
+        let private_key = self.master_keys.open(place.as_place(), sealed).map_err(|error| error.to_string())?;
         Issuer::new(id, der, &certificate.chain, &private_key, certificate.lifetime_seconds)
             .map(Some)
-            .map_err(|error| DirectoryError::Unseal { id, reason: error.to_string() })
+            .map_err(|error| error.to_string())
     }
 
-    fn collect_trust_anchors(&self, customer: CustomerId) {
-        let mut roots: Vec<String> = Vec::new();
-        for signer in self.signers.iter().filter(|signer| signer.customer_id == customer) {
-            if let Some(root) = signer.issuer.as_ref().map(Issuer::root_pem)
-                && !roots.iter().any(|known| known == root)
-            {
-                roots.push(root.to_owned());
+    /// Writes the roots of these customers anew, in one walk over all signing certificates.
+    fn collect_trust_anchors(&self, customers: &HashSet<CustomerId>) {
+        let mut roots: HashMap<CustomerId, BTreeSet<String>> = HashMap::new();
+        for signer in self.signers.iter().filter(|signer| customers.contains(&signer.customer_id)) {
+            if let Some(root) = signer.issuer().map(Issuer::root_pem) {
+                roots.entry(signer.customer_id).or_default().insert(root.to_owned());
             }
         }
-        roots.sort_unstable();
-        self.trust_anchors.insert(customer, roots.concat().into());
+        self.trust_anchors.retain(|customer, _| self.customers.contains_key(customer));
+        for customer in customers {
+            let pem: String = roots.remove(customer).unwrap_or_default().into_iter().collect();
+            self.trust_anchors.insert(*customer, pem.into());
+        }
     }
 }

@@ -348,6 +348,8 @@ impl EnrollmentService {
     /// The stored certificate once more; nothing is counted or written.
     fn replay(&self, known: &KnownComponent, checked: &CheckedKey) -> Result<Enrollment, EnrollmentError> {
         let (component, certificate) = (&known.component, &known.certificate);
+        // The component may have been moved to another group than the key's, and be signed by another.
+        let group = self.directory.group(component.group_id);
         let signer = self
             .directory
             .signer(certificate.signing_certificate_id)
@@ -359,7 +361,7 @@ impl EnrollmentService {
             kind: component.kind,
             customer_id: component.customer_id,
             group_id: component.group_id,
-            group_name: Arc::clone(&checked.group.name),
+            group_name: group.map_or_else(|| Arc::clone(&checked.group.name), |group| Arc::clone(&group.name)),
             certificate_der: certificate.der.clone(),
             chain_pem: signer.chain_pem(),
             trust_anchors_pem: self.directory.trust_anchors_pem(component.customer_id).unwrap_or_default(),

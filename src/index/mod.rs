@@ -87,10 +87,10 @@ impl KeyIndex {
         }
     }
 
-    /// Takes out every key; for a node that must load everything anew.
-    pub fn clear(&self) {
-        self.by_digest.clear();
-        self.by_id.clear();
+    /// Takes out every key that `keep` does not hold.
+    pub fn retain(&self, keep: impl Fn(ProvisioningKeyId) -> bool) {
+        self.by_id.retain(|id, _| keep(*id));
+        self.by_digest.retain(|_, entry| keep(entry.key.id));
     }
 
     pub fn len(&self) -> usize {
@@ -108,7 +108,8 @@ impl KeyEntry {
         &self.key
     }
 
-    /// The count as far as this node knows. Never more than the store's.
+    /// The count as far as this node knows. Less than the store's while a commit is under way; more only
+    /// until the change that released a use has been followed.
     pub fn uses(&self) -> u32 {
         self.uses.load(Ordering::Acquire)
     }

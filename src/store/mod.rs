@@ -90,8 +90,9 @@ pub trait Store: EnrollmentStore {
         audit_key: &AuditKey,
     ) -> Result<ChangeSequence, ChangeError>;
 
-    /// Objects changed after `after`, oldest first, at most `limit`. Rows are kept for as long as
-    /// a node may need them; one that fell behind further reloads everything.
+    /// Objects changed after `after`, oldest first, at most `limit`. Sequences are consecutive: when
+    /// the first row is not the one that follows `after`, rows in between are no longer kept, and
+    /// whoever asks must load everything anew.
     async fn list_changes(&self, after: ChangeSequence, limit: u32) -> Result<Vec<ChangedObject>, StoreError>;
 
     /// The newest change; zero in an empty store.

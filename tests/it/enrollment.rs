@@ -19,6 +19,7 @@ use muster::management::keys::KeyInput;
 use muster::protocol::enroll::Outcome;
 use muster::store::{Change, EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Store, StoreError};
 
+use crate::support::rows;
 use crate::support::world::{World, WorldDevice, enroll};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -361,4 +362,29 @@ async fn a_device_that_hangs_up_in_the_middle_leaves_no_seat_taken() {
     }
     assert_eq!(refusal(world.enroll(&key, &WorldDevice::new("too-late")).await), Refusal::KeyExhausted);
     world.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn a_node_that_fell_behind_the_feed_reads_everything_anew() {
+    let world = World::new().await;
+    let group = world.group(Kind::Machine, "HQ").await;
+    let (gone, gone_string) = world.key(group, "gone", KeyInput::default()).await;
+    let (kept, kept_string) = world.key(group, "kept", limit(1)).await;
+    // Written past this node's ears, more of it than the feed keeps.
+    change(&world, Change::DeleteKey { customer: world.customer, id: gone }).await;
+    let mut key = world.store.find_key(world.customer, kept).await.expect("the store").expect("the key");
+    key.maximum = std::num::NonZeroU32::new(2);
+    change(&world, Change::UpdateKey(key)).await;
+    for first in (0..66_000).step_by(2_000) {
+        let customers = (first..first + 2_000)
+            .map(|n| Change::InsertCustomer(rows::customer(1_000_000_000 + n, &format!("customer-{n}"))));
+        world.store.commit_changes(customers.collect(), Vec::new(), &world.audit_key).await.expect("customers");
+    }
+    let feed = world.store.list_changes(muster::store::ChangeSequence(0), 1).await.expect("the store");
+    assert!(feed[0].sequence.0 > 1, "the feed was cut");
+
+    for name in ["one", "two"] {
+        assert!(world.enroll(&kept_string, &WorldDevice::new(name)).await.is_ok(), "{name}");
+    }
+    assert!(world.service.verify_key(&gone_string).is_none());
 }
