@@ -26,7 +26,7 @@ use muster::secret::pepper::{KeyDigest, PepperNumber};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     BatchSettings, Change, CommitObserver, EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, EnrollmentStore,
-    SeenRevisions, Store,
+    SeenRevisions, Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -70,7 +70,8 @@ fn bench_commits(criterion: &mut Criterion) {
 /// CPU per enrollment with a store that holds some already, as a service that runs does.
 fn report_cpu() {
     const ALREADY_THERE: usize = 200_000;
-    println!("keys  batch  CPU µs/enrollment  wall µs/enrollment");
+    println!("per enrollment, {ALREADY_THERE} there already:");
+    println!("keys  batch  CPU µs  wall µs  KiB written  writes");
     for keys in [1, 1_000] {
         let filling = Place::new(keys, 512);
         for _ in 0..ALREADY_THERE.div_ceil(512) {
@@ -80,16 +81,25 @@ fn report_cpu() {
             let place = filling.with_batches_of(size);
             let rounds = (20_000 / size).clamp(200, 4_000);
             let prepared: Vec<_> = (0..rounds).map(|_| place.commits(size)).collect();
-            let (cpu, begun) = (cpu_time(), Instant::now());
+            let (cpu, io, begun) = (cpu_time(), written(), Instant::now());
             for commits in prepared {
                 place.enroll(commits);
             }
             let (cpu, wall) = (cpu_time() - cpu, begun.elapsed());
-            let each = |total: Duration| total.as_secs_f64() * 1e6 / (rounds * size) as f64;
-            println!("{keys:>4}  {size:>5}  {:>17.1}  {:>18.1}", each(cpu), each(wall));
+            let (bytes, calls) = (written().0 - io.0, written().1 - io.1);
+            let each = |total: f64| total / (rounds * size) as f64;
+            println!(
+                "{keys:>4}  {size:>5}  {:>6.1}  {:>7.1}  {:>11.1}  {:>6.1}",
+                each(cpu.as_secs_f64() * 1e6),
+                each(wall.as_secs_f64() * 1e6),
+                each(bytes as f64 / 1024.0),
+                each(calls as f64),
+            );
         }
     }
-    report_scan();
+    if std::env::args().any(|argument| argument == "--scan") {
+        report_scan();
+    }
 }
 
 fn report_scan() {
@@ -112,6 +122,16 @@ fn cpu_time() -> Duration {
     let ticks: u64 =
         after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// Bytes that this process gave to write calls, and how many calls.
+fn written() -> (u64, u64) {
+    let io = std::fs::read_to_string("/proc/self/io").expect("Linux has /proc/self/io");
+    let field = |name: &str| {
+        let line = io.lines().find_map(|line| line.strip_prefix(name)).expect("the field is there");
+        line.trim_start_matches(':').trim().parse().expect("a number")
+    };
+    (field("wchar"), field("syscw"))
 }
 
 struct Unobserved;
@@ -176,7 +196,7 @@ impl Place {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let serial = SerialNumber::random();
         // As spread as a hash is, and never the same twice.
-        let fingerprint = format!("{:032x}{number:012}", u128::from_be_bytes(*serial.as_bytes()));
+        let fingerprint = format!("{}{number:012}", SerialNumber::random());
         EnrollmentCommit {
             seen: SeenRevisions {
                 customer: (CustomerId::from_raw(CUSTOMER), Revision::FIRST),
@@ -224,7 +244,7 @@ impl Place {
     }
 }
 
-fn assert_committed(outcome: &Result<EnrollmentOutcome, muster::store::StoreError>) {
+fn assert_committed(outcome: &Result<EnrollmentOutcome, StoreError>) {
     assert!(matches!(outcome, Ok(EnrollmentOutcome::Committed { .. })), "{outcome:?}");
 }
 

@@ -90,9 +90,9 @@ pub trait Store: EnrollmentStore {
         audit_key: &AuditKey,
     ) -> Result<ChangeSequence, ChangeError>;
 
-    /// Objects changed after `after`, oldest first, at most `limit`. Sequences are consecutive: when
-    /// the first row is not the one that follows `after`, rows in between are no longer kept, and
-    /// whoever asks must load everything anew.
+    /// Objects changed after `after`, oldest first, at most `limit`; an object once per transaction.
+    /// Sequences are consecutive: when the first row is not the one that follows `after`, rows in
+    /// between are no longer kept, and whoever asks must load everything anew.
     async fn list_changes(&self, after: ChangeSequence, limit: u32) -> Result<Vec<ChangedObject>, StoreError>;
 
     /// The newest change; zero in an empty store.
@@ -122,6 +122,7 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         id: ProvisioningKeyId,
     ) -> Result<Option<ProvisioningKey>, StoreError>;
+    /// Deleted ones too: they are kept for their certificates and their history.
     async fn find_component(&self, customer: CustomerId, id: ComponentId) -> Result<Option<Component>, StoreError>;
     async fn find_certificate(
         &self,
@@ -149,6 +150,7 @@ pub trait Store: EnrollmentStore {
         kind: Kind,
         query: &ListQuery,
     ) -> Result<Page<ProvisioningKey>, StoreError>;
+    /// Those that are not deleted.
     async fn list_components(
         &self,
         customer: CustomerId,
@@ -253,7 +255,8 @@ pub enum EnrollmentOutcome {
 
 /// One step of an administrative transaction. `Update*` carries the whole row with the revision it
 /// was based on; the store refuses when that is no longer the row's, and stores the next one.
-/// Counters and ledger-made fields of an update are ignored.
+/// Counters and ledger-made fields are ignored, in an insert too, and so is what is fixed: kind
+/// and creation of all, group, version and public key id of a key.
 #[derive(Clone)]
 pub enum Change {
     DeleteGroup {
@@ -282,13 +285,17 @@ pub enum Change {
         id: ComponentId,
         at: Timestamp,
     },
-    /// Ends a component for good and frees its fingerprint; `release_use` gives a use back.
+    /// Ends a component for good, with its current certificate, and frees its fingerprint.
+    /// `release_use` gives a use back to the key that it was taken from, if that still exists.
+    /// A second time: [`BrokenRule::NotFound`].
     DeleteComponent {
         customer: CustomerId,
         id: ComponentId,
         at: Timestamp,
         release_use: bool,
     },
+    /// Name, description, enabled flag, group, and the key that it is attached to; where another
+    /// component has the same fingerprint: [`BrokenRule::Referenced`].
     UpdateComponent(Component),
     UpdateCustomer(Customer),
     UpdateGroup(Group),

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 const PAGE_BYTES: u32 = 4_096;
 
 /// Pages in the log after which the writer copies them into the database.
-const CHECKPOINT_PAGES: u32 = 4_096;
+const CHECKPOINT_PAGES: u32 = 8_192;
 
 /// The log file is cut back to this once it was copied.
 const LOG_BYTES_KEPT: u32 = 64 << 20;
