@@ -133,7 +133,7 @@ impl Checker<'_> {
         let mut networks = Vec::with_capacity(entries.len());
         for entry in entries {
             match AddressList::parse(&[entry]) {
-                Ok(list) => networks.extend(list.iter().copied()),
+                Ok(list) => networks.extend(list.networks()),
                 Err(reason) => {
                     self.refuse(key, format!("{entry:?} ({reason})"), "addresses and networks such as 192.0.2.0/24");
                     return None;

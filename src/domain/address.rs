@@ -7,10 +7,19 @@ use ipnet::IpNet;
 
 /// The networks from which devices may enroll. Empty: from everywhere.
 ///
-/// At most [`AddressList::NETWORKS_MAX`] networks, in the order given, none twice. IPv4-mapped
-/// IPv6 addresses count as IPv4, in the list as on the wire.
+/// At most [`AddressList::ENTRIES_MAX`] entries, in the order given and spelt as given: a client that
+/// compares what it wrote with what it reads finds no difference. Lists are equal when they are spelt
+/// alike. What an entry means does not depend on its spelling, and IPv4-mapped IPv6 addresses count as
+/// IPv4, in the list as on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressList(Box<[IpNet]>);
+pub struct AddressList(Box<[Entry]>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    network: IpNet,
+    /// Has no comma, quote or white space, as no address has.
+    text: Box<str>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddressList {
@@ -18,50 +27,52 @@ pub enum InvalidAddressList {
     Entry { entry: String },
     #[error("{entry:?} has bits set below its prefix; {network} was probably meant")]
     HostBits { entry: String, network: IpNet },
-    #[error("{found} networks; at most 100 are accepted")]
+    #[error("{found} entries; at most 100 are accepted")]
     TooMany { found: usize },
 }
 
 impl AddressList {
-    pub const NETWORKS_MAX: usize = 100;
+    pub const ENTRIES_MAX: usize = 100;
 
     /// Reads addresses (`192.0.2.7`, meaning just that one) and networks (`2001:db8::/32`).
     ///
     /// # Errors
     /// The first entry that is neither, or the count.
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, InvalidAddressList> {
-        if entries.len() > Self::NETWORKS_MAX {
+        if entries.len() > Self::ENTRIES_MAX {
             return Err(InvalidAddressList::TooMany { found: entries.len() });
         }
-        let mut networks = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let network = parse_network(entry.as_ref())?;
-            if !networks.contains(&network) {
-                networks.push(network);
-            }
-        }
-        Ok(Self(networks.into()))
+        let entry = |text: &S| {
+            let text = text.as_ref();
+            Ok(Entry { network: parse_network(text)?, text: text.into() })
+        };
+        entries.iter().map(entry).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether a device at `address` may enroll.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.is_empty() || self.0.iter().any(|network| network.contains(&address))
+        self.0.is_empty() || self.networks().any(|network| network.contains(&address))
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The networks in CIDR form, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
-        self.0.iter()
+    /// As they were given.
+    pub fn entries(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|entry| &*entry.text)
+    }
+
+    /// What the entries mean, in their order; IPv4-mapped ones as IPv4.
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.0.iter().map(|entry| entry.network)
     }
 }
 
 impl serde::Serialize for AddressList {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(IpNet::to_string))
+        serializer.collect_seq(self.entries())
     }
 }
 
@@ -113,14 +124,55 @@ impl fmt::Display for SourcePrefix {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// An address or a network in one of its spellings, and what it means.
+    fn entry() -> impl Strategy<Value = (String, IpNet)> {
+        let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
+        (address, proptest::option::of(0..=128_u8), any::<bool>()).prop_map(|(address, prefix_len, at_length)| {
+            let single = IpNet::from(address);
+            let network = prefix_len
+                .map_or(single, |length| IpNet::new(address, length.min(single.max_prefix_len())).unwrap().trunc());
+            let address = match network.addr() {
+                IpAddr::V6(v6) if at_length => v6.segments().map(|segment| format!("{segment:04X}")).join(":"),
+                shortest => shortest.to_string(),
+            };
+            let text = match prefix_len {
+                None => address,
+                Some(_) => format!("{address}/{}", network.prefix_len()),
+            };
+            (text, network)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn entries_come_back_as_given_and_mean_their_networks(
+            given in proptest::collection::vec(entry(), 0..10),
+            elsewhere: [u8; 16],
+        ) {
+            let (texts, networks): (Vec<String>, Vec<IpNet>) = given.into_iter().unzip();
+            let list = AddressList::parse(&texts).unwrap();
+            prop_assert!(list.entries().eq(texts.iter()));
+            prop_assert_eq!(serde_json::to_value(&list).unwrap(), serde_json::json!(texts));
+            let entries: Vec<_> = list.entries().collect();
+            prop_assert_eq!(&AddressList::parse(&entries).unwrap(), &list);
+            for address in networks.iter().map(|network| network.addr()).chain([IpAddr::from(elsewhere)]) {
+                let inside = networks.is_empty() || networks.iter().any(|network| network.contains(&address));
+                prop_assert_eq!(list.allows(address), inside, "{}", address);
+            }
+        }
+    }
 
     #[test]
     fn mapped_addresses_count_as_ipv4() {
         let list = AddressList::parse(&["192.0.2.0/24"]).unwrap();
         assert!(list.allows("::ffff:192.0.2.9".parse().unwrap()));
         assert!(!list.allows("192.0.3.9".parse().unwrap()));
-        assert_eq!(AddressList::parse(&["::ffff:192.0.2.0/120"]).unwrap(), list);
+        let mapped = AddressList::parse(&["::ffff:192.0.2.0/120"]).unwrap();
+        assert!(mapped.networks().eq(list.networks()) && mapped != list);
         assert!(AddressList::parse(&["::ffff:0.0.0.0/90"]).is_err());
     }
 

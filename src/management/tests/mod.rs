@@ -359,6 +359,35 @@ async fn an_edit_merges_and_view_only_goes_off() {
 }
 
 #[tokio::test]
+async fn addresses_are_kept_as_they_were_given() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, actor) = (fixture.customer(), Kind::Machine, fixture.actor(Role::Operator));
+    let group = fixture.group(kind, "Laptops").await;
+    let list = |entries: &[&str]| Input::Given(entries.iter().map(|&entry| entry.to_owned()).collect());
+    let given = ["192.0.2.7", "2001:DB8::/32", "192.0.2.7/32"];
+    let input = KeyInput { addresses: list(&given), ..key_input("k", group) };
+    let made = fixture.management.create_key(&actor, customer, kind, input).await.unwrap().key;
+    let edit = |entries: &[&str]| {
+        let input = KeyInput { addresses: list(entries), ..KeyInput::default() };
+        let (management, actor) = (&fixture.management, &actor);
+        async move { management.edit_key(actor, customer, kind, made.id, None, &input).await.unwrap().key }
+    };
+    assert_eq!(edit(&given).await.revision, made.revision, "the same again is no change");
+    let stored = fixture.store.find_key(customer, made.id).await.unwrap().unwrap();
+    assert!(stored.addresses.entries().eq(given));
+    let other = edit(&["192.0.2.7/32"]).await;
+    assert_eq!(other.revision, made.revision.next(), "another spelling is one");
+    assert!(other.addresses.entries().eq(["192.0.2.7/32"]));
+    let event = fixture.audit(customer).await.pop().unwrap().event;
+    let written = |settings: Option<String>| {
+        let settings: serde_json::Value = serde_json::from_str(&settings.unwrap()).unwrap();
+        settings["addresses"].clone()
+    };
+    assert_eq!(written(event.before), serde_json::json!(given));
+    assert_eq!(written(event.after), serde_json::json!(["192.0.2.7/32"]));
+}
+
+#[tokio::test]
 async fn racing_edits_keep_each_others_changes() {
     let fixture = Fixture::new().await;
     let (management, customer, kind) = (&fixture.management, fixture.customer(), Kind::Machine);

@@ -64,7 +64,7 @@ ids!(AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, Provisionin
 
 columns! {
     AddressList {
-        to: |list| Ok(list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",").into()),
+        to: |list| Ok(list.entries().collect::<Vec<_>>().join(",").into()),
         from: |value| {
             let text = value.as_str()?;
             let entries: Vec<_> = text.split(',').filter(|entry| !entry.is_empty()).collect();
@@ -248,7 +248,9 @@ mod tests {
 
     #[test]
     fn lists_and_addresses_come_back_as_they_were() {
-        for entries in [&[][..], &["192.0.2.0/24"], &["2001:db8::/32", "192.0.2.7"]] {
+        for entries in
+            [&[][..], &["192.0.2.0/24"], &["2001:db8::/32", "192.0.2.7", "192.0.2.7/32", "::FFFF:192.0.2.0/120"]]
+        {
             let list = AddressList::parse(entries).unwrap();
             assert_eq!(read::<AddressList>(&stored(&list)).unwrap(), list);
         }

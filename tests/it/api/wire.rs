@@ -63,6 +63,26 @@ async fn a_group_and_its_keys_from_first_to_last() {
     service.assert_healthy();
 }
 
+/// Else a client that compares what it wrote with what it reads would write for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_come_back_as_they_were_given() {
+    let mut service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let given = json!(["192.0.2.7", "2001:DB8::/32", "198.51.100.0/24", "192.0.2.7/32"]);
+    let group = client.make("appConnectorGroup", &json!({ "name": "HQ", "ipAcl": given })).await;
+    let (key, path) = client.make_key(id(&group), "k", json!({ "ipAcl": given })).await;
+    assert_eq!((&group["ipAcl"], &key["ipAcl"]), (&given, &given));
+    let again = client.put(&path, &json!({ "ipAcl": given })).await;
+    assert_eq!(again.header("etag"), Some("\"1\""), "nothing was changed");
+    service.stop();
+    service.launch();
+    let client = Client::sign_in(&service).await;
+    for path in [&path, &format!("appConnectorGroup/{}", id(&group))] {
+        assert_eq!(client.get(path).await.json()["ipAcl"], given, "{path}");
+    }
+    service.assert_healthy();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_all_answers_carry() {
     let service = Service::start();

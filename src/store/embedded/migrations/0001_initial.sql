@@ -69,7 +69,7 @@ CREATE TABLE groups (
     description            TEXT    NOT NULL,
     enabled                INTEGER NOT NULL,
     signing_certificate_id INTEGER NOT NULL,
-    addresses              TEXT    NOT NULL, -- CIDRs, separated by commas
+    addresses              TEXT    NOT NULL, -- addresses and CIDRs as given, separated by commas
     attributes             TEXT    NOT NULL, -- JSON object
     created_at             INTEGER NOT NULL,
     modified_at            INTEGER NOT NULL,
@@ -100,7 +100,7 @@ CREATE TABLE provisioning_keys (
     name                   TEXT    NOT NULL COLLATE NOCASE,
     digest                 BLOB    NOT NULL, -- HMAC-SHA-256 of the key string
     pepper                 INTEGER NOT NULL,
-    addresses              TEXT    NOT NULL, -- CIDRs, separated by commas
+    addresses              TEXT    NOT NULL, -- addresses and CIDRs as given, separated by commas
     version                INTEGER NOT NULL, -- 1 bare, 3 bootstrap, 0 imported
     hint                   TEXT    NOT NULL,
     key_id                 TEXT    NOT NULL,
