@@ -159,7 +159,7 @@ mod tests {
             prop_assert_eq!(serde_json::to_value(&list).unwrap(), serde_json::json!(texts));
             let entries: Vec<_> = list.entries().collect();
             prop_assert_eq!(&AddressList::parse(&entries).unwrap(), &list);
-            for address in networks.iter().map(|network| network.addr()).chain([IpAddr::from(elsewhere)]) {
+            for address in networks.iter().map(IpNet::addr).chain([IpAddr::from(elsewhere)]) {
                 let inside = networks.is_empty() || networks.iter().any(|network| network.contains(&address));
                 prop_assert_eq!(list.allows(address), inside, "{}", address);
             }
