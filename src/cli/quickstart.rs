@@ -136,7 +136,9 @@ impl Stage<'_> {
         let group = self.management.create_group(kind, &json!({ "name": group_name, "enabled": true })).await?;
 
         let maximum = if kind.requires_maximum() { " --max-uses 1" } else { "" };
-        command(&format!("muster key create --kind {kind} --group \"{group_name}\" --name {kind}{maximum}"));
+        command(&format!(
+            "muster key create --kind {kind} --group \"{group_name}\" --name {kind}{maximum} > {kind}.key"
+        ));
         let mut order = json!({ "name": kind, "zcomponentId": group["id"], "enabled": true, "exportable": true });
         if kind.requires_maximum() {
             order["maxUsage"] = json!("1");
@@ -150,7 +152,8 @@ impl Stage<'_> {
 
     async fn first_enrollment(&self, key: &Key) -> anyhow::Result<Record> {
         let kind = key.kind;
-        let (outcome, record) = self.device(&format!("{kind}-1"), &fingerprint_of(kind, 1), &key.secret).await??;
+        let (outcome, record) =
+            self.device(&format!("{kind}-1"), &file_of(kind), &fingerprint_of(kind, 1), &key.secret).await??;
         ensure!(outcome == Outcome::Enrolled, "the outcome is {}", outcome.as_str());
         ensure!(record.kind == kind.as_str(), "the answer says {}", record.kind);
         ensure!(record.component_name == format!("{kind}-1"), "the component is called {}", record.component_name);
@@ -162,7 +165,8 @@ impl Stage<'_> {
     async fn replay(&self, key: &Key, first: &Record) -> anyhow::Result<()> {
         let name = format!("{}-1", key.kind);
         std::fs::remove_file(self.directory.join(&name).join("cert.pem"))?;
-        let (outcome, record) = self.device(&name, &fingerprint_of(key.kind, 1), &key.secret).await??;
+        let (outcome, record) =
+            self.device(&name, &file_of(key.kind), &fingerprint_of(key.kind, 1), &key.secret).await??;
         ensure!(outcome == Outcome::Replayed, "the outcome is {}", outcome.as_str());
         ensure!(record.serial_number == first.serial_number, "the serial number is {}", record.serial_number);
         self.expect_uses(key, 1).await?;
@@ -172,13 +176,14 @@ impl Stage<'_> {
 
     async fn re_enrollment(&self, key: &Key, first: &Record) -> anyhow::Result<()> {
         let (name, fingerprint) = (format!("{}-1-anew", key.kind), fingerprint_of(key.kind, 1));
-        let refused = self.device(&name, &fingerprint, &key.secret).await?;
+        let file = file_of(key.kind);
+        let refused = self.device(&name, &file, &fingerprint, &key.secret).await?;
         expect_refusal(&refused, 403, "reenrollment-not-allowed")?;
         check("refused, as the key does not allow it");
 
         command(&format!("muster key edit --kind {} {} --allow-re-enrollment", key.kind, key.kind));
         self.management.edit_key(key.kind, &key.id, &json!({ "allowReEnrollment": true })).await?;
-        let (outcome, record) = self.device(&name, &fingerprint, &key.secret).await??;
+        let (outcome, record) = self.device(&name, &file, &fingerprint, &key.secret).await??;
         ensure!(outcome == Outcome::ReEnrolled, "the outcome is {}", outcome.as_str());
         ensure!(record.component_id == first.component_id, "the component is {}", record.component_id);
         ensure!(record.serial_number != first.serial_number, "the serial number stayed");
@@ -188,7 +193,9 @@ impl Stage<'_> {
     }
 
     async fn exhausted(&self, key: &Key) -> anyhow::Result<()> {
-        let refused = self.device(&format!("{}-2", key.kind), &fingerprint_of(key.kind, 2), &key.secret).await?;
+        let refused = self
+            .device(&format!("{}-2", key.kind), &file_of(key.kind), &fingerprint_of(key.kind, 2), &key.secret)
+            .await?;
         expect_refusal(&refused, 403, "key-exhausted")?;
         self.expect_uses(key, 1).await?;
         check("refused: the key's one use is taken");
@@ -198,7 +205,7 @@ impl Stage<'_> {
     async fn damaged(&self, key: &Key) -> anyhow::Result<()> {
         let whole = key.secret.expose();
         let cut = KeySecret::from_text(Zeroizing::new(whole[..whole.len() - 1].to_owned()));
-        let refused = self.device("damaged", &fingerprint_of(key.kind, 3), &cut).await?;
+        let refused = self.device("damaged", "damaged.key", &fingerprint_of(key.kind, 3), &cut).await?;
         ensure!(matches!(refused, Err(EnrollError::DamagedKey)), "the cut key was not noticed");
         check("noticed by the device, no connection made");
         Ok(())
@@ -207,7 +214,7 @@ impl Stage<'_> {
     async fn unknown(&self, key: &Key) -> anyhow::Result<()> {
         let Inspection::Usable { cloud, pin } = inspect(key.secret.expose()) else { bail!("the key is damaged") };
         let unknown = KeySecret::generate(KeyVersion::Bootstrap, &cloud, pin);
-        let refused = self.device("unknown", &fingerprint_of(key.kind, 4), &unknown).await?;
+        let refused = self.device("unknown", "unknown.key", &fingerprint_of(key.kind, 4), &unknown).await?;
         expect_refusal(&refused, 401, "invalid-key")?;
         check("refused; the line above is what a field engineer sees");
         Ok(())
@@ -218,11 +225,12 @@ impl Stage<'_> {
     async fn device(
         &self,
         name: &str,
+        key_file: &str,
         fingerprint: &Fingerprint,
         key: &KeySecret,
     ) -> anyhow::Result<Result<(Outcome, Record), EnrollError>> {
         let directory = self.directory.join(name);
-        command(&format!("muster enroll --key-file {name}.key --state-dir {name} --fingerprint {fingerprint}"));
+        command(&format!("muster enroll --key-file {key_file} --state-dir {name} --fingerprint {fingerprint}"));
         let state = StateDir::open(&directory)?;
         let order = Order {
             key,
@@ -263,6 +271,11 @@ fn expect_refusal<T>(result: &Result<T, EnrollError>, status: u16, code: &str) -
 
 fn fingerprint_of(kind: Kind, number: u32) -> Fingerprint {
     Fingerprint::new(&format!("quickstart-{kind}-{number}")).expect("letters, digits and hyphens, 20 or more")
+}
+
+/// Where the commands shown would put the key string.
+fn file_of(kind: Kind) -> String {
+    format!("{kind}.key")
 }
 
 fn title(text: &str) {
