@@ -10,7 +10,8 @@ use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 
 /// Checks I1 to I5 of the design from one snapshot; a sentence for each finding. Works beside a
-/// running service: the store is opened for reading only.
+/// running service: the store is opened for reading only and its lock is not taken
+/// (docs/decisions/0006).
 ///
 /// # Errors
 /// [`AppError`] when there is nothing that could be checked.
