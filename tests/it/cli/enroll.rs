@@ -310,7 +310,7 @@ impl Wire {
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             for (n, device) in listener.incoming().map_while(Result::ok).enumerate() {
-                pass_on(device, TcpStream::connect(service).unwrap(), n == 0);
+                pass_on(&device, &TcpStream::connect(service).unwrap(), n == 0);
             }
         });
         Self { address }
@@ -319,7 +319,7 @@ impl Wire {
 
 /// A TLS 1.3 server sends its whole flight before the client's second, and nothing of its own until
 /// it answers: what comes from it after the client has spoken twice is the answer.
-fn pass_on(device: TcpStream, service: TcpStream, lose_answer: bool) {
+fn pass_on(device: &TcpStream, service: &TcpStream, lose_answer: bool) {
     let spoke_twice = Arc::new(AtomicBool::new(false));
     let heard = Arc::new(AtomicBool::new(false));
     let upwards = {
@@ -336,7 +336,7 @@ fn pass_on(device: TcpStream, service: TcpStream, lose_answer: bool) {
             let _ = service.shutdown(Shutdown::Write);
         })
     };
-    let (mut from, mut to) = (&service, &device);
+    let (mut from, mut to) = (service, device);
     let mut bytes = [0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut bytes) {
         if lose_answer && spoke_twice.load(Ordering::SeqCst) {

@@ -106,6 +106,15 @@ async fn tls_files_are_read_anew_and_broken_ones_leave_the_old() {
     let third = pki.write(&directory);
     reload_until(&service, RELOADED);
     assert_eq!(shown(service.enroll, &pki.anchor_pem).await, Some(third));
+
+    // Commands trust what the first start made, unless they are told otherwise.
+    assert_eq!(service.cli(&["group", "list"]).status.code(), Some(1));
+    fs::write(directory.join("anchor.pem"), &pki.anchor_pem).unwrap();
+    let mut command = crate::support::service::muster();
+    command.args(["group", "list", "--data-dir"]).arg(service.data_dir());
+    command.env("MUSTER_URL", format!("https://localhost:{}", service.admin.port()));
+    let output = command.env("MUSTER_CA_FILE", directory.join("anchor.pem")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,7 +157,7 @@ pub async fn read_answer(stream: &mut TlsStream<TcpStream>) -> Option<Answer> {
         if let Some(answer) = Answer::parse(&bytes) {
             return Some(answer);
         }
-        let mut chunk = [0; 8 * 1024];
+        let mut chunk = vec![0; 8 * 1024];
         match stream.read(&mut chunk).await {
             Ok(0) | Err(_) => return None,
             Ok(read) => bytes.extend_from_slice(&chunk[..read]),
