@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::block_in_place;
 
-use super::{eventually, patiently};
+use super::{Process, eventually, patiently};
 use crate::support::device::{connect, http_request, read_answer};
 use crate::support::{Device, Endpoint, Service};
 
@@ -110,7 +111,7 @@ fn the_ready_file_appears_when_all_accept_and_goes_with_the_service() {
     let mut service = Service::prepare("");
     let ready = service.dir().join("ready.json");
     std::fs::write(&ready, "of a run that was killed").unwrap();
-    let mut child = service.command().stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut process = Process::spawn(service.command().stderr(Stdio::null()));
     let value: serde_json::Value = eventually("the ready file", || {
         // Whatever is read is whole: the stale text, nothing, or the addresses.
         let text = std::fs::read_to_string(&ready).ok().filter(|text| !text.starts_with("of a run"))?;
@@ -120,10 +121,9 @@ fn the_ready_file_appears_when_all_accept_and_goes_with_the_service() {
         let address: SocketAddr = value[listener].as_str().unwrap().parse().unwrap();
         TcpStream::connect(address).unwrap_or_else(|error| panic!("{listener}: {error}"));
     }
-    assert_eq!(value["pid"], child.id());
-    let kill = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(value["pid"], process.0.id());
+    process.terminate();
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
     assert!(!ready.exists());
 
     // What SIGKILL leaves is overwritten by the next run.

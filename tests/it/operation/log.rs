@@ -7,7 +7,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::block_in_place;
 
-use super::{eventually, patiently};
+use super::{Process, eventually, patiently};
 use crate::support::Service;
 use crate::support::device::{connect_to, read_answer};
 
@@ -17,7 +17,7 @@ const REQUESTS: usize = 800;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_up_no_request_and_no_end() {
     let service = Service::prepare("");
-    let mut child = service.command().stderr(Stdio::piped()).spawn().unwrap();
+    let mut process = Process::spawn(service.command().stderr(Stdio::piped()));
     let ready = service.dir().join("ready.json");
     let text = block_in_place(|| eventually("the ready file", || std::fs::read(&ready).ok()));
     let addresses: serde_json::Value = serde_json::from_slice(&text).unwrap();
@@ -30,13 +30,12 @@ async fn a_log_that_nobody_reads_holds_up_no_request_and_no_end() {
     }
     drop(stream);
 
-    let kill = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(kill.success());
-    let status = block_in_place(|| eventually("the end", || child.try_wait().unwrap()));
+    process.terminate();
+    let status = block_in_place(|| eventually("the end", || process.0.try_wait().unwrap()));
     assert_eq!(status.code(), Some(0));
 
     let mut log = Vec::new();
-    child.stderr.take().unwrap().read_to_end(&mut log).unwrap();
+    process.0.stderr.take().unwrap().read_to_end(&mut log).unwrap();
     let lines = log.split(|byte| *byte == b'\n').filter(|line| line.ends_with(b"duration_ms=0")).count();
     assert!((20..REQUESTS).contains(&lines), "the pipe was to be full, it holds {lines} lines");
 }
