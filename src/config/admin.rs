@@ -13,7 +13,7 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// `None`: the certificate made at first start and renewed by `serve`.
     pub tls: Option<TlsFiles>,
-    /// Connections open at once; further ones wait in the kernel's queue.
+    /// Connections open at once; further ones are closed. One source gets three quarters at most.
     pub connections_max: usize,
     /// Balancers whose PROXY protocol v2 header is believed, and required.
     pub trusted_proxies: Vec<IpNet>,

@@ -15,7 +15,7 @@ pub struct EnrollSettings {
     pub listen: SocketAddr,
     /// `None`: the certificate made at first start and renewed by `serve`.
     pub tls: Option<TlsFiles>,
-    /// Connections open at once; further ones wait in the kernel's queue.
+    /// Connections open at once; further ones are closed. One source gets three quarters at most.
     pub connections_max: usize,
     /// From accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,

@@ -1,7 +1,7 @@
 //! Accept loops, and the bounds and deadlines of every connection.
 //!
 //! ```text
-//! accept ── over the bound: closed at once
+//! accept ── over the bound, or over its source's share: closed at once
 //!    │
 //!    ├─ PROXY header, from trusted balancers only ┐ one deadline for both,
 //!    ├─ TLS handshake                             ┘ from the moment of accepting
@@ -13,6 +13,11 @@
 //! A connection is one task. It lives for [`Limits::lifetime`] at most, whatever it does, so that
 //! a device that stops reading in the middle of an answer holds nothing for long.
 //!
+//! Shares: a source ([`SourcePrefix`]) may hold three times as many places as are free, no more.
+//! Alone it gets three quarters of the listener, as a boot storm behind one address needs. A flood
+//! from *n* sources leaves `1 / (1 + 3 n)` of the places to everyone else, and who holds none is let
+//! in as long as there is one. (Dynamic thresholds, as switches share their buffers by.)
+//!
 //! Drain: a listener that is told to stop accepts nothing more and finishes what it accepted. A
 //! connection that has sent nothing yet still gets its first answer; one that is idle between
 //! requests is closed; every answer says `Connection: close`. After the drain's deadline the
@@ -20,12 +25,13 @@
 //!
 //! Metrics are served by the same loop without TLS ([`Transport::Plain`]).
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -47,6 +53,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::http::{Handler, Peer, Unanswered};
 use super::proxy_protocol::{Source, read_header};
+use crate::domain::address::SourcePrefix;
 use crate::metrics::{Deadline, Door, HandshakeOutcome, Metrics};
 
 /// Connections that wait to be accepted. A boot storm comes at once; the kernel caps this at
@@ -65,10 +72,14 @@ const LINGER_BYTES_MAX: usize = 256 * 1024;
 /// Pause after an error of accepting that is the system's and not a connection's.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Places that one source may hold for each that is free.
+const PLACES_PER_FREE_PLACE: usize = 3;
+
 /// Bounds of one listener. Those in force when a connection is accepted count for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections served at once; one more is closed as soon as it is accepted.
+    /// Connections served at once; one more is closed as soon as it is accepted. A single source gets
+    /// three quarters of them, less when others are there.
     pub connections_max: usize,
     /// From accepting to the end of the handshake, PROXY header included.
     pub handshake_timeout: Duration,
@@ -160,7 +171,13 @@ impl Listener {
         drain_timeout: Duration,
     ) -> Drained {
         let (phase, observer) = watch::channel(Phase::Serving);
-        let shared = Arc::new(Shared { service, open: AtomicUsize::new(0), all_closed: Notify::new(), observer });
+        let shared = Arc::new(Shared {
+            service,
+            open: AtomicUsize::new(0),
+            held: Mutex::default(),
+            all_closed: Notify::new(),
+            observer,
+        });
         tokio::select! {
             biased;
             () = shutdown => {}
@@ -187,6 +204,8 @@ enum Phase {
 struct Shared {
     service: Service,
     open: AtomicUsize,
+    /// How many of them each source has. One entry for a connection at most.
+    held: Mutex<HashMap<SourcePrefix, usize>>,
     all_closed: Notify,
     /// Cloned by every connection.
     observer: watch::Receiver<Phase>,
@@ -204,23 +223,50 @@ impl Shared {
     }
 }
 
-/// One open connection in the count, from accepting until dropped.
-struct Place(Arc<Shared>);
+/// One open connection in the counts, from accepting until dropped.
+struct Place {
+    shared: Arc<Shared>,
+    /// `None` until it is known whom the connection comes from.
+    source: Option<SourcePrefix>,
+}
 
 impl Place {
     fn take(shared: &Arc<Shared>) -> Self {
         shared.open.fetch_add(1, Ordering::SeqCst);
         shared.service.metrics.connection_opened(shared.service.door);
-        Self(Arc::clone(shared))
+        Self { shared: Arc::clone(shared), source: None }
+    }
+
+    /// Counts the place to whom it is for. `false`, and not counted: that one has its share.
+    fn assign(&mut self, address: IpAddr, limits: &Limits) -> bool {
+        let source = SourcePrefix::of(address);
+        let others = self.shared.open.load(Ordering::SeqCst) - 1;
+        let free = limits.connections_max.saturating_sub(others);
+        let mut held = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = held.get(&source).copied().unwrap_or(0);
+        let is_assigned = places < PLACES_PER_FREE_PLACE.saturating_mul(free);
+        if is_assigned {
+            held.insert(source, places + 1);
+            self.source = Some(source);
+        }
+        is_assigned
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.service.metrics.connection_closed(self.0.service.door);
-        if self.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let shared = &self.shared;
+        if let Some(source) = self.source {
+            let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+            match held.get_mut(&source) {
+                Some(places @ 2..) => *places -= 1,
+                _ => drop(held.remove(&source)),
+            }
+        }
+        shared.service.metrics.connection_closed(shared.service.door);
+        if shared.open.fetch_sub(1, Ordering::SeqCst) == 1 {
             // Keeps the permit for a waiter that has only just looked at the count.
-            self.0.all_closed.notify_one();
+            shared.all_closed.notify_one();
         }
     }
 }
@@ -259,17 +305,23 @@ async fn accept_waiting(socket: &TcpListener, shared: &Arc<Shared>) {
 fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
     let service = &shared.service;
     let limits = service.limits.load_full();
+    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     // Only the accept loop adds, so that the bound is exact.
     if shared.open.load(Ordering::SeqCst) >= limits.connections_max {
         service.metrics.count_refused_connection(service.door);
         return;
     }
-    let place = Place::take(shared);
+    let mut place = Place::take(shared);
+    // A balancer has no share of its own: it says later whom its connection is for.
+    if !limits.trusts(address.ip()) && !place.assign(address.ip(), &limits) {
+        service.metrics.count_refused_connection(service.door);
+        return;
+    }
     let mut phase = shared.observer.clone();
     tokio::spawn(async move {
         tokio::select! {
             biased;
-            () = serve_connection(&place.0, stream, address, &limits) => {}
+            () = serve_connection(&mut place, stream, address, &limits) => {}
             _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
         }
     });
@@ -283,17 +335,18 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection(shared: &Shared, mut stream: TcpStream, address: SocketAddr, limits: &Limits) {
+async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: SocketAddr, limits: &Limits) {
     let accepted_at = Instant::now();
+    let shared = Arc::clone(&place.shared);
     let service = &shared.service;
-    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     // Answers are written whole; waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let deadline = accepted_at + limits.handshake_timeout;
 
     let address = if limits.trusts(address.ip()) {
         match timeout_at(deadline, read_header(&mut stream)).await {
-            Ok(Ok(Source::Client(client))) => client,
+            Ok(Ok(Source::Client(client))) if place.assign(client.ip(), limits) => client,
+            Ok(Ok(Source::Client(_))) => return service.metrics.count_refused_connection(service.door),
             Ok(Ok(Source::Balancer)) => address,
             Ok(Err(error)) => {
                 service.metrics.count_handshake(HandshakeOutcome::BadProxyHeader);
@@ -309,14 +362,14 @@ async fn serve_connection(shared: &Shared, mut stream: TcpStream, address: Socke
     match &service.transport {
         Transport::Plain => {
             let peer = Peer { address, client_certificate: None };
-            serve_http(shared, stream, peer, limits, accepted_at).await;
+            serve_http(&shared, stream, peer, limits, accepted_at).await;
         }
         Transport::Tls(config) => {
             let Some(stream) = handshake(service, config, stream, deadline).await else { return };
             let certificates = stream.get_ref().1.peer_certificates();
             let client_certificate = certificates.and_then(<[_]>::first).map(|der| der.clone().into_owned());
             let peer = Peer { address, client_certificate };
-            serve_http(shared, stream, peer, limits, accepted_at).await;
+            serve_http(&shared, stream, peer, limits, accepted_at).await;
         }
     }
 }

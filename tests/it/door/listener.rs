@@ -84,6 +84,26 @@ async fn a_connection_over_the_bound_is_closed_at_once() {
 }
 
 #[tokio::test]
+async fn silence_from_one_source_leaves_places_to_others() {
+    let server = Server::tls(Arc::new(Mirror), Limits { connections_max: 50, ..patient() });
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(server.tcp().await);
+    }
+    server.expect_metric("muster_connections_open{listener=\"enroll\"} 38").await;
+    server.expect_metric("muster_connections_refused_total{listener=\"enroll\"} 12").await;
+
+    let mut other = server.connect_from([127, 0, 0, 2]).await;
+    assert_eq!(ask(&mut other, get("/")).await.status, 200, "another source is served");
+    assert_eq!(read_to_close(&mut server.tcp().await).await, b"", "and that one still is not");
+
+    drop(silent);
+    server.expect_metric("muster_connections_open{listener=\"enroll\"} 1").await;
+    let mut again = server.connect().await;
+    assert_eq!(ask(&mut again, get("/")).await.status, 200, "its places are free again");
+}
+
+#[tokio::test]
 async fn changed_limits_count_for_the_next_connection() {
     let server = Server::tls(Arc::new(Mirror), patient());
     let mut before = server.connect().await;

@@ -45,6 +45,20 @@ async fn a_trusted_balancer_names_the_client() {
 }
 
 #[tokio::test]
+async fn behind_a_balancer_the_share_is_the_clients() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Server::tls(Arc::new(Mirror), Limits { trusted_proxies, connections_max: 50, ..Limits::default() });
+    let mut silent = Vec::new();
+    for port in 1..=50 {
+        let mut tcp = server.tcp().await;
+        tcp.write_all(&proxied([203, 0, 113, 9], port)).await.unwrap();
+        silent.push(tcp);
+    }
+    server.expect_metric("muster_connections_open{listener=\"enroll\"} 38").await;
+    assert_eq!(seen(&server, &proxied([203, 0, 113, 10], 7)).await.0, "203.0.113.10:7 0");
+}
+
+#[tokio::test]
 async fn a_balancers_own_check_has_its_own_address() {
     let server = behind_a_balancer();
     let (address, own) = seen(&server, &[SIGNATURE, &[0x20, 0x00, 0, 0]].concat()).await;

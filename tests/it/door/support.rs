@@ -19,7 +19,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -139,6 +139,17 @@ impl Server {
     pub async fn connect_with(&self, client: ClientConfig, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         patiently("a handshake", TlsConnector::from(Arc::new(client)).connect(name, self.tcp().await)).await
+    }
+
+    /// The same from a loopback address of one's choice.
+    pub async fn connect_from(&self, source: [u8; 4]) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let tcp = patiently("a connection", socket.connect(self.address)).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(self.pki.client()));
+        patiently("a handshake", connector.connect(name, tcp)).await.unwrap()
     }
 
     /// Tells the listener to stop; the result comes when it has drained.
