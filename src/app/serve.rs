@@ -40,6 +40,10 @@ const FEED_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether one of our own TLS certificates is due.
 const RENEWAL_EVERY: Duration = Duration::from_secs(3_600);
 
+/// Of a connection to the enrollment listener: a device has one request to make. What it may keep
+/// waiting for its answer is a fraction of this.
+const ENROLL_CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
+
 /// Where the listeners accept, with the ports that were taken.
 #[derive(Clone, Debug)]
 pub struct Addresses {
@@ -331,6 +335,7 @@ fn enroll_connections(settings: &EnrollSettings) -> Limits {
         connections_max: settings.connections_max,
         handshake_timeout: settings.handshake_timeout,
         head_timeout: settings.header_timeout,
+        lifetime: ENROLL_CONNECTION_LIFETIME,
         trusted_proxies: settings.trusted_proxies.clone(),
         ..Limits::default()
     }

@@ -10,7 +10,7 @@
 //! The door checks the form of a request ([`decode`]), asks whether the key verifies, and hands the
 //! rest to the [`Enroller`]. For a caller whose key does not verify there is nothing else: no CSR
 //! work, no place in the queue, no disk write. It gets the one 401, or a 429 in its place
-//! ([`failures`]).
+//! ([`failures`]), and its connection is closed.
 //!
 //! What it deliberately does not do: judge keys, groups or devices; know the store; see a key
 //! string anywhere but on its way to [`Enroller::verify_key`].
@@ -31,6 +31,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use self::decode::Decoded;
@@ -275,7 +276,12 @@ impl<E: Enroller> EnrollDoor<E> {
         let problem = refused.problem();
         visit.refused(&problem);
         let mut response = problem.answer(visit.reference, self.parts.clock.now());
-        response.headers_mut().extend(refused.allow());
+        let headers = response.headers_mut();
+        headers.extend(refused.allow());
+        if visit.key.is_none() {
+            // Whoever showed no key that verified gets no place to wait on either.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 

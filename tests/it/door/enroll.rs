@@ -455,6 +455,29 @@ async fn failures_are_limited_and_a_good_key_is_not() {
 }
 
 #[tokio::test]
+async fn an_anonymous_refusal_ends_the_connection_and_a_verified_keys_does_not() {
+    let door = Door::open();
+    let not_json = String::from_utf8(post(b"{}")).unwrap().replace("application/json", "text/plain");
+    let requests = [
+        (post(&body("wrong")), 401),
+        (post(b"{}"), 400),
+        (not_json.into_bytes(), 415),
+        (get("/nowhere").into_bytes(), 404),
+        (get("/v1/enroll").into_bytes(), 405),
+    ];
+    for (request, status) in requests {
+        let mut stream = door.server.connect().await;
+        let reply = ask(&mut stream, request).await;
+        assert_eq!((reply.status, &reply.headers["connection"][..]), (status, "close"));
+        assert_eq!(read_to_close(&mut stream).await, b"");
+    }
+    let mut stream = door.server.connect().await;
+    let denied = ask(&mut stream, post(&body(&key("key-exhausted")))).await;
+    assert_eq!((denied.status, denied.headers.get("connection")), (403, None));
+    assert_eq!(ask(&mut stream, post(&body(&key("")))).await.status, 200);
+}
+
+#[tokio::test]
 async fn enrollments_in_flight_are_bounded_for_those_whose_key_verified() {
     let door = Door::open_with(EnrollLimits { in_flight_max: 1, ..EnrollLimits::default() });
     let mut first = door.server.connect().await;
@@ -565,8 +588,12 @@ async fn a_flood_of_refusals_is_summed_up() {
     const FLOOD: u64 = 400;
     let lines = log();
     let door = Door::open();
-    let mut stream = door.server.connect().await;
+    // All handshakes first, so that the refusals come at once.
+    let mut streams = Vec::new();
     for _ in 0..FLOOD {
+        streams.push(door.server.connect().await);
+    }
+    for mut stream in streams {
         assert_eq!(ask(&mut stream, get("/v1/enroll")).await.status, 405);
     }
     patiently("the summary", async {
