@@ -69,6 +69,10 @@ const BUFFER_BYTES_MAX: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
+/// Largest client certificate that is kept, in bytes of DER; those made here have about one thousand.
+/// (TLS itself keeps what the client sent, at most 64 KiB, while the connection lives.)
+const CLIENT_CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+
 /// Pause after an error of accepting that is the system's and not a connection's.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -367,7 +371,10 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
         Transport::Tls(config) => {
             let Some(stream) = handshake(service, config, stream, deadline).await else { return };
             let certificates = stream.get_ref().1.peer_certificates();
-            let client_certificate = certificates.and_then(<[_]>::first).map(|der| der.clone().into_owned());
+            let client_certificate = certificates
+                .and_then(<[_]>::first)
+                .filter(|der| der.len() <= CLIENT_CERTIFICATE_BYTES_MAX)
+                .map(|der| der.clone().into_owned());
             let peer = Peer { address, client_certificate };
             serve_http(&shared, stream, peer, limits, accepted_at).await;
         }

@@ -21,6 +21,7 @@ pub struct Peer {
     /// After PROXY protocol; IPv4-mapped addresses as IPv4.
     pub address: SocketAddr,
     /// End entity of a client certificate whose possession the handshake proved; nothing else was checked.
+    /// At most 8 KiB of DER: a larger one is none of ours, and counts as none.
     pub client_certificate: Option<CertificateDer<'static>>,
 }
 

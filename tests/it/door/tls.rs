@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster::server::listener::Limits;
 use muster::server::tls::ClientCertificates;
-use rcgen::KeyPair;
+use rcgen::{CertificateParams, KeyPair};
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -90,6 +90,22 @@ async fn a_client_certificate_is_asked_for_without_hints_and_not_required() {
     }
     let seen = ask(&mut server.connect().await, get("/")).await.body;
     assert!(seen.ends_with(" 0"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_huge_client_certificate_is_not_kept() {
+    let server = server();
+    for (names, is_kept) in [(1_u32, true), (400, false)] {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<_> = (0..names).map(|n| format!("device-{n:03}.example.com")).collect();
+        let leaf = CertificateParams::new(names).unwrap().self_signed(&key).unwrap().der().clone();
+        assert_eq!(leaf.len() <= 8 * 1024, is_kept);
+        let mut client = server.pki.client();
+        client.client_auth_cert_resolver = Arc::new(Offered::new(leaf.clone(), &key));
+        let seen = ask(&mut server.connect_with(client, "localhost").await.unwrap(), get("/")).await.body;
+        let expected = if is_kept { leaf.len() } else { 0 };
+        assert!(seen.ends_with(&format!(" {expected}")), "the connection goes on: {seen}");
+    }
 }
 
 #[tokio::test]
