@@ -52,7 +52,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::http::{Handler, Peer, Unanswered};
-use super::proxy_protocol::{Source, read_header};
+use super::proxy_protocol::{ProxyHeaderError, Source, read_header};
 use crate::domain::address::SourcePrefix;
 use crate::metrics::{Deadline, Door, HandshakeOutcome, Metrics};
 
@@ -352,6 +352,12 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
             Ok(Ok(Source::Client(client))) if place.assign(client.ip(), limits) => client,
             Ok(Ok(Source::Client(_))) => return service.metrics.count_refused_connection(service.door),
             Ok(Ok(Source::Balancer)) => address,
+            Ok(Err(error @ ProxyHeaderError::Read(_))) => {
+                service.metrics.count_handshake(HandshakeOutcome::BadProxyHeader);
+                // Balancers look every few seconds whether they can connect, and say nothing.
+                tracing::debug!(remote.address = %address.ip(), %error, "A trusted balancer hung up.");
+                return;
+            }
             Ok(Err(error)) => {
                 service.metrics.count_handshake(HandshakeOutcome::BadProxyHeader);
                 tracing::warn!(remote.address = %address.ip(), %error, "A trusted balancer sent no usable PROXY header.");
