@@ -153,11 +153,11 @@ pub fn tls_config(anchor_pem: &str) -> rustls::ClientConfig {
 /// Reads until a whole answer is there; `None` when the connection ends before.
 pub async fn read_answer(stream: &mut TlsStream<TcpStream>) -> Option<Answer> {
     let mut bytes = Vec::new();
+    let mut chunk = vec![0; 8 * 1024];
     loop {
         if let Some(answer) = Answer::parse(&bytes) {
             return Some(answer);
         }
-        let mut chunk = vec![0; 8 * 1024];
         match stream.read(&mut chunk).await {
             Ok(0) | Err(_) => return None,
             Ok(read) => bytes.extend_from_slice(&chunk[..read]),
