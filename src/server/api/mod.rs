@@ -51,6 +51,7 @@ use crate::domain::{Actor, Kind, Reference, Revision};
 use crate::id::CustomerId;
 use crate::management::sessions::Session;
 use crate::management::{Error, Management, Object};
+use crate::server::http::quiet::Quiet;
 use crate::server::http::{BodyError, Handler, Peer, read_body};
 
 /// Largest request body, in bytes. A signing certificate with its chain fits many times.
@@ -63,6 +64,7 @@ pub const ANONYMOUS_BODY_BYTES_MAX: usize = 16 * 1024;
 pub struct Api {
     management: Arc<Management>,
     failed_sign_ins: Throttle,
+    quiet: Arc<Quiet>,
 }
 
 /// One request, taken apart. Opaque outside this room.
@@ -85,7 +87,7 @@ enum IfMatch {
 
 impl Api {
     pub fn new(management: Arc<Management>) -> Self {
-        Self { management, failed_sign_ins: Throttle::default() }
+        Self { management, failed_sign_ins: Throttle::default(), quiet: Arc::new(Quiet::new(Instant::now())) }
     }
 
     /// Who asks comes before what is wrong with the question, and before more than a little of it is
@@ -133,23 +135,35 @@ impl Handler for Api {
         let (head, incoming) = request.into_parts();
         let lookup = routes::find(&head.method, head.uri.path());
         let caller = self.identify(&lookup, &head.headers).await;
-        let bytes_max = if matches!(caller, Ok(Some(_))) { BODY_BYTES_MAX } else { ANONYMOUS_BODY_BYTES_MAX };
+        let has_session = matches!(caller, Ok(Some(_)));
+        let bytes_max = if has_session { BODY_BYTES_MAX } else { ANONYMOUS_BODY_BYTES_MAX };
         // Whatever the method is: some public clients put a body into every GET.
         let body = read_body(incoming, bytes_max).await;
         let source = SourcePrefix::of(peer.address.ip());
         let outcome = self.respond(&lookup, caller, &head.uri, &head.headers, body, source).await;
         let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(&reference));
-        tracing::info!(
-            request.id = %reference,
-            request.method = %head.method,
-            request.route = lookup.pattern(),
-            response.status = answer.status().as_u16(),
-            source = %peer.address.ip(),
-            duration_ms = started.elapsed().as_millis(),
-            "a management request was answered"
-        );
+        // Without a session only a sign-in succeeds, and that is worth its line.
+        let is_known = has_session || answer.status().is_success();
+        if is_known || self.quiet.admits_line(sum_up) {
+            tracing::info!(
+                request.id = %reference,
+                request.method = %head.method,
+                request.route = lookup.pattern(),
+                response.status = answer.status().as_u16(),
+                source = %peer.address.ip(),
+                duration_ms = started.elapsed().as_millis(),
+                "a management request was answered"
+            );
+        }
         answer.into_response(&reference)
     }
+}
+
+fn sum_up(left_out: u64) {
+    tracing::info!(
+        refusals = left_out,
+        "management requests without a session were refused so often that {left_out} have no line of their own"
+    );
 }
 
 /// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110 §11.1).

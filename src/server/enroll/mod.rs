@@ -10,15 +10,13 @@
 //! The door checks the form of a request ([`decode`]), asks whether the key verifies, and hands the
 //! rest to the [`Enroller`]. For a caller whose key does not verify there is nothing else: no CSR
 //! work, no place in the queue, no disk write. It gets the one 401, or a 429 in its place
-//! ([`failures`]), and its connection is closed.
+//! ([`FailureLimiter`]), and its connection is closed.
 //!
 //! What it deliberately does not do: judge keys, groups or devices; know the store; see a key
 //! string anywhere but on its way to [`Enroller::verify_key`].
 
 mod decode;
 mod encode;
-mod failures;
-mod quiet;
 mod refused;
 mod visit;
 
@@ -35,11 +33,10 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use self::decode::Decoded;
-use self::failures::FailureLimiter;
-pub use self::failures::FailureRate;
-use self::quiet::Quiet;
 use self::refused::Refused;
 use self::visit::Visit;
+use super::http::failures::{FailureLimiter, FailureRate};
+use super::http::quiet::Quiet;
 use super::http::route::{self, Found, Route};
 use super::http::{self, BODY_TIMEOUT, BodyError, Handler, Peer, Unanswered, is_json, read_body_within};
 use crate::clock::Clock;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::KeyIdentity;
-use super::quiet::{Line, Quiet};
 use crate::domain::Reference;
 use crate::enrollment::{Enrollment, EnrollmentError};
 use crate::id::ComponentId;
 use crate::metrics::Metrics;
 use crate::protocol::enroll::Outcome;
 use crate::server::http::problem::ProblemKind;
+use crate::server::http::quiet::Quiet;
 
 /// What the log and the metrics learn of a request. Says it when dropped, so that a request whose
 /// connection went away, or whose handling panicked, is told of as well. Never has a key string.
@@ -79,23 +79,13 @@ impl<'a> Visit<'a> {
         if self.key.is_some() {
             return true;
         }
-        match self.quiet.admit(Instant::now()) {
-            Line::Write => true,
-            Line::LeaveOut => false,
-            Line::LeaveOutUntil(instant) => {
-                let quiet = Arc::clone(self.quiet);
-                tokio::spawn(async move {
-                    tokio::time::sleep_until(instant.into()).await;
-                    let left_out = quiet.take_left_out();
-                    tracing::info!(
-                        target: "muster::enroll",
-                        refusals = left_out,
-                        "Anonymous requests were refused so often that {left_out} have no line of their own."
-                    );
-                });
-                false
-            }
-        }
+        self.quiet.admits_line(|left_out| {
+            tracing::info!(
+                target: "muster::enroll",
+                refusals = left_out,
+                "Anonymous requests were refused so often that {left_out} have no line of their own."
+            );
+        })
     }
 
     fn tell(&self, outcome: &'static str, duration_ms: f64) {

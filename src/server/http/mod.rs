@@ -1,6 +1,9 @@
-//! What the doors share about HTTP: a connection's facts, bounded bodies, answers, route tables.
+//! What the doors share about HTTP: a connection's facts, bounded bodies, answers, route tables, and
+//! what keeps anonymous callers cheap: [`failures`] and [`quiet`].
 
+pub mod failures;
 pub mod problem;
+pub mod quiet;
 pub mod route;
 
 use std::future::poll_fn;

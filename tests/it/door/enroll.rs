@@ -13,8 +13,9 @@ use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 use muster::metrics::Metrics;
 use muster::protocol::enroll::{BODY_BYTES_MAX, EnrollRequest, EnrollResponse, Outcome};
 use muster::server::enroll::{
-    CustomerTrustAnchors, EnrollDoor, EnrollLimits, Enroller, FailureRate, KeyIdentity, Parts, RefusalSink,
+    CustomerTrustAnchors, EnrollDoor, EnrollLimits, Enroller, KeyIdentity, Parts, RefusalSink,
 };
+use muster::server::http::failures::FailureRate;
 use muster::server::listener::Limits;
 use muster::telemetry::{LogFormat, Telemetry};
 use tokio::io::AsyncWriteExt as _;

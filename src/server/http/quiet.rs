@@ -1,14 +1,14 @@
 //! Keeps the log readable in a flood: of anonymous refusals, a hundred lines a second at most, and
 //! one that says how many there were beside them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Lines about anonymous refusals within one [`WINDOW`].
 const LINES_MAX: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Decides line by line. No line about a verified key comes by here.
+/// Decides line by line. No line about someone who is known comes by here.
 pub struct Quiet(Mutex<Window>);
 
 struct Window {
@@ -20,7 +20,7 @@ struct Window {
 
 /// What to do about one refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
+enum Line {
     LeaveOut,
     /// And see to it that [`Quiet::take_left_out`] is asked at this instant: it is the first.
     LeaveOutUntil(Instant),
@@ -32,7 +32,27 @@ impl Quiet {
         Self(Mutex::new(Window { began: now, lines: 0, left_out: 0 }))
     }
 
-    pub fn admit(&self, now: Instant) -> Line {
+    /// Whether to write a line about a refusal now. The first one that is left out sees to the
+    /// summary: `sum_up` gets the number of lines that were, at the end of the second.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn admits_line(self: &Arc<Self>, sum_up: impl FnOnce(u64) + Send + 'static) -> bool {
+        match self.admit(Instant::now()) {
+            Line::Write => true,
+            Line::LeaveOut => false,
+            Line::LeaveOutUntil(instant) => {
+                let quiet = Arc::clone(self);
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(instant.into()).await;
+                    sum_up(quiet.take_left_out());
+                });
+                false
+            }
+        }
+    }
+
+    fn admit(&self, now: Instant) -> Line {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(window.began) >= WINDOW {
             window.began = now;
@@ -47,7 +67,7 @@ impl Quiet {
     }
 
     /// How many lines were left out since this was last asked.
-    pub fn take_left_out(&self) -> u64 {
+    fn take_left_out(&self) -> u64 {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut window.left_out)
     }
