@@ -326,7 +326,7 @@ impl Node {
 fn enroll_limits(settings: &EnrollSettings) -> EnrollLimits {
     EnrollLimits {
         body_timeout: settings.body_timeout,
-        failures: FailureRate { per_second: settings.failures_per_second.unwrap_or(0), burst: settings.failures_burst },
+        failures: FailureRate { per_second: settings.failures_per_second, burst: settings.failures_burst },
         in_flight_max: settings.in_flight_max,
     }
 }

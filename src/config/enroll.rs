@@ -1,6 +1,7 @@
 //! `[enroll]`: the listener that devices call.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -26,7 +27,7 @@ pub struct EnrollSettings {
     /// Enrollments at work at once; what comes on top is answered `overloaded`.
     pub in_flight_max: usize,
     /// Anonymous refusals per second and source prefix before `rate-limited`. `None`: no limit.
-    pub failures_per_second: Option<u32>,
+    pub failures_per_second: Option<NonZeroU32>,
     /// How many may come at once.
     pub failures_burst: u32,
     /// Balancers whose PROXY protocol v2 header is believed, and required.
@@ -93,7 +94,7 @@ impl Shape {
             header_timeout: header_timeout?,
             body_timeout: body_timeout?,
             in_flight_max: in_flight_max?,
-            failures_per_second: failures_per_second.map(|number| (number > 0).then_some(number))?,
+            failures_per_second: failures_per_second.map(NonZeroU32::new)?,
             failures_burst: failures_burst?,
             trusted_proxies: trusted_proxies?,
             public_url: public_url?,

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use toml::{Table, Value};
 
 use super::layers::variable_of;
@@ -46,7 +48,7 @@ fn defaults_are_loopback_and_the_contracts_ports() {
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:8444");
     assert_eq!(settings.metrics.listen.unwrap().to_string(), "127.0.0.1:9090");
     assert_eq!(settings.cloud.as_str(), "localhost:8443");
-    assert_eq!(settings.enroll.failures_per_second, Some(20));
+    assert_eq!(settings.enroll.failures_per_second, NonZeroU32::new(20));
     assert_eq!(settings.enroll.tls, None);
 }
 

@@ -26,7 +26,6 @@ mod query;
 mod refusal;
 mod sign_in;
 mod signing_certificates;
-mod throttle;
 mod version_profiles;
 
 #[cfg(test)]
@@ -45,12 +44,12 @@ use self::answer::Answer;
 use self::query::Query;
 use self::refusal::Refusal;
 use self::routes::{Endpoint, Lookup, PathParameters, Route};
-use self::throttle::Throttle;
 use crate::domain::address::SourcePrefix;
 use crate::domain::{Actor, Kind, Reference, Revision};
 use crate::id::CustomerId;
 use crate::management::sessions::Session;
 use crate::management::{Error, Management, Object};
+use crate::server::http::failures::FailureLimiter;
 use crate::server::http::quiet::Quiet;
 use crate::server::http::{BodyError, Handler, Peer, read_body};
 
@@ -63,7 +62,7 @@ pub const ANONYMOUS_BODY_BYTES_MAX: usize = 16 * 1024;
 /// The handler behind the management listener.
 pub struct Api {
     management: Arc<Management>,
-    failed_sign_ins: Throttle,
+    failed_sign_ins: FailureLimiter,
     quiet: Arc<Quiet>,
 }
 
@@ -87,7 +86,8 @@ enum IfMatch {
 
 impl Api {
     pub fn new(management: Arc<Management>) -> Self {
-        Self { management, failed_sign_ins: Throttle::default(), quiet: Arc::new(Quiet::new(Instant::now())) }
+        let now = Instant::now();
+        Self { management, failed_sign_ins: FailureLimiter::new(now), quiet: Arc::new(Quiet::new(now)) }
     }
 
     /// Who asks comes before what is wrong with the question, and before more than a little of it is

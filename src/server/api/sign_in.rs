@@ -1,6 +1,7 @@
 //! Signing API clients in and out.
 
-use std::time::Instant;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use zeroize::Zeroizing;
@@ -11,6 +12,11 @@ use super::wire::session::{LegacyToken, OAuthToken};
 use super::{Api, Call, form};
 use crate::management::Error;
 use crate::management::sessions::{Session, SignedIn};
+use crate::server::http::failures::{FailureRate, TooManyFailures};
+
+/// Failed sign-ins that one source is told of. Right credentials are let through whatever others
+/// behind the same address did.
+const FAILED_SIGN_INS: FailureRate = FailureRate { per_second: NonZeroU32::new(1), burst: 20 };
 
 /// `POST /signin`: `client_id` and `client_secret` as a form; `expires_in` is a string.
 pub(super) async fn sign_in(api: &Api, call: &Call) -> Result<Answer, Refusal> {
@@ -50,12 +56,22 @@ pub(super) async fn sign_out(api: &Api, _call: &Call, session: &Session) -> Resu
 
 async fn check(api: &Api, call: &Call, form: &Credentials) -> Result<SignedIn, Refusal> {
     match api.management.sign_in_client(&form.client_id, &form.client_secret).await {
-        Err(Error::InvalidCredentials) => match api.failed_sign_ins.note_failure(call.source, Instant::now()) {
-            Ok(()) => Err(Error::InvalidCredentials.into()),
-            Err(retry_after_seconds) => Err(Refusal::TooManyFailedSignIns { retry_after_seconds }),
-        },
+        Err(Error::InvalidCredentials) => {
+            match api.failed_sign_ins.admit(call.source, FAILED_SIGN_INS, Instant::now()) {
+                Ok(()) => Err(Error::InvalidCredentials.into()),
+                Err(TooManyFailures { retry_after }) => {
+                    let retry_after_seconds = whole_seconds(retry_after);
+                    Err(Refusal::TooManyFailedSignIns { retry_after_seconds })
+                }
+            }
+        }
         outcome => Ok(outcome?),
     }
+}
+
+/// Rounded up, so that whoever waits as long does not come too early.
+fn whole_seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
 }
 
 fn seconds(signed_in: &SignedIn) -> u64 {

@@ -284,7 +284,7 @@ impl<E: Enroller> EnrollDoor<E> {
 
     fn may_fail(&self, visit: &Visit<'_>) -> bool {
         let rate = self.parts.limits.load().failures;
-        self.failures.admit(SourcePrefix::of(visit.address), rate, Instant::now())
+        self.failures.admit(SourcePrefix::of(visit.address), rate, Instant::now()).is_ok()
     }
 
     /// A place among the enrollments in flight, until it is dropped.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -431,7 +432,7 @@ async fn trouble_behind_the_door_says_when_to_come_back_and_nothing_else() {
 
 #[tokio::test]
 async fn failures_are_limited_and_a_good_key_is_not() {
-    let failures = FailureRate { per_second: 1, burst: 3 };
+    let failures = FailureRate { per_second: NonZeroU32::new(1), burst: 3 };
     let door = Door::open_with(EnrollLimits { failures, ..EnrollLimits::default() });
     assert_eq!(door.enroll("wrong").await.status, 401);
     assert_eq!(door.ask(post(b"{}")).await.status, 400);
@@ -448,7 +449,7 @@ async fn failures_are_limited_and_a_good_key_is_not() {
     assert_eq!(door.enroll(&key("")).await.status, 200, "others' failures are not its own");
     assert_eq!(door.enroll(&key("key-exhausted")).await.status, 403);
 
-    let off = FailureRate { per_second: 0, burst: 0 };
+    let off = FailureRate { per_second: None, burst: 0 };
     door.limits.store(Arc::new(EnrollLimits { failures: off, ..EnrollLimits::default() }));
     for _ in 0..20 {
         assert_eq!(door.enroll("wrong").await.status, 401);
