@@ -6,6 +6,9 @@ use crate::store::{ListQuery, NameFilter};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
 
+/// Conditions that one search may join: each is a term of the statement that the store runs.
+const CONDITIONS_MAX: usize = 16;
+
 /// The members of a query that lists understand. Others (`microtenantId`, `sortBy`…) are ignored: the
 /// public clients send them as they please.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,10 @@ impl Query {
         let mut filter = Vec::new();
         for search in &self.searches {
             parse_search(search, &mut filter)?;
+            if filter.len() > CONDITIONS_MAX {
+                let detail = format!("joins more than {CONDITIONS_MAX} conditions");
+                return Err(Refusal::Query { member: "search", detail });
+            }
         }
         Ok(ListQuery { filter, offset: u64::from(page - 1) * u64::from(limit), limit })
     }
@@ -213,6 +220,17 @@ mod tests {
         for name in ["R AND D", "AND", "a AND", "two  spaces", "EQ", "name EQ"] {
             let search = format!("search=name%20EQ%20{}", name.replace(' ', "%20"));
             assert_eq!(filter(&search), [NameFilter::Equals(name.into())], "{name:?}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_counted() {
+        for count in [CONDITIONS_MAX - 1, CONDITIONS_MAX] {
+            assert_eq!(filter(&"&search=x".repeat(count)).len(), count);
+        }
+        let joined = format!("search=name+NE+x{}", "+AND+name+NE+x".repeat(CONDITIONS_MAX));
+        for text in ["&search=x".repeat(CONDITIONS_MAX + 1), "&search=x".repeat(1_200), joined] {
+            assert!(matches!(list_query(&text), Err(Refusal::Query { member: "search", .. })), "{text:.40}");
         }
     }
 
