@@ -1,5 +1,7 @@
 //! Answers: status, JSON body, and the headers that every one of them carries.
 
+use std::io;
+
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -14,7 +16,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf
 /// Leads to the log line.
 const TRANSACTION_ID: HeaderName = HeaderName::from_static("x-transaction-id");
 
-/// What goes back. A body may hold a key string, so its bytes are wiped once sent.
+/// What goes back. A body may hold a key string, so its bytes are wiped once sent. (What TLS and HTTP
+/// copy of them is not.)
 pub struct Answer {
     status: StatusCode,
     body: Option<Zeroizing<Vec<u8>>>,
@@ -32,8 +35,10 @@ impl Answer {
     /// # Panics
     /// When `body` cannot be written as JSON; the shapes in `wire` all can.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        // Large enough for most, so that no half-grown copy of a key string is left behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(4_096));
+        // Measured first: a Vec that grows would leave half-grown copies of key strings behind.
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, body).expect("wire shapes serialize");
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
         serde_json::to_writer(&mut *bytes, body).expect("wire shapes serialize");
         Self::new(status, Some(bytes))
     }
@@ -106,5 +111,33 @@ impl Answer {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_never_grows() {
+        for count in [0, 1, 500] {
+            let answer = Answer::json(StatusCode::OK, &vec!["a \"key\" string of some length"; count]);
+            let body = answer.body.unwrap();
+            assert_eq!(body.capacity(), body.len());
+        }
     }
 }
