@@ -1,9 +1,10 @@
 //! Secrets in memory and at rest.
 //!
 //! [`master`] seals what the store keeps (AES-256-GCM); [`pepper`] turns a key string into the
-//! digest that the store and the index know. Types here have no `Debug` that shows their content,
-//! no `Serialize`, and wipe themselves when dropped. Reading files and the environment is not done
-//! here: `app` hands texts in.
+//! digest that the store and the index know. Types here have no `Debug` that shows their content and
+//! no `Serialize`. Bytes that are held here are wiped when dropped; what `ring` makes of them (its
+//! parsed AES and HMAC keys) is not, as it offers no way to. Reading files and the environment is not
+//! done here: `app` hands texts in.
 
 pub mod master;
 pub mod pepper;
