@@ -187,7 +187,7 @@ impl<E: Enroller> Handler for EnrollDoor<E> {
             }
             Found::Endpoint(Endpoint::ServerTrustAnchors, _) => {
                 let pem = self.parts.server_trust_anchors.load();
-                http::answer(StatusCode::OK, PEM, pem.as_str().to_owned())
+                answer_all("/v1/trust-anchors", PEM, pem.as_str().to_owned(), peer)
             }
             Found::Endpoint(Endpoint::CustomerTrustAnchors, customer) => {
                 let anchors = customer
@@ -195,11 +195,11 @@ impl<E: Enroller> Handler for EnrollDoor<E> {
                     .ok()
                     .and_then(|customer| self.parts.customer_trust_anchors.trust_anchors_pem(customer));
                 match anchors {
-                    Some(pem) => http::answer(StatusCode::OK, PEM, (*pem).to_owned()),
+                    Some(pem) => answer_all("/v1/trust-anchors/{customerId}", PEM, (*pem).to_owned(), peer),
                     None => self.refuse_at_once(Refused::NotFound, peer),
                 }
             }
-            Found::Endpoint(Endpoint::Health, _) => http::answer(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
+            Found::Endpoint(Endpoint::Health, _) => answer_all("/healthz", "text/plain; charset=utf-8", "ok\n", peer),
             Found::MethodNotAllowed(methods) => self.refuse_at_once(Refused::MethodNotAllowed(methods), peer),
             Found::NotFound => self.refuse_at_once(Refused::NotFound, peer),
         }
@@ -293,6 +293,18 @@ impl<E: Enroller> EnrollDoor<E> {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
         (before < in_flight_max).then_some(permit)
     }
+}
+
+/// What everyone may know. Its line in the log is for debugging: balancers ask every few seconds.
+fn answer_all(
+    route: &'static str,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+    peer: &Peer,
+) -> Response<Full<Bytes>> {
+    let address = peer.address.ip();
+    tracing::debug!(target: "muster::enroll", route, remote.address = %address, "A public answer was given.");
+    http::answer(StatusCode::OK, content_type, body)
 }
 
 struct Permit<'a>(&'a AtomicUsize);

@@ -558,6 +558,10 @@ async fn every_request_is_one_line_and_no_line_has_a_key_string() {
     refused.push(door.ask(post(format!("{{\"provisioningKey\":\"{}\"}}", key("")).as_bytes())).await);
     refused.push(door.ask(get(&format!("/{SECRET}"))).await);
     assert_eq!(door.enroll(&key("")).await.status, 200);
+    let public = ["/healthz", "/v1/trust-anchors", &format!("/v1/trust-anchors/{CUSTOMER}")];
+    for path in public {
+        assert_eq!(door.ask(get(path)).await.status, 200, "{path}");
+    }
 
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(!text.contains("Canary"), "{text}");
@@ -581,6 +585,10 @@ async fn every_request_is_one_line_and_no_line_has_a_key_string() {
     assert_eq!(of(&refused[0])["customer.id"], CUSTOMER.to_string());
     assert!(of(&refused[1])["cause"].as_str().unwrap().contains("disk full"));
     assert!(of(&refused[2]).get("key.id").is_none(), "whose key it might have been is not known");
+    for route in ["/healthz", "/v1/trust-anchors", "/v1/trust-anchors/{customerId}"] {
+        let line = told.iter().find(|line| line["route"] == route).unwrap_or_else(|| panic!("no line for {route}"));
+        assert_eq!((&line["level"], &line["remote.address"]), (&"DEBUG".into(), &"127.0.0.1".into()));
+    }
     let enrolled = told.iter().find(|line| line["outcome"] == "enrolled").unwrap();
     assert_eq!((&enrolled["component.id"], &enrolled["key.id"]), (&"7".into(), &"42".into()));
 }
