@@ -14,6 +14,7 @@ mod customers;
 mod encoding;
 mod enroll;
 mod errors;
+mod files;
 mod groups;
 mod integrity;
 mod keys;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use self::files::{DatabaseFile, OpenFiles};
 use self::lock::DirectoryLock;
 use self::migrations::Schema;
 use self::queue::Lane;
@@ -124,6 +126,7 @@ impl EmbeddedStore {
         let path = data_dir.join(FILE_NAME);
         let io = |source| OpenError::Io { path: path.clone(), source };
         create_file(data_dir, &path).map_err(io)?;
+        let database = DatabaseFile::at(path.clone()).map_err(io)?;
 
         let unusable = |error| unusable(&path, &error);
         let mut connection = connection::open_writer(&path).map_err(unusable)?;
@@ -137,9 +140,9 @@ impl EmbeddedStore {
         }
         migrations::migrate(&mut connection, found).map_err(unusable)?;
 
-        let readers = Readers::start(path.clone(), ReaderKind::Latest).map_err(io)?;
-        let writer =
-            WriterHandle::start(connection, path.clone(), lock, Arc::clone(&clock), batch, observer).map_err(io)?;
+        let files = OpenFiles::of(database.clone()).map_err(io)?;
+        let readers = Readers::start(database, ReaderKind::Latest).map_err(io)?;
+        let writer = WriterHandle::start(connection, files, lock, Arc::clone(&clock), batch, observer).map_err(io)?;
         Ok(Arc::new(Self { clock, readers, writer: Some(writer) }))
     }
 
@@ -156,6 +159,7 @@ impl EmbeddedStore {
         if !path.try_exists().map_err(io)? {
             return Err(OpenError::Missing { path });
         }
+        let database = DatabaseFile::at(path.clone()).map_err(io)?;
         let unusable = |error| unusable(&path, &error);
         let supported = migrations::SUPPORTED;
         match connection::open_reader(&path).and_then(|connection| migrations::schema(&connection)).map_err(unusable)? {
@@ -169,7 +173,7 @@ impl EmbeddedStore {
             }
             Schema::Version(_) => {}
         }
-        let readers = Readers::start(path.clone(), ReaderKind::OneSnapshot).map_err(io)?;
+        let readers = Readers::start(database, ReaderKind::OneSnapshot).map_err(io)?;
         Ok(Arc::new(Self { clock, readers, writer: None }))
     }
 

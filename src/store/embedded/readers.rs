@@ -1,7 +1,6 @@
 //! Threads that read, each with a connection of its own, so that no worker of the runtime blocks.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -9,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::connection;
+use super::files::DatabaseFile;
 use super::queue::closed;
 use crate::store::StoreError;
 
@@ -23,7 +23,7 @@ type IsSuspect = bool;
 
 /// A pool of readers.
 pub(super) struct Readers {
-    path: PathBuf,
+    database: DatabaseFile,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     kind: ReaderKind,
@@ -50,18 +50,18 @@ struct Waiting {
 }
 
 impl Readers {
-    pub(super) fn start(path: PathBuf, kind: ReaderKind) -> std::io::Result<Self> {
+    pub(super) fn start(database: DatabaseFile, kind: ReaderKind) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let count = match kind {
             ReaderKind::Latest => thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
             ReaderKind::OneSnapshot => 1,
         };
-        let mut readers = Self { path, shared, threads: Vec::with_capacity(count), kind };
+        let mut readers = Self { database, shared, threads: Vec::with_capacity(count), kind };
         for number in 1..=count {
-            let (path, shared) = (readers.path.clone(), Arc::clone(&readers.shared));
+            let (database, shared) = (readers.database.clone(), Arc::clone(&readers.shared));
             let thread = thread::Builder::new().name(format!("store-reader-{number}"));
             // On an error the drop of `readers` ends those that run.
-            readers.threads.push(thread.spawn(move || run(&path, &shared, kind))?);
+            readers.threads.push(thread.spawn(move || run(&database, &shared, kind))?);
         }
         Ok(readers)
     }
@@ -105,10 +105,9 @@ impl Readers {
             return self.read(read).await;
         }
         let (answer, answered) = oneshot::channel();
-        let path = self.path.clone();
+        let database = self.database.clone();
         let spawned = thread::Builder::new().name("store-long-reader".into()).spawn(move || {
-            let result = connection::open_reader(&path)
-                .map_err(StoreError::from)
+            let result = open_for(&database, ReaderKind::Latest)
                 .and_then(|connection| in_snapshot(&connection, ReaderKind::Latest, read));
             let _ = answer.send(result);
         });
@@ -157,12 +156,12 @@ impl Shared {
     }
 }
 
-fn run(path: &Path, shared: &Shared, kind: ReaderKind) {
+fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind) {
     let mut open: Option<Connection> = None;
     while let Some(read) = shared.next() {
         let connection = match open.take() {
             Some(connection) => Ok(connection),
-            None => open_for(path, kind).map_err(StoreError::from),
+            None => open_for(database, kind),
         };
         match connection {
             Ok(connection) => {
@@ -177,8 +176,9 @@ fn run(path: &Path, shared: &Shared, kind: ReaderKind) {
     }
 }
 
-fn open_for(path: &Path, kind: ReaderKind) -> rusqlite::Result<Connection> {
-    let connection = connection::open_reader(path)?;
+fn open_for(database: &DatabaseFile, kind: ReaderKind) -> Result<Connection, StoreError> {
+    database.check()?;
+    let connection = connection::open_reader(database.path())?;
     if kind == ReaderKind::OneSnapshot {
         // The first read after BEGIN fixes what all see.
         connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;

@@ -10,8 +10,10 @@
 //!   closed, opened anew, the log written into the database and synced, and a probe committed,
 //!   before the next transaction begins. While that fails everything is `Unavailable`; it is tried
 //!   again with the next job and by the clock, without a restart.
+//! - The files are no longer at their path ([`files`](super::files)): nothing is begun and all hear
+//!   `Unavailable`; what was committed just then is `Unknown`. When the very files are back they
+//!   are opened anew. Other files in their place are never written to: that takes a restart.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
+use super::files::OpenFiles;
 use super::lock::DirectoryLock;
 use super::queue::{Change, EnrollmentJob, Lane, Queue, Task, closed};
 use super::{connection, enroll, errors, settings};
@@ -47,7 +50,7 @@ pub(super) struct WriterHandle {
 impl WriterHandle {
     pub(super) fn start(
         connection: Connection,
-        path: PathBuf,
+        files: OpenFiles,
         lock: DirectoryLock,
         clock: Arc<dyn Clock>,
         batch: BatchSettings,
@@ -57,7 +60,8 @@ impl WriterHandle {
         let (ended, has_ended) = watch::channel(false);
         let mut writer = Writer {
             connection: Some(connection),
-            path,
+            files,
+            displaced: None,
             clock,
             queue: Arc::clone(&queue),
             observer,
@@ -179,7 +183,9 @@ impl From<Failure> for StoreError {
 struct Writer {
     /// `None`: suspect, to be opened anew before anything else.
     connection: Option<Connection>,
-    path: PathBuf,
+    files: OpenFiles,
+    /// Why nothing is written, as it was logged; `None` while the files are in their place.
+    displaced: Option<String>,
     clock: Arc<dyn Clock>,
     queue: Arc<Queue>,
     observer: Arc<dyn CommitObserver>,
@@ -196,7 +202,8 @@ struct Writer {
 impl Writer {
     fn run(&mut self) {
         loop {
-            let patience = self.connection.is_none().then(|| self.retry_at.saturating_duration_since(Instant::now()));
+            let is_out_of_order = self.connection.is_none() || self.displaced.is_some();
+            let patience = is_out_of_order.then(|| self.retry_at.saturating_duration_since(Instant::now()));
             match self.queue.take(self.is_company_likely(), patience) {
                 Task::Change(change) => self.commit_change(change),
                 Task::Enrollments(batch) => {
@@ -283,7 +290,11 @@ impl Writer {
                 #[cfg(test)]
                 let commit = || tests::commit_with(fault, connection, commit);
                 match commit() {
-                    Ok(_) => Ok(value),
+                    // Durable in a file that can be found: the answer says so.
+                    Ok(_) => match self.check_files() {
+                        Ok(()) => Ok(value),
+                        Err(error) => Err(Failure::Unknown { reason: error.to_string() }),
+                    },
                     Err(error) => {
                         self.suspect(&error);
                         Err(Failure::Unknown { reason: error.to_string() })
@@ -310,19 +321,53 @@ impl Writer {
 
     fn suspect(&mut self, error: &rusqlite::Error) {
         tracing::error!(%error, "the store is opened anew before it serves again");
+        self.disconnect();
+    }
+
+    fn disconnect(&mut self) {
         self.connection = None;
+        self.files.note_closed();
         self.retry_at = Instant::now();
         self.retry_after = RETRY_FIRST;
     }
 
+    /// While the files are away the connection is kept: it alone still has what the lost log holds.
+    fn check_files(&mut self) -> Result<(), StoreError> {
+        let Err(error) = self.files.check() else {
+            if self.displaced.take().is_some() {
+                tracing::info!("the store's files are back; they are opened anew");
+                self.disconnect();
+            }
+            return Ok(());
+        };
+        let reason = error.to_string();
+        if self.displaced.as_ref() != Some(&reason) {
+            tracing::error!(%error, "the store's files are not in their place: nothing is written");
+            self.rescue_log();
+        }
+        self.displaced = Some(reason);
+        self.retry_at = Instant::now() + RETRY_MAX;
+        Err(error.into())
+    }
+
+    /// Writes what a lost log holds into the database, so that the next start finds all that was answered.
+    fn rescue_log(&self) {
+        let Some(connection) = self.connection.as_ref().filter(|_| self.files.is_only_log_lost()) else { return };
+        match connection::checkpoint(connection) {
+            Ok(()) => tracing::warn!("the lost write-ahead log was written into the database; restart muster"),
+            Err(error) => tracing::error!(%error, "the lost write-ahead log could not be written into the database"),
+        }
+    }
+
     /// The connection, opened anew if it is suspect and the time has come.
     fn usable(&mut self) -> Result<&Connection, StoreError> {
+        self.check_files()?;
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None if Instant::now() < self.retry_at => {
                 return Err(StoreError::Unavailable { reason: "it is being opened anew after a failure".into() });
             }
-            None => match reopen(&self.path, self.clock.now()) {
+            None => match reopen(&mut self.files, self.clock.now()) {
                 Ok(connection) => {
                     tracing::info!("the store serves again");
                     connection
@@ -331,7 +376,7 @@ impl Writer {
                     tracing::error!(%error, retry_in_ms = self.retry_after.as_millis(), "the store cannot be opened");
                     self.retry_at = Instant::now() + self.retry_after;
                     self.retry_after = (self.retry_after * 2).min(RETRY_MAX);
-                    return Err(StoreError::Unavailable { reason: error.to_string() });
+                    return Err(error);
                 }
             },
         };
@@ -353,12 +398,13 @@ fn roll_back(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Writes the log into the database, syncs both, and proves that a commit goes through.
-fn reopen(path: &std::path::Path, now: Timestamp) -> rusqlite::Result<Connection> {
-    let connection = connection::open_writer(path)?;
+fn reopen(files: &mut OpenFiles, now: Timestamp) -> Result<Connection, StoreError> {
+    let connection = connection::open_writer(files.database())?;
     connection::checkpoint(&connection)?;
     let transaction = connection.unchecked_transaction()?;
     settings::probe(&transaction, now)?;
     transaction.commit()?;
+    files.note_log().map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
     Ok(connection)
 }
 
@@ -368,6 +414,7 @@ fn unanswered() -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::IpAddr;
     use std::path::Path;
     use std::sync::Mutex;
@@ -380,6 +427,7 @@ mod tests {
     use crate::domain::component::DeviceDescription;
     use crate::domain::{Fingerprint, IssuedCertificate, Revision, SerialNumber};
     use crate::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+    use crate::store::embedded::files::DatabaseFile;
     use crate::store::embedded::migrations;
     use crate::store::{EnrollmentIntent, SeenRevisions};
 
@@ -425,6 +473,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("muster.db");
             std::fs::File::create_new(&path).unwrap();
+            let database = DatabaseFile::at(path.clone()).unwrap();
             let mut connection = connection::open_writer(&path).unwrap();
             migrations::migrate(&mut connection, 0).unwrap();
             connection
@@ -444,7 +493,8 @@ mod tests {
             let sizes = Arc::new(Sizes::default());
             let writer = Writer {
                 connection: Some(connection),
-                path,
+                files: OpenFiles::of(database).unwrap(),
+                displaced: None,
                 clock: Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000))),
                 queue: Arc::new(Queue::new(BatchSettings::default())),
                 observer: sizes.clone(),
@@ -532,7 +582,11 @@ mod tests {
         assert!(bench.enroll(vec![commit(1)])[0].is_ok());
         bench.writer.fault = Some(Fault::NeverCommitted);
         bench.enroll(vec![commit(2)]);
-        let path = std::mem::replace(&mut bench.writer.path, Path::new("/nowhere/muster.db").to_owned());
+        // Damage that goes away again: the header page is not SQLite's.
+        let path = bench.writer.files.database().to_owned();
+        let whole = std::fs::read(&path).unwrap();
+        let overwrite = |bytes: &[u8]| std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(bytes);
+        overwrite(&[0xff; 100]).unwrap();
 
         for attempt in 0..3 {
             let results = bench.enroll(vec![commit(2)]);
@@ -540,7 +594,7 @@ mod tests {
         }
         assert!(bench.writer.retry_after > RETRY_FIRST, "it waits longer each time");
 
-        bench.writer.path = path;
+        overwrite(&whole[..100]).unwrap();
         bench.writer.retry_at = Instant::now();
         assert_eq!(bench.enroll(vec![commit(2)])[0].as_ref().unwrap(), &named(2));
         assert_eq!(bench.uses(), (2, 2));
@@ -551,7 +605,7 @@ mod tests {
         let mut bench = Bench::new();
         bench.writer.fault = Some(Fault::NeverCommitted);
         bench.enroll(vec![commit(1)]);
-        let path = bench.writer.path.clone();
+        let path = bench.writer.files.database().to_owned();
         let kept = path.with_extension("kept");
         std::fs::rename(&path, &kept).unwrap();
 
@@ -564,6 +618,81 @@ mod tests {
         assert_eq!(bench.enroll(vec![commit(1)])[0].as_ref().unwrap(), &named(1));
     }
 
+    /// Database and log together, as when the data directory is moved.
+    fn move_files(from: &Path, to: &Path) {
+        for name in ["muster.db", "muster.db-wal"] {
+            std::fs::rename(from.join(name), to.join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_is_answered_while_the_files_are_away_and_it_recovers_when_they_are_back() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.enroll(vec![commit(1)])[0].as_ref().unwrap(), &named(1));
+        let elsewhere = tempfile::tempdir().unwrap();
+        move_files(bench.dir.path(), elsewhere.path());
+
+        for attempt in 0..2 {
+            let results = bench.enroll(vec![commit(2)]);
+            assert!(matches!(results[0], Err(StoreError::Unavailable { .. })), "{attempt}: {results:?}");
+        }
+        assert!(!bench.dir.path().join("muster.db").exists(), "an empty store stands where the full one was");
+
+        move_files(elsewhere.path(), bench.dir.path());
+        assert_eq!(bench.enroll(vec![commit(2)])[0].as_ref().unwrap(), &named(2));
+        assert_eq!(bench.uses(), (2, 2));
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_database_is_not_touched() {
+        let mut bench = Bench::new();
+        bench.enroll(vec![commit(1)]);
+        let elsewhere = tempfile::tempdir().unwrap();
+        move_files(bench.dir.path(), elsewhere.path());
+        let path = bench.dir.path().join("muster.db");
+        std::fs::copy(elsewhere.path().join("muster.db"), &path).unwrap();
+        let before = std::fs::read(&path).unwrap();
+
+        for attempt in 0..2 {
+            let results = bench.enroll(vec![commit(2)]);
+            let Err(StoreError::Unavailable { reason }) = &results[0] else { panic!("{attempt}: {results:?}") };
+            assert!(reason.contains("restart"), "{reason}");
+        }
+        bench.writer.finish();
+        assert!(std::fs::read(&path).unwrap() == before, "another's file was written to");
+        assert!(!bench.dir.path().join("muster.db-wal").exists());
+    }
+
+    #[test]
+    fn what_was_answered_is_there_at_the_next_start_though_the_log_was_removed() {
+        let mut bench = Bench::new();
+        assert!(bench.enroll(vec![commit(1)])[0].is_ok());
+        std::fs::remove_file(bench.dir.path().join("muster.db-wal")).unwrap();
+
+        let results = bench.enroll(vec![commit(2)]);
+        assert!(matches!(results[0], Err(StoreError::Unavailable { .. })), "{results:?}");
+
+        // What a start after the death of the process would read.
+        let left = tempfile::tempdir().unwrap();
+        std::fs::copy(bench.dir.path().join("muster.db"), left.path().join("muster.db")).unwrap();
+        let connection = Connection::open(left.path().join("muster.db")).unwrap();
+        let uses: u32 = connection.query_row("SELECT uses FROM key_counters", [], |row| row.get(0)).unwrap();
+        assert_eq!(uses, 1);
+    }
+
+    #[test]
+    fn what_is_committed_while_the_files_go_away_is_unknown() {
+        let mut bench = Bench::new();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (here, there) = (bench.dir.path().to_owned(), elsewhere.path().to_owned());
+        let result = bench.writer.in_transaction(|connection, now| {
+            settings::probe(connection, now)?;
+            move_files(&here, &there);
+            Ok(Verdict::Commit(()))
+        });
+        assert!(matches!(result, Err(Failure::Unknown { .. })));
+    }
+
     #[test]
     fn what_is_destroyed_leaves_no_trace_in_the_file() {
         let bench = Bench::new();
@@ -571,7 +700,7 @@ mod tests {
         let connection = bench.writer.connection.as_ref().unwrap();
         let holds = || {
             connection::checkpoint(connection).unwrap();
-            std::fs::read(&bench.writer.path).unwrap().windows(sealed.len()).any(|window| window == sealed)
+            std::fs::read(bench.writer.files.database()).unwrap().windows(sealed.len()).any(|window| window == sealed)
         };
         connection
             .execute(

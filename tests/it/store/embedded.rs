@@ -280,6 +280,29 @@ async fn a_full_disk_refuses_and_recovers() {
     world.assert_sound().await;
 }
 
+#[tokio::test]
+async fn a_store_whose_directory_was_replaced_is_not_ready_and_says_so() {
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, aside) = (parent.path().join("data"), parent.path().join("aside"));
+    fs::create_dir(&dir).unwrap();
+    let store = open(&dir).unwrap();
+    store.probe().await.unwrap();
+
+    fs::rename(&dir, &aside).unwrap();
+    assert!(is_unavailable(&store.probe().await));
+    fs::create_dir(&dir).unwrap();
+    assert!(is_unavailable(&store.probe().await));
+    let other = open(&dir).expect("the new directory is free");
+    other.probe().await.unwrap();
+    assert!(is_unavailable(&store.probe().await));
+    assert!(is_unavailable(&store.reserve_ids(1).await));
+
+    other.close().await;
+    fs::remove_dir_all(&dir).unwrap();
+    fs::rename(&aside, &dir).unwrap();
+    store.probe().await.expect("the very files are back");
+}
+
 /// Opens what is open already.
 struct Given(Arc<EmbeddedStore>);
 
