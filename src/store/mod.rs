@@ -55,7 +55,8 @@ pub trait EnrollmentStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] at once when the queue is full: nothing happened.
-    /// [`StoreError::Unavailable`]: nothing was written. [`StoreError::Unknown`]: perhaps it was.
+    /// [`StoreError::Unavailable`]: nothing was written. [`StoreError::Corrupt`]: nor was it, as a row
+    /// that this one hangs on is damaged; others go on. [`StoreError::Unknown`]: perhaps it was.
     async fn commit_enrollment(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError>;
 
     /// The component of (key, fingerprint) that is not deleted, with its current certificate and

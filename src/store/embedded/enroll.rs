@@ -6,36 +6,54 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::encoding::Address;
-use super::{certificates, encoding, groups, ledger};
+use super::{certificates, encoding, errors, groups, ledger};
 use crate::clock::Timestamp;
 use crate::domain::certificate::PublicKeyHash;
 use crate::domain::{Kind, Revision, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
-use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions};
+use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions, StoreError};
 
 /// Decides and writes every commit of `batch`; the outcomes stand in the same order.
 ///
-/// Those of one key are decided in the order they came. An error means that the transaction must
-/// be rolled back.
+/// Those of one key are decided in the order they came. A stored row that cannot be read is the
+/// error ([`StoreError::Corrupt`]) of those that hang on it and of no others: reading comes before
+/// writing, so nothing of theirs is in the transaction. An error of the whole means that the
+/// transaction must be rolled back.
 pub(super) fn record(
     connection: &Connection,
     now: Timestamp,
     batch: &[&EnrollmentCommit],
-) -> rusqlite::Result<Vec<EnrollmentOutcome>> {
+) -> rusqlite::Result<Vec<Decision>> {
     let mut statements = Statements::prepare(connection)?;
     let mut order: Vec<usize> = (0..batch.len()).collect();
     order.sort_by_key(|&position| batch[position].seen.key.0);
 
-    let mut outcomes = vec![EnrollmentOutcome::Outdated; batch.len()];
+    let mut decisions: Vec<Decision> = batch.iter().map(|_| Ok(EnrollmentOutcome::Outdated)).collect();
     for of_one_key in order.chunk_by(|&a, &b| batch[a].seen.key.0 == batch[b].seen.key.0) {
-        let Some(mut key) = KeyRow::find(&mut statements, batch[of_one_key[0]].seen.key.0)? else { continue };
+        let mut key = match KeyRow::find(&mut statements, batch[of_one_key[0]].seen.key.0) {
+            Ok(Some(key)) => key,
+            Ok(None) => continue,
+            Err(error) if errors::is_of_stored_value(&error) => {
+                for &position in of_one_key {
+                    decisions[position] = Err(StoreError::Corrupt { detail: error.to_string() });
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         for &position in of_one_key {
-            outcomes[position] = key.take(&mut statements, now, batch[position])?;
+            decisions[position] = match key.take(&mut statements, now, batch[position]) {
+                Err(error) if errors::is_of_stored_value(&error) => Err(error.into()),
+                decided => Ok(decided?),
+            };
         }
         key.write_counters(&mut statements)?;
     }
-    Ok(outcomes)
+    Ok(decisions)
 }
+
+/// What becomes of one enrollment of a batch, if the transaction commits.
+type Decision = Result<EnrollmentOutcome, StoreError>;
 
 /// What every batch runs, looked up once per batch.
 struct Statements<'c> {

@@ -7,11 +7,8 @@ use crate::store::{BrokenRule, StoreError};
 /// A read or a transaction that did not commit: nothing was written.
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
         match error {
-            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                Self::Corrupt { detail: error.to_string() }
-            }
+            _ if is_of_stored_value(&error) => Self::Corrupt { detail: error.to_string() },
             _ if matches!(code_of(&error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
                 Self::Corrupt { detail: error.to_string() }
             }
@@ -39,11 +36,19 @@ impl From<rusqlite::Error> for ApplyError {
     }
 }
 
-/// Whether the row is at fault and not the machine: tried alone, the others would go through.
+/// Whether a stored value cannot be read as what it should be. SQLite has no part in that, so the
+/// transaction is whole and may go on.
+pub(super) fn is_of_stored_value(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
+}
+
+/// Whether a row to be written is at fault and not the machine: tried alone, the others would go
+/// through.
 pub(super) fn is_of_one_row(error: &rusqlite::Error) -> bool {
     match code_of(error) {
         Some(code) => matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch),
-        None => true,
+        None => matches!(error, rusqlite::Error::ToSqlConversionFailure(_)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! What can go wrong, and what is said then:
 //! - A statement fails: the transaction is rolled back. If the row was at fault, each enrollment
 //!   of the batch is tried alone; else all hear `Unavailable`, nothing was written.
+//! - A stored row cannot be read: those that hang on it hear `Corrupt`, the rest of the batch goes on.
 //! - `COMMIT` fails: nobody knows. All hear `Unknown`. After a failed fsync the kernel may have
 //!   dropped what it could not write, so nothing in memory can be trusted: the connection is
 //!   closed, opened anew, the log written into the database and synced, and a probe committed,
@@ -237,18 +238,21 @@ impl Writer {
     fn commit_batch(&mut self, jobs: Vec<EnrollmentJob>) {
         let begun = Instant::now();
         let commits: Vec<_> = jobs.iter().map(|job| &job.commit).collect();
-        let outcomes =
+        let decisions =
             self.in_transaction(|connection, now| enroll::record(connection, now, &commits).map(Verdict::Commit));
-        match outcomes {
-            Ok(outcomes) => {
+        match decisions {
+            Ok(decisions) => {
                 let is_committed =
-                    |outcome: &&EnrollmentOutcome| matches!(outcome, EnrollmentOutcome::Committed { .. });
-                let size = outcomes.iter().filter(is_committed).count();
+                    |decision: &&Result<_, _>| matches!(decision, Ok(EnrollmentOutcome::Committed { .. }));
+                let size = decisions.iter().filter(is_committed).count();
                 if size > 0 {
                     self.observer.observe_commit(size, begun.elapsed());
                 }
-                for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                    let _ = job.answer.send(Ok(outcome));
+                for (job, decision) in jobs.into_iter().zip(decisions) {
+                    if let Err(error) = &decision {
+                        tracing::error!(key.id = %job.commit.seen.key.0, %error, "an enrollment hangs on a damaged row");
+                    }
+                    let _ = job.answer.send(decision);
                 }
             }
             Err(Failure::NotWritten { is_of_one_row: true, .. }) if jobs.len() > 1 => {
@@ -729,6 +733,37 @@ mod tests {
         assert_eq!(names, [named(1), named(2), named(3), named(4)]);
         assert_eq!(*bench.sizes.0.lock().unwrap(), [1, 1, 1, 1], "each was tried alone");
         assert_eq!(bench.uses(), (4, 4));
+    }
+
+    #[test]
+    fn an_unreadable_key_row_fails_its_own_enrollments_and_the_batch_stays_whole() {
+        let mut bench = Bench::new();
+        bench
+            .writer
+            .connection
+            .as_ref()
+            .unwrap()
+            .execute_batch(
+                "INSERT INTO provisioning_keys SELECT id + 1, customer_id, revision, group_id, signing_certificate_id,
+                     -1, expires_at, enabled, allow_re_enrollment, kind, 'damaged', digest, pepper, addresses,
+                     version, hint, key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id,
+                     created_at, created_by, modified_at, modified_by, description, NULL FROM provisioning_keys;
+                 INSERT INTO key_counters VALUES (5, 0, 0, 0, 0, NULL, NULL);",
+            )
+            .unwrap();
+        let mut commits: Vec<_> = (1..=5).map(commit).collect();
+        for of_damaged in [1, 3] {
+            commits[of_damaged].seen.key.0 = ProvisioningKeyId::from_raw(5);
+        }
+
+        let results = bench.enroll(commits);
+
+        for of_damaged in [1, 3] {
+            assert!(matches!(results[of_damaged], Err(StoreError::Corrupt { .. })), "{results:?}");
+        }
+        let outcomes: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).cloned().collect();
+        assert_eq!(outcomes, [named(1), named(2), named(3)]);
+        assert_eq!(*bench.sizes.0.lock().unwrap(), [3], "one transaction for all the others");
     }
 
     #[test]
