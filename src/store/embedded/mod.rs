@@ -461,3 +461,35 @@ fn unusable(path: &Path, error: &rusqlite::Error) -> OpenError {
 fn foreign(path: &Path) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), detail: "it holds another program's tables".into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    struct Unobserved;
+
+    impl CommitObserver for Unobserved {
+        fn observe_commit(&self, _: usize, _: std::time::Duration) {}
+    }
+
+    fn open(data_dir: &Path) -> Result<Arc<EmbeddedStore>, OpenError> {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
+        EmbeddedStore::open(data_dir, clock, BatchSettings::default(), Arc::new(Unobserved))
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_writer_panicked_keeps_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+
+        let panicked: Result<(), _> = store.change(Lane::Administration, |_| panic!("on purpose")).await;
+        assert!(matches!(panicked, Err(StoreError::Unknown { .. })), "{panicked:?}");
+        store.close().await;
+
+        assert!(matches!(store.probe().await, Err(StoreError::Unavailable { .. })));
+        assert!(matches!(open(dir.path()).err(), Some(OpenError::Locked { .. })));
+        drop(store);
+        open(dir.path()).expect("dropped: the directory is free");
+    }
+}

@@ -15,7 +15,7 @@
 //!   `Unavailable`; what was committed just then is `Unknown`. When the very files are back they
 //!   are opened anew. Other files in their place are never written to: that takes a restart.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,9 @@ pub(super) enum Verdict<T> {
 pub(super) struct WriterHandle {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
-    /// Turns true when the thread has let go of everything.
+    /// After a panic of the thread the directory stays taken until this is dropped.
+    _lock: HeldLock,
+    /// Turns true when the thread has ended.
     has_ended: watch::Receiver<bool>,
 }
 
@@ -73,12 +75,14 @@ impl WriterHandle {
             #[cfg(test)]
             fault: None,
         };
+        let lock: HeldLock = Arc::new(Mutex::new(Some(lock)));
+        let held = Arc::clone(&lock);
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
-            let _ended = Ended { queue: Arc::clone(&writer.queue), lock: Some(lock), ended };
+            let _ended = Ended { queue: Arc::clone(&writer.queue), lock: held, ended };
             writer.run();
             writer.finish();
         })?;
-        Ok(Self { queue, thread: Some(thread), has_ended })
+        Ok(Self { queue, thread: Some(thread), _lock: lock, has_ended })
     }
 
     pub(super) async fn enroll(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
@@ -117,17 +121,23 @@ impl Drop for WriterHandle {
     }
 }
 
-/// However the thread ends: nobody waits for it any more, and the directory is free.
+/// `None`: the writer finished, and the directory is free.
+type HeldLock = Arc<Mutex<Option<DirectoryLock>>>;
+
+/// However the thread ends: nobody waits for it any more. The directory is free if it finished; a
+/// panic says nothing of what this process still does, so then nobody else may come in beside it.
 struct Ended {
     queue: Arc<Queue>,
-    lock: Option<DirectoryLock>,
+    lock: HeldLock,
     ended: watch::Sender<bool>,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
         self.queue.abandon();
-        self.lock = None;
+        if !thread::panicking() {
+            *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         self.ended.send_replace(true);
     }
 }
