@@ -70,7 +70,8 @@ pub trait EnrollmentStore: Send + Sync {
     ) -> Result<Option<KnownComponent>, StoreError>;
 
     /// Adds to the counts of refusals of verified keys. Best effort: bounded per key, may be lost
-    /// in a crash, never part of an enrollment's batch.
+    /// in a crash, never part of an enrollment's batch. Many are written in several transactions,
+    /// with enrollments in between; an error may leave the first of them written.
     async fn add_refusals(&self, tallies: Vec<RefusalTally>) -> Result<(), StoreError>;
 }
 

@@ -59,6 +59,9 @@ use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCert
 /// The database's name in the data directory.
 const FILE_NAME: &str = "muster.db";
 
+/// Tallies of refusals that are written in one transaction: an enrollment waits for no more of them.
+const REFUSALS_PER_TRANSACTION: usize = 500;
+
 /// [`Store`] on one SQLite file.
 ///
 /// Dropping it does what is still queued and lets go of the directory; it blocks meanwhile.
@@ -236,8 +239,14 @@ impl EnrollmentStore for EmbeddedStore {
     }
 
     async fn add_refusals(&self, tallies: Vec<RefusalTally>) -> Result<(), StoreError> {
-        self.change(Lane::Background, move |connection| ledger::add_refusals(connection, &tallies).map(Verdict::Commit))
-            .await
+        for part in tallies.chunks(REFUSALS_PER_TRANSACTION) {
+            let part = part.to_vec();
+            self.change(Lane::Background, move |connection| {
+                ledger::add_refusals(connection, &part).map(Verdict::Commit)
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use muster::clock::{Clock, ManualClock};
+use muster::domain::address::SourcePrefix;
+use muster::domain::ledger::RefusalTally;
+use muster::domain::{ProvisioningKey, Reference, Refusal};
 use muster::store::embedded::{EmbeddedStore, OpenError};
 use muster::store::{
     BatchSettings, Change, CommitObserver, EnrollmentOutcome, EnrollmentStore as _, IdAllocator, ListQuery, Store,
@@ -400,6 +403,47 @@ async fn an_abandoned_enrollment_is_done_all_the_same() {
     // The next waits behind it.
     world.store.probe().await.unwrap();
     assert_eq!(world.enroll(&tenant, &key, "gone").await, EnrollmentOutcome::Known);
+}
+
+/// A future that is not polled again asks for nothing more: what it wrote so far is one transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_refusals_are_written_in_parts_between_which_others_get_their_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let world = World::open(Given(store.clone())).await;
+    let tenant = world.tenant().await;
+    let (first, second) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
+    let tally = |key: &ProvisioningKey, n: u64| RefusalTally {
+        customer_id: key.customer_id,
+        key_id: key.id,
+        refusal: Refusal::KeyDisabled,
+        source: SourcePrefix::of("192.0.2.1".parse().unwrap()),
+        minute: NOW.saturating_add(Duration::from_secs(n * 60)),
+        count: 1,
+        last_reference: Reference::random(),
+    };
+    let tallies = (0..600).map(|n| tally(&first, n)).chain((0..600).map(|n| tally(&second, n))).collect();
+
+    // Held up by somebody else's transaction, the first part is not answered in this one poll.
+    let other = database(dir.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut adding = Box::pin(store.add_refusals(tallies));
+    assert!(futures_poll_once(&mut adding).await.is_none());
+    other.execute_batch("ROLLBACK").unwrap();
+    let written = async || {
+        let of = async |key: &ProvisioningKey| store.list_refusals(key.customer_id, key.id).await.unwrap().len();
+        of(&first).await + of(&second).await
+    };
+    let in_one_transaction = loop {
+        match written().await {
+            0 => store.probe().await.unwrap(),
+            some => break some,
+        }
+    };
+    assert_eq!(in_one_transaction, 500);
+
+    adding.await.unwrap();
+    assert_eq!(written().await, 1_200);
 }
 
 #[tokio::test]
