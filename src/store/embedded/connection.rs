@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 
 /// Bytes per page of a new file. Commits write whole pages, and the two random indexes of an
@@ -25,8 +26,23 @@ const STATEMENTS_CACHED: usize = 128;
 /// For the writer. The file is there, be it empty: when a running store's file is gone, an empty one
 /// in its place would look like a store that was never used.
 pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open_to_inspect(path)?;
+    make_writer(&connection)?;
+    Ok(connection)
+}
+
+/// For finding out whose file it is. As long as nothing is written through it, the file stays as it
+/// is, also when the connection is closed.
+pub(super) fn open_to_inspect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags, WRITER_CACHE_KIB)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}
+
+/// Settles how the file, which is ours, is written.
+pub(super) fn make_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
@@ -38,7 +54,7 @@ pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     // A sealed key string that is destroyed is overwritten, and not left in a free corner of its page.
     connection.pragma_update(None, "secure_delete", true)?;
-    Ok(connection)
+    Ok(())
 }
 
 /// For reading beside a writer, in this process or another.

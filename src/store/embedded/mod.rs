@@ -132,7 +132,7 @@ impl EmbeddedStore {
         let database = DatabaseFile::at(path.clone()).map_err(io)?;
 
         let unusable = |error| unusable(&path, &error);
-        let mut connection = connection::open_writer(&path).map_err(unusable)?;
+        let mut connection = connection::open_to_inspect(&path).map_err(unusable)?;
         let found = match migrations::schema(&connection).map_err(unusable)? {
             Schema::Empty => 0,
             Schema::Version(found) => found,
@@ -141,6 +141,7 @@ impl EmbeddedStore {
         if found > migrations::SUPPORTED {
             return Err(OpenError::NewerSchema { path, found, supported: migrations::SUPPORTED });
         }
+        connection::make_writer(&connection).map_err(unusable)?;
         migrations::migrate(&mut connection, found).map_err(unusable)?;
 
         let files = OpenFiles::of(database.clone()).map_err(io)?;

@@ -140,6 +140,29 @@ async fn what_is_no_store_of_ours_is_refused() {
     assert!(matches!(open(&nowhere).err(), Some(OpenError::Io { .. })));
 }
 
+#[tokio::test]
+async fn what_is_refused_stays_as_it_was_to_the_byte() {
+    let foreign = tempfile::tempdir().unwrap();
+    database(foreign.path()).execute_batch("CREATE TABLE theirs (a)").unwrap();
+
+    // As a newer version leaves it when it dies: the last changes stand in the log.
+    let (newer, _world) = some_state().await;
+    let running = database(newer.path());
+    running.pragma_update(None, "user_version", 99).unwrap();
+    let died = tempfile::tempdir().unwrap();
+    for name in ["muster.db", "muster.db-wal"] {
+        fs::copy(newer.path().join(name), died.path().join(name)).unwrap();
+    }
+
+    for dir in [foreign.path(), died.path()] {
+        let read = || ["muster.db", "muster.db-wal"].map(|name| fs::read(dir.join(name)).unwrap_or_default());
+        let before = read();
+        let refused = open(dir).err().unwrap();
+        assert!(matches!(refused, OpenError::Damaged { .. } | OpenError::NewerSchema { found: 99, .. }), "{refused}");
+        assert!(read() == before, "{} was changed", dir.display());
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn files_are_for_their_owner_only() {
