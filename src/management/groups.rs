@@ -173,12 +173,19 @@ impl Management {
         expected: Option<Revision>,
     ) -> Result<(), Error> {
         self.authorise(actor, customer, Role::Admin).await?;
-        let group = self.group_of_kind(customer, kind, id).await?;
-        Error::expect_revision(Object::Group, expected, group.revision)?;
-        let audit = vec![audited::deleted(actor, self.now(), &group)];
-        self.commit(vec![Change::DeleteGroup { customer, id }], audit)
-            .await
-            .map_err(|error| error.about(Object::Group, id, group.name.as_str()))
+        until_not_overtaken(Object::Group, id, move || async move {
+            let group = self.group_of_kind(customer, kind, id).await?;
+            Error::expect_revision(Object::Group, expected, group.revision)?;
+            let audit = vec![audited::deleted(actor, self.now(), &group)];
+            // What goes is what was looked at, and what the audit event says.
+            let delete = Change::DeleteGroup { customer, id, revision: Some(group.revision) };
+            match self.commit(vec![delete], audit).await {
+                Ok(()) => Ok(Attempt::Done(())),
+                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
+                Err(error) => Err(error.about(Object::Group, id, group.name.as_str())),
+            }
+        })
+        .await
     }
 
     async fn edited_group(&self, before: &Group, input: GroupInput, now: Timestamp) -> Result<Group, Error> {

@@ -265,13 +265,20 @@ impl Management {
         expected: Option<Revision>,
     ) -> Result<(), Error> {
         self.authorise(actor, customer, Role::Operator).await?;
-        let key = self.key_of_kind(customer, kind, id).await?;
-        Error::expect_revision(Object::ProvisioningKey, expected, key.revision)?;
-        refuse_managed(actor, &key)?;
-        let audit = vec![audited::deleted(actor, self.now(), &key)];
-        self.commit(vec![Change::DeleteKey { customer, id }], audit)
-            .await
-            .map_err(|error| error.about(Object::ProvisioningKey, id, key.name.as_str()))
+        until_not_overtaken(Object::ProvisioningKey, id, move || async move {
+            let key = self.key_of_kind(customer, kind, id).await?;
+            Error::expect_revision(Object::ProvisioningKey, expected, key.revision)?;
+            refuse_managed(actor, &key)?;
+            let audit = vec![audited::deleted(actor, self.now(), &key)];
+            // What goes is what was looked at, whoever manages it meanwhile.
+            let delete = Change::DeleteKey { customer, id, revision: Some(key.revision) };
+            match self.commit(vec![delete], audit).await {
+                Ok(()) => Ok(Attempt::Done(())),
+                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
+                Err(error) => Err(error.about(Object::ProvisioningKey, id, key.name.as_str())),
+            }
+        })
+        .await
     }
 
     /// The key as `input` would have it; `None` when that is how it is already.

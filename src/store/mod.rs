@@ -261,14 +261,18 @@ pub enum EnrollmentOutcome {
 /// and creation of all, group, version and public key id of a key.
 #[derive(Clone)]
 pub enum Change {
+    /// `revision`: the one that must be the row's, or the refusal is as for an update; `None`:
+    /// whatever it is. Refused while keys or components belong to it.
     DeleteGroup {
         customer: CustomerId,
         id: GroupId,
+        revision: Option<Revision>,
     },
-    /// Components stay.
+    /// Components stay. `revision` as for a group.
     DeleteKey {
         customer: CustomerId,
         id: ProvisioningKeyId,
+        revision: Option<Revision>,
     },
     InsertAdministrator(Administrator),
     InsertApiClient(ApiClient),

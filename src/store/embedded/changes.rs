@@ -36,8 +36,8 @@ pub(super) fn apply(
 
 fn apply_one(connection: &Connection, change: &Change, changed: &mut Vec<ObjectRef>) -> Result<(), ApplyError> {
     let object = match change {
-        Change::DeleteGroup { customer, id } => groups::delete(connection, *customer, *id)?,
-        Change::DeleteKey { customer, id } => keys::delete(connection, *customer, *id)?,
+        Change::DeleteGroup { customer, id, revision } => groups::delete(connection, *customer, *id, *revision)?,
+        Change::DeleteKey { customer, id, revision } => keys::delete(connection, *customer, *id, *revision)?,
         Change::InsertAdministrator(row) => administrators::insert(connection, row)?,
         Change::InsertApiClient(row) => administrators::insert_client(connection, row)?,
         Change::InsertCustomer(row) => customers::insert(connection, row)?,

@@ -84,3 +84,11 @@ pub(super) fn next_revision(found: Option<Revision>, based_on: Revision) -> Resu
         Some(found) => Ok(found.next()),
     }
 }
+
+/// What a deletion needs of the row's revision; `None`: nothing.
+pub(super) fn require_revision(found: Revision, expected: Option<Revision>) -> Result<(), BrokenRule> {
+    match expected {
+        Some(expected) if expected != found => Err(BrokenRule::Outdated { found }),
+        _ => Ok(()),
+    }
+}

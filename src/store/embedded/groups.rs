@@ -119,15 +119,21 @@ pub(super) fn update(connection: &Connection, group: &Group) -> Result<ObjectRef
 }
 
 /// A group that keys or components belong to stays.
-pub(super) fn delete(connection: &Connection, customer: CustomerId, id: GroupId) -> Result<ObjectRef, ApplyError> {
-    let components: Option<u64> = connection
+pub(super) fn delete(
+    connection: &Connection,
+    customer: CustomerId,
+    id: GroupId,
+    revision: Option<Revision>,
+) -> Result<ObjectRef, ApplyError> {
+    let found: Option<(u64, Revision)> = connection
         .prepare_cached(
-            "SELECT n.components FROM groups g JOIN group_counters n ON n.group_id = g.id
+            "SELECT n.components, g.revision FROM groups g JOIN group_counters n ON n.group_id = g.id
              WHERE g.id = ?1 AND g.customer_id = ?2",
         )?
-        .query_row(params![id, customer], |row| row.get(0))
+        .query_row(params![id, customer], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let components = components.ok_or(BrokenRule::NotFound)?;
+    let (components, found) = found.ok_or(BrokenRule::NotFound)?;
+    customers::require_revision(found, revision)?;
     let has_keys = connection
         .prepare_cached("SELECT 1 FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2")?
         .exists(params![customer, id])?;

@@ -223,12 +223,15 @@ pub(super) fn delete(
     connection: &Connection,
     customer: CustomerId,
     id: ProvisioningKeyId,
+    revision: Option<Revision>,
 ) -> Result<ObjectRef, ApplyError> {
     let deleted = connection
-        .prepare_cached("DELETE FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2 RETURNING digest")?
-        .query_row(params![id, customer], |row| row.get::<_, KeyDigest>(0))
+        .prepare_cached("DELETE FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2 RETURNING digest, revision")?
+        .query_row(params![id, customer], |row| Ok((row.get::<_, KeyDigest>(0)?, row.get(1)?)))
         .optional()?;
-    let digest = deleted.ok_or(BrokenRule::NotFound)?;
+    let (digest, found) = deleted.ok_or(BrokenRule::NotFound)?;
+    // A broken rule undoes the whole transaction, this deletion too.
+    customers::require_revision(found, revision)?;
     connection.prepare_cached("DELETE FROM digests WHERE digest = ?1")?.execute([digest])?;
     connection.prepare_cached("DELETE FROM key_counters WHERE key_id = ?1")?.execute([id])?;
     connection

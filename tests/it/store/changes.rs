@@ -22,7 +22,7 @@ pub async fn a_broken_rule_undoes_all_and_names_its_place(world: World) {
                 Change::InsertGroup(group.clone()),
                 Change::InsertKey(key.clone()),
                 Change::InsertKey(broken),
-                Change::DeleteKey { customer: tenant.customer.id, id: ProvisioningKeyId::from_raw(1) },
+                Change::DeleteKey { customer: tenant.customer.id, id: ProvisioningKeyId::from_raw(1), revision: None },
             ],
             vec![event],
             &world.audit_key,
@@ -57,6 +57,25 @@ pub async fn an_update_based_on_an_old_revision_is_refused(world: World) {
     }
     assert_eq!(world.stored(&key).await.revision, Revision(2));
     assert_eq!(world.component(key.customer_id, component.id).await.revision, Revision(2));
+}
+
+pub async fn a_deletion_based_on_an_old_revision_is_refused(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let customer = tenant.customer.id;
+    let delete_key = |revision| Change::DeleteKey { customer, id: key.id, revision };
+    let delete_group = |revision| Change::DeleteGroup { customer, id: tenant.group.id, revision };
+    world.apply(vec![Change::UpdateKey(world.stored(&key).await), Change::UpdateGroup(tenant.group.clone())]).await;
+
+    let outdated = BrokenRule::Outdated { found: Revision(2) };
+    assert_eq!(world.broken_rule(delete_key(Some(Revision::FIRST))).await, outdated);
+    assert_eq!(world.broken_rule(delete_group(Some(Revision::FIRST))).await, outdated, "told before what refers to it");
+    assert_eq!(world.stored(&key).await.revision, Revision(2), "nothing was deleted");
+
+    world.apply(vec![delete_key(Some(Revision(2)))]).await;
+    world.apply(vec![delete_group(Some(Revision(2)))]).await;
+    assert_eq!(world.broken_rule(delete_key(Some(Revision(2)))).await, BrokenRule::NotFound);
+    assert_eq!(world.broken_rule(delete_group(None)).await, BrokenRule::NotFound);
 }
 
 pub async fn names_are_unique_without_regard_to_case(world: World) {
@@ -171,13 +190,13 @@ pub async fn a_group_with_keys_is_not_deleted(world: World) {
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;
     let customer = tenant.customer.id;
-    let delete_group = Change::DeleteGroup { customer, id: tenant.group.id };
+    let delete_group = Change::DeleteGroup { customer, id: tenant.group.id, revision: None };
 
     let rule = world.broken_rule(delete_group.clone()).await;
     assert_eq!(rule, BrokenRule::Referenced { by: "provisioning keys" });
 
     // Together in one transaction they may go.
-    world.apply(vec![Change::DeleteKey { customer, id: key.id }, delete_group.clone()]).await;
+    world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None }, delete_group.clone()]).await;
     assert_eq!(world.store.find_group(customer, tenant.group.id).await.unwrap(), None);
     assert_eq!(world.broken_rule(delete_group).await, BrokenRule::NotFound);
 }
@@ -187,8 +206,8 @@ pub async fn a_component_in_a_group_keeps_the_group(world: World) {
     let key = world.key(&tenant, None).await;
     let customer = tenant.customer.id;
     let component = world.enrolled(&tenant, &key, "d").await;
-    let delete_group = Change::DeleteGroup { customer, id: tenant.group.id };
-    world.apply(vec![Change::DeleteKey { customer, id: key.id }]).await;
+    let delete_group = Change::DeleteGroup { customer, id: tenant.group.id, revision: None };
+    world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None }]).await;
 
     assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
     world.apply(vec![Change::RevokeComponent { customer, id: component.id, at: NOW }]).await;
@@ -204,13 +223,13 @@ pub async fn a_deleted_key_leaves_its_components_and_ledger(world: World) {
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;
     let component = world.enrolled(&tenant, &key, "d").await;
-    world.apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id }]).await;
+    world.apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None }]).await;
 
     assert!(world.store.find_key(key.customer_id, key.id).await.unwrap().is_none());
     assert!(world.store.find_indexed_key(key.customer_id, key.id).await.unwrap().is_none());
     assert_eq!(world.component(key.customer_id, component.id).await, component);
     assert_eq!(world.ledger(&key).await.len(), 1);
-    let delete = Change::DeleteKey { customer: key.customer_id, id: key.id };
+    let delete = Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None };
     assert_eq!(world.broken_rule(delete).await, BrokenRule::NotFound);
     world.assert_sound().await;
 }
@@ -221,7 +240,10 @@ pub async fn a_deleted_keys_name_and_digest_are_free_again(world: World) {
     let mut successor = rows::key(world.id(), &tenant.group, key.name.as_str(), None);
     successor.digest = key.digest;
     world
-        .apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id }, Change::InsertKey(successor.clone())])
+        .apply(vec![
+            Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None },
+            Change::InsertKey(successor.clone()),
+        ])
         .await;
     assert_eq!(world.enroll(&tenant, &successor, "d").await, committed(format!("{}-1", key.name), 1));
     world.assert_sound().await;
@@ -352,8 +374,8 @@ pub async fn no_change_reaches_another_customer(world: World) {
     stolen_component.customer_id = customer;
 
     let changes = [
-        Change::DeleteGroup { customer, id: tenant.group.id },
-        Change::DeleteKey { customer, id: key.id },
+        Change::DeleteGroup { customer, id: tenant.group.id, revision: None },
+        Change::DeleteKey { customer, id: key.id, revision: None },
         Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true },
         Change::RevokeComponent { customer, id: component.id, at: NOW },
         Change::UpdateComponent(stolen_component),

@@ -27,6 +27,7 @@ macro_rules! hold_to_contract {
                     a_broken_rule_undoes_all_and_names_its_place,
                     a_component_in_a_group_keeps_the_group,
                     a_component_is_attached_to_another_key,
+                    a_deletion_based_on_an_old_revision_is_refused,
                     a_deleted_key_leaves_its_components_and_ledger,
                     a_deleted_keys_name_and_digest_are_free_again,
                     a_group_with_keys_is_not_deleted,
