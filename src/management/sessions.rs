@@ -60,7 +60,11 @@ impl Management {
         let now = self.now();
         let claims = Claims::new(&client.client_id, SubjectKind::ApiClient, client.customer_id, now, TOKEN_LIFETIME);
         let actor = actor_of(client);
-        self.write_down(&actor, "sign-in", &claims.jti, now).await?;
+        let event = session_event(&actor, "sign-in", &claims.jti, now);
+        self.store()
+            .commit_changes(Vec::new(), vec![event], &self.parts.audit_key)
+            .await
+            .map_err(|error| super::CommitError::from(error).about(Object::Session, &claims.jti, ""))?;
         Ok(SignedIn { token: self.parts.token_key.sign(&claims), lifetime: TOKEN_LIFETIME })
     }
 
@@ -100,8 +104,8 @@ impl Management {
     /// Outages; the token may be good still.
     pub async fn sign_out(&self, session: &Session) -> Result<(), Error> {
         let now = self.now();
-        self.remember_sign_out(&session.token_id, session.expires_at, now).await?;
-        self.write_down(&session.actor, "sign-out", &session.token_id, now).await
+        let event = session_event(&session.actor, "sign-out", &session.token_id, now);
+        self.remember_sign_out(&session.token_id, session.expires_at, now, event).await
     }
 
     async fn is_in_force(&self, customer: CustomerId) -> Result<bool, Error> {
@@ -110,16 +114,12 @@ impl Management {
         }
         Ok(self.store().find_customer(customer).await?.is_some_and(|customer| customer.enabled))
     }
+}
 
-    /// An audit event without a change. `token_id` names the session and opens nothing.
-    async fn write_down(&self, actor: &Actor, action: &str, token_id: &str, now: Timestamp) -> Result<(), Error> {
-        let object = (Object::Session.as_str(), token_id.to_owned(), "");
-        let event = AuditEvent::new(actor, actor.customer_id, now, action, object);
-        match self.store().commit_changes(Vec::new(), vec![event], &self.parts.audit_key).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(super::CommitError::from(error).about(Object::Session, token_id, "")),
-        }
-    }
+/// `token_id` names the session and opens nothing.
+fn session_event(actor: &Actor, action: &str, token_id: &str, now: Timestamp) -> AuditEvent {
+    let object = (Object::Session.as_str(), token_id.to_owned(), "");
+    AuditEvent::new(actor, actor.customer_id, now, action, object)
 }
 
 fn actor_of(client: ApiClient) -> Actor {

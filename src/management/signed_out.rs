@@ -6,6 +6,7 @@
 
 use super::{CommitError, Error, Management, Object};
 use crate::clock::Timestamp;
+use crate::domain::audit::AuditEvent;
 use crate::store::Change;
 
 /// A token's id and its end in seconds since the epoch.
@@ -17,11 +18,13 @@ impl Management {
         Ok(listed.iter().any(|(id, _)| id == token_id))
     }
 
+    /// Together with its audit event, or not at all.
     pub(super) async fn remember_sign_out(
         &self,
         token_id: &str,
         expires_at: Timestamp,
         now: Timestamp,
+        event: AuditEvent,
     ) -> Result<(), Error> {
         // Read, add, write: one at a time, or one of two would be lost.
         let _turn = self.sign_outs.lock().await;
@@ -31,7 +34,7 @@ impl Management {
         listed.push((token_id.to_owned(), expires_at.unix_seconds()));
         let value = serde_json::to_string(&listed).expect("texts and numbers");
         let changes = vec![Change::PutSetting { name, value }];
-        match self.store().commit_changes(changes, Vec::new(), &self.parts.audit_key).await {
+        match self.store().commit_changes(changes, vec![event], &self.parts.audit_key).await {
             Ok(_) => Ok(()),
             Err(error) => Err(CommitError::from(error).about(Object::Session, token_id, "")),
         }

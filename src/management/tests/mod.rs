@@ -54,7 +54,7 @@ pub(crate) struct Fixture {
     clock: Arc<ManualClock>,
     announced: Arc<Announced>,
     master_keys: Arc<MasterKeys>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 struct Unobserved;
@@ -119,7 +119,7 @@ impl Fixture {
             profile: profile(),
             component_lifetime_seconds: DAY_SECONDS,
         });
-        Self { management: Arc::new(management), first, store, clock, announced, master_keys, _directory: directory }
+        Self { management: Arc::new(management), first, store, clock, announced, master_keys, directory }
     }
 
     pub(crate) fn customer(&self) -> CustomerId {
@@ -232,6 +232,28 @@ async fn a_token_is_good_until_it_ends_or_its_customer_is_disabled() {
     assert!(management.authenticate(&other).await.is_ok());
     fixture.clock.advance(Duration::from_secs(1));
     assert!(matches!(management.authenticate(&other).await, Err(Error::InvalidToken(_))));
+}
+
+/// The log is kept from being written, as a crash between two commits would.
+#[tokio::test]
+async fn a_sign_out_that_cannot_be_written_down_did_not_happen() {
+    let fixture = Fixture::new().await;
+    let management = &fixture.management;
+    let signed_in = management.sign_in_client(&fixture.first.client_id, &fixture.first.client_secret).await.unwrap();
+    let session = management.authenticate(&signed_in.token).await.unwrap();
+    let other = rusqlite::Connection::open(fixture.directory.path().join("muster.db")).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER t BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'on purpose'); END")
+        .unwrap();
+
+    assert!(management.sign_out(&session).await.is_err());
+    assert!(management.authenticate(&signed_in.token).await.is_ok());
+
+    other.execute_batch("DROP TRIGGER t").unwrap();
+    management.sign_out(&session).await.unwrap();
+    assert!(matches!(management.authenticate(&signed_in.token).await, Err(Error::InvalidToken(_))));
+    let events = fixture.audit(fixture.customer()).await;
+    assert_eq!(events.iter().filter(|row| row.event.action == "sign-out").count(), 1);
 }
 
 #[tokio::test]
