@@ -4,6 +4,7 @@
 //! reason why checks are counted: whoever sends wrong passwords in bulk fills a short queue and
 //! neither the memory nor the runtime's threads.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -36,7 +37,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789-";
 
 /// Hashes and checks passwords. Share in an `Arc`: the bound on work is this object's.
 pub struct Passwords {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// Checked in place of the hash that an unknown user does not have.
     dummy: String,
@@ -48,7 +49,7 @@ impl Passwords {
     /// # Errors
     /// [`AuthError::Hashing`], when the system gives argon2id no memory or randomness.
     pub fn new() -> Result<Self, AuthError> {
-        Ok(Self { turns: Semaphore::new(AT_ONCE), waiting: AtomicUsize::new(0), dummy: hash(&generate())? })
+        Ok(Self { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: AtomicUsize::new(0), dummy: hash(&generate())? })
     }
 
     /// The PHC string of a new password, e.g. `$argon2id$v=19$m=19456,t=2,p=1$…`.
@@ -76,7 +77,12 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, AuthError> + Send + 'static,
     ) -> Result<T, AuthError> {
         let _place = Place::take(&self.waiting)?;
-        let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
+        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is never closed");
+        // The work goes on when its caller goes away, so the turn is the work's.
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| AuthError::Hashing { detail: error.to_string() })?
     }
 }
@@ -176,6 +182,30 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let outcome = passwords.verify(Some("$argon2id$nonsense".into()), secret("x")).await;
         assert!(matches!(outcome, Err(AuthError::CorruptHash { .. })), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_goes_away_does_not_give_the_turn_of_the_work_to_others() {
+        let passwords = Arc::new(Passwords::new().unwrap());
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let (end, may_end) = std::sync::mpsc::channel::<()>();
+        let theirs = Arc::clone(&passwords);
+        let caller = tokio::spawn(async move {
+            let work = move || {
+                let _ = started.send(());
+                let _ = may_end.recv();
+                Ok(())
+            };
+            theirs.off_the_async_threads(work).await
+        });
+        has_started.await.unwrap();
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+
+        assert_eq!(passwords.turns.available_permits(), AT_ONCE - 1);
+        assert_eq!(passwords.waiting.load(Ordering::Relaxed), 0, "nobody waits for it");
+        end.send(()).unwrap();
+        let _all = passwords.turns.acquire_many(AT_ONCE as u32).await.unwrap();
     }
 
     #[test]
