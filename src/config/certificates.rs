@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::Checker;
+use crate::domain::SigningCertificate;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSettings {
@@ -31,7 +32,11 @@ pub(super) struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { trust_domain: String::new(), svid_eku: false, lifetime_days: 90 }
+        Self {
+            trust_domain: String::new(),
+            svid_eku: false,
+            lifetime_days: (SigningCertificate::LIFETIME_SECONDS_DEFAULT / 86_400).into(),
+        }
     }
 }
 

@@ -138,22 +138,3 @@ pub struct IndexedKey {
     pub uses: u32,
     pub revision: Revision,
 }
-
-impl IndexedKey {
-    pub fn of(key: &ProvisioningKey) -> Self {
-        Self {
-            id: key.id,
-            customer_id: key.customer_id,
-            group_id: key.group_id,
-            signing_certificate_id: key.signing_certificate_id,
-            maximum: key.maximum,
-            enabled: key.enabled,
-            allow_re_enrollment: key.allow_re_enrollment,
-            expires_at: key.expires_at,
-            addresses: key.addresses.clone(),
-            digest: key.digest,
-            uses: key.usage.uses,
-            revision: key.revision,
-        }
-    }
-}

@@ -20,7 +20,7 @@ use crate::ca::{CsrError, IssueError, Profile, Subject, VerifiedCsr};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::component::DeviceDescription;
 use crate::domain::redemption::{Decision, KnownComponent, RE_ENROLLMENT_WINDOW, decide};
-use crate::domain::{Fingerprint, IssuedCertificate, Kind, Reference, Refusal, SerialNumber};
+use crate::domain::{Fingerprint, IssuedCertificate, Kind, Refusal, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::index::{KeyEntry, KeyIndex};
 use crate::metrics::Metrics;
@@ -77,8 +77,6 @@ pub struct EnrollmentRequest<'a> {
     pub csr: &'a str,
     /// The device's, after PROXY protocol.
     pub remote_address: IpAddr,
-    /// Of this request: in the log, and in whatever the store keeps of it.
-    pub reference: Reference,
 }
 
 /// A durable enrollment: what the device may be told.

@@ -242,7 +242,6 @@ impl<E: Enroller> EnrollDoor<E> {
             device: decoded.device(),
             csr: &csr,
             remote_address: visit.address,
-            reference: visit.reference,
         };
         match self.parts.enroller.enroll(key, request).await {
             Ok(enrollment) => {

@@ -12,7 +12,7 @@ use muster::ca::Profile;
 use muster::clock::{Clock, ManualClock, Timestamp};
 use muster::domain::audit::AuditKey;
 use muster::domain::component::DeviceDescription;
-use muster::domain::{Actor, Fingerprint, Kind, Reference, SigningCertificate, TrustPin};
+use muster::domain::{Actor, Fingerprint, Kind, SigningCertificate, TrustPin};
 use muster::enrollment::{
     Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService,
 };
@@ -191,7 +191,6 @@ pub async fn enroll(
         device: DeviceDescription::default(),
         csr: &device.csr,
         remote_address: device.address,
-        reference: Reference::random(),
     };
     service.enroll(verified, request).await
 }
