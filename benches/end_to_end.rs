@@ -15,7 +15,7 @@
 //! - one append of a record's size per enrollment and one fdatasync per batch, at the batch size
 //!   that the server's metrics report.
 //!
-//! `SECONDS=10 cargo bench --bench end_to_end` measures longer; `--test` only shows that it runs.
+//! `BENCH_SECONDS=10 cargo bench --bench end_to_end` measures longer; `--test` only shows that it runs.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -51,7 +51,7 @@ fn main() {
         return plain_server();
     }
     let smoke = args.iter().any(|arg| arg == "--test");
-    let seconds = std::env::var("SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4.0);
+    let seconds = std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4.0);
     let (warm_up, span, rounds) = if smoke { (0.1, 0.3, 1) } else { (1.0, seconds, 3) };
     let plan = Plan { warm_up: Duration::from_secs_f64(warm_up), span: Duration::from_secs_f64(span), rounds, smoke };
 

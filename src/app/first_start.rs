@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{AppError, master_key};
 use crate::ca::Profile;
-use crate::client::state::write_durably;
+use crate::client::files::{make_directory, write_durably};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Settings, StoreSettings};
 use crate::domain::Cloud;
@@ -112,26 +111,6 @@ pub(super) async fn open(
     Ok(Opened { store, ids, master_keys, cloud, profile, first_start })
 }
 
-/// Makes the directory, and those above it, if they are not there; each new name is durable in the
-/// directory that holds it, or a store that answered could be gone with its directory.
-fn make_directory(path: &Path) -> io::Result<()> {
-    let holders = holders_of_new(path);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    holders.iter().try_for_each(|holder| fs::File::open(holder)?.sync_all())
-}
-
-/// The directories that get a new entry when `path` is made, the innermost first; empty if it is there.
-fn holders_of_new(path: &Path) -> Vec<PathBuf> {
-    let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-    let holder_of = |path: &Path| match path.parent() {
-        // A relative path's first name stands in the working directory.
-        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
-        Some(parent) => parent.to_owned(),
-        None => path.to_owned(),
-    };
-    path.ancestors().take_while(is_new).map(holder_of).collect()
-}
-
 fn batch(settings: &StoreSettings) -> BatchSettings {
     BatchSettings { size_max: settings.batch_size_max, linger: settings.batch_linger, queue_max: settings.queue_max }
 }
@@ -184,22 +163,4 @@ fn secret_text(value: &serde_json::Value) -> Zeroizing<Vec<u8>> {
 /// Replaces what an earlier attempt left, mode included.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AppError> {
     write_durably(path, bytes, mode).map_err(|source| AppError::File { path: path.to_owned(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_directory_that_gets_a_new_name_is_synced() {
-        let dir = tempfile::tempdir().unwrap();
-        let (above, data_dir) = (dir.path().join("above"), dir.path().join("above/data"));
-        assert_eq!(holders_of_new(&data_dir), [above.clone(), dir.path().to_owned()]);
-        make_directory(&data_dir).unwrap();
-        assert!(data_dir.is_dir());
-        assert!(holders_of_new(&data_dir).is_empty(), "nothing is new the second time");
-        make_directory(&data_dir).unwrap();
-        assert_eq!(holders_of_new(&above.join("other")), [above]);
-        assert_eq!(holders_of_new(Path::new("not-there/data")), [Path::new("not-there"), Path::new(".")]);
-    }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::client::state::write_durably;
+use crate::client::files::write_durably;
 use crate::secret::master::{MasterKeyError, MasterKeys};
 
 const VARIABLE: &str = "MUSTER_MASTER_KEY_FILE";

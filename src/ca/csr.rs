@@ -58,7 +58,7 @@ impl VerifiedCsr {
     /// Inside is a DER CertificationRequest with nothing behind it, version 0. Its `attributes` may be
     /// missing altogether, as some encoders leave an empty one out.
     ///
-    /// Costs one signature verification (38 µs for P-256, see `benches/ca.rs`), after everything that
+    /// Costs one signature verification (see `benches/ca.rs`), after everything that
     /// can be refused without it was.
     ///
     /// # Errors

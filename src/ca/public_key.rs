@@ -142,7 +142,7 @@ impl PublicKey {
 
     /// Whether `signature` over `message` was made by this key.
     ///
-    /// The costly step: about 40 µs for P-256. It also finds points that are not on the curve.
+    /// The costly step, see `benches/ca.rs`. It also finds points that are not on the curve.
     pub fn verify(
         &self,
         algorithm: SignatureAlgorithm,

@@ -104,8 +104,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     match enroll(&state, &order, &mut |event| eprintln!("{}", shown.event(&event))).await {
         Ok((_, record)) => {
             eprintln!("{}", console::enrolled(&record));
-            if let (true, Some(path)) = (arguments.remove_key_file, &file) {
-                remove_key_file(path)?;
+            match &file {
+                Some(path) if arguments.remove_key_file => remove_key_file(path)?,
+                None if arguments.remove_key_file => eprintln!("warning: the key came from no file; none was removed"),
+                _ => {}
             }
             if arguments.json { print_json(&record) } else { Ok(()) }
         }

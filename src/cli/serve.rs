@@ -9,7 +9,7 @@ use super::Failure;
 use super::management::SERVE_FILE;
 use super::service::{ServiceFlags, tell_first_start};
 use crate::app::{self, Addresses, Running};
-use crate::client::state::write_durably;
+use crate::client::files::write_durably;
 use crate::telemetry::Telemetry;
 
 #[derive(Args)]

@@ -227,13 +227,13 @@ fn refused_of(answer: &Answer) -> Refused {
     }
 }
 
-/// What the server asks for and up to half of it on top; else doubling from a second to half a
+/// What the server asks for, at least a second, and up to half of it on top; else doubling from a second to half a
 /// minute, of which a random half is waited, so that a fleet that lost its server does not come
 /// back as one.
 fn delay_before_retry(attempt: u32, retry_after: Option<Duration>) -> Duration {
     let random = f64::from(u32::from_le_bytes(*random_bytes::<4>())) / f64::from(u32::MAX);
     match retry_after {
-        Some(asked) => asked.mul_f64(1.0 + random / 2.0),
+        Some(asked) => asked.max(FIRST_DELAY).mul_f64(1.0 + random / 2.0),
         None => (FIRST_DELAY * 2u32.saturating_pow(attempt.min(16))).min(DELAY_MAX).mul_f64(0.5 + random / 2.0),
     }
 }

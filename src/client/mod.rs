@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod enroll;
+pub mod files;
 pub mod fingerprint;
 pub mod http;
 pub mod state;

@@ -12,9 +12,8 @@
 //! Every file is written to a temporary name, synced and renamed, then the directory is synced:
 //! after a crash there is the old file or the new one. One process at a time works on a directory.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rcgen::{KeyPair, PublicKeyData as _};
@@ -24,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
+use super::files::{make_directory, write_durably};
 use crate::clock::Timestamp;
 use crate::protocol::enroll::EnrollResponse;
 
@@ -89,7 +89,7 @@ impl StateDir {
     /// [`StateError::Busy`] when another process holds it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let failed = |source| StateError::Io { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        make_directory(path).map_err(failed)?;
         let held = File::open(path).map_err(failed)?;
         match held.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _held: held }),
@@ -175,29 +175,6 @@ impl StateDir {
         let path = self.path.join(name);
         write_durably(&path, bytes, mode).map_err(|source| StateError::Io { path, source })
     }
-}
-
-/// Replaces a file so that after a crash there is the old content or the new: temporary file beside
-/// it with the mode given, sync, rename, sync of the directory.
-///
-/// # Errors
-/// When any of that fails; the old content then stands.
-pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let temporary = directory.join(format!(".{}.new", name.to_string_lossy()));
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The table of bad input (DESIGN §15), row by row, against the real service: a clear refusal,
-//! nothing lost, service up.
+//! Bad input against the real service: a clear refusal, nothing lost, service up. A store that is full,
+//! away or of a newer schema is in `store/embedded.rs`, kills are in `promises/exact.rs`, the ways a
+//! key string can be wrong in `promises/flood.rs`, the door's bounds at one below and one above in `door/`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,6 +15,9 @@ use crate::support::{Answer, Device, Service};
 
 /// Deadlines short enough for a test to wait for.
 const SHORT: &str = "[enroll]\nhandshake_timeout = 1\nheader_timeout = 1\nbody_timeout = 1\nfailures_per_second = 0\n";
+
+/// For tests of answers, which no limit of failures may replace.
+const UNLIMITED: &str = "[enroll]\nfailures_per_second = 0\n";
 
 async fn send(service: &Service, head: &str, body: &[u8]) -> Answer {
     let mut stream = connect(&service.endpoint()).await.expect("a connection");
@@ -62,7 +66,7 @@ async fn what_is_not_tls_or_stays_silent_is_closed_and_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_are_refused_by_code() {
-    let service = Service::start_with(SHORT);
+    let service = Service::start_with(UNLIMITED);
     let device = Device::new("device");
     let good = device.request("any string goes on to the key check");
     let with = |member: &str, value: Value| {
@@ -140,7 +144,7 @@ async fn malformed_requests_are_refused_by_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_csrs_take_no_use() {
-    let service = Service::start_with(SHORT);
+    let service = Service::start_with(UNLIMITED);
     service.create_group("machine", "HQ");
     let key = service.create_key("machine", "HQ", "k", &["--max-uses", "1"]);
     let device = Device::new("device");
@@ -166,7 +170,7 @@ async fn bad_csrs_take_no_use() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_of_a_key_has_its_refusal() {
-    let service = Service::start_with(SHORT);
+    let service = Service::start_with(UNLIMITED);
     service.create_group("machine", "HQ");
     let endpoint = service.endpoint();
     let refused = async |name: &str, more: &[&str], edit: &[&str]| {
