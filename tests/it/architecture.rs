@@ -39,8 +39,14 @@ const CONFINED: [(&str, &[&str]); 8] = [
     ("toml", &["config"]),
 ];
 
-/// Crates and modules that the ground floors do without: no I/O, no async.
-const NOT_BELOW: [&str; 4] = ["tokio", "std::fs", "std::env", "async_trait"];
+/// Crates and modules of the standard library that the ground floors do without: no I/O, no
+/// processes, no async.
+const CRATES_NOT_BELOW: [&str; 2] = ["async_trait", "tokio"];
+const STD_NOT_BELOW: [&str; 5] = ["env", "fs", "net", "process", "thread"];
+
+/// What `std::net` has for the ground floors nevertheless: an address is a value, no socket.
+const ADDRESSES: [&str; 7] =
+    ["AddrParseError", "IpAddr", "Ipv4Addr", "Ipv6Addr", "SocketAddr", "SocketAddrV4", "SocketAddrV6"];
 
 struct Source {
     /// Relative to `src/`, with `/`.
@@ -61,18 +67,29 @@ impl Source {
 
     /// The rooms that the file names as `crate::room`, one by one or in a group.
     fn imports(&self) -> BTreeSet<String> {
-        let mut rooms = BTreeSet::new();
-        for (at, _) in self.text.match_indices("crate::") {
-            if self.text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-                continue; // another_crate::
+        self.members("crate").into_iter().filter_map(leading_name).map(str::to_owned).collect()
+    }
+
+    /// What the file names directly below `module`, one by one or in a group, each up to the end of
+    /// its path: `fs::File` of `std::fs::File`, `net::{IpAddr, TcpStream}` of `std::{fs, net::{…}}`.
+    fn members(&self, module: &str) -> Vec<&str> {
+        let start = format!("{module}::");
+        let mut members = Vec::new();
+        for (at, _) in self.text.match_indices(&start) {
+            let before = self.text[..at].trim_end_matches("::");
+            if before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue; // another_crate::, other::std::
             }
-            let rest = &self.text[at + "crate::".len()..];
-            match rest.strip_prefix('{') {
-                Some(group) => rooms.extend(top_level_names(group)),
-                None => rooms.extend(leading_name(rest)),
-            }
+            members.extend(paths(&self.text[at + start.len()..]));
         }
-        rooms
+        members
+    }
+
+    /// Whether the file names `module` of the standard library, or more of `std::net` than addresses.
+    fn uses_std(&self, module: &str) -> bool {
+        self.members("std")
+            .into_iter()
+            .any(|member| leading_name(member) == Some(module) && !(module == "net" && names_only_addresses(member)))
     }
 
     fn names(&self, path: &str) -> bool {
@@ -85,15 +102,17 @@ impl Source {
     }
 }
 
-/// `a::b, c::{d, e}, f}` → a, c, f.
-fn top_level_names(group: &str) -> Vec<String> {
-    let (mut depth, mut start, mut names) = (0, 0, Vec::new());
+/// The paths that `text` begins with: those of a group, or the only one.
+/// `{a::b, c::{d, e}, f}; …` → `a::b`, `c::{d, e}`, `f`; `a::b; …` → `a::b; …`.
+fn paths(text: &str) -> Vec<&str> {
+    let Some(group) = text.strip_prefix('{') else { return vec![text] };
+    let (mut depth, mut start, mut paths) = (0, 0, Vec::new());
     for (at, c) in group.char_indices() {
         match c {
             '{' => depth += 1,
             '}' if depth > 0 => depth -= 1,
             ',' | '}' if depth == 0 => {
-                names.extend(leading_name(group[start..at].trim_start()));
+                paths.push(group[start..at].trim());
                 start = at + 1;
                 if c == '}' {
                     break;
@@ -102,12 +121,25 @@ fn top_level_names(group: &str) -> Vec<String> {
             _ => {}
         }
     }
-    names
+    paths.retain(|path| !path.is_empty());
+    paths
 }
 
-fn leading_name(text: &str) -> Option<String> {
-    let name: String = text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-    (!name.is_empty()).then_some(name)
+/// Of a path that begins with `net`.
+fn names_only_addresses(path: &str) -> bool {
+    path.strip_prefix("net::")
+        .is_some_and(|rest| paths(rest).into_iter().all(|path| ADDRESSES.contains(&identifier(path))))
+}
+
+/// The name of a module or crate at the beginning of a path; a type is none.
+fn leading_name(path: &str) -> Option<&str> {
+    let name = identifier(path);
+    name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_').then_some(name)
+}
+
+fn identifier(path: &str) -> &str {
+    let end = path.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    &path[..end.unwrap_or(path.len())]
 }
 
 fn floor(room: &str) -> Option<usize> {
@@ -142,8 +174,11 @@ fn violations(file: &Source) -> Vec<String> {
         }
     }
     if own <= 1 {
-        for name in NOT_BELOW.into_iter().filter(|name| file.names(name)) {
+        for name in CRATES_NOT_BELOW.into_iter().filter(|name| file.names(name)) {
             found.push(format!("src/{}: floor {own} uses {name}", file.path));
+        }
+        for module in STD_NOT_BELOW.into_iter().filter(|module| file.uses_std(module)) {
+            found.push(format!("src/{}: floor {own} uses std::{module}", file.path));
         }
     }
     found
@@ -214,15 +249,27 @@ fn a_planted_violation_is_found() {
         ("enrollment/mod.rs", "use crate::{clock::Clock, management::keys::{a, b}};", "imports management"),
         ("server/api/keys.rs", "let x: rusqlite::Connection;", "uses rusqlite"),
         ("domain/key.rs", "use tokio::sync::Mutex;", "uses tokio"),
+        ("domain/key.rs", "use std::fs;", "uses std::fs"),
+        ("domain/key.rs", "use std::{env, fmt};", "uses std::env"),
+        ("domain/key.rs", "use std::{fmt::{self, Display}, fs::File};", "uses std::fs"),
+        ("domain/key.rs", "use std::net;", "uses std::net"),
+        ("domain/key.rs", "use std::net::*;", "uses std::net"),
+        ("domain/key.rs", "use std::net::{IpAddr, TcpStream};", "uses std::net"),
+        ("domain/key.rs", "use std::{fmt, net::{IpAddr, ToSocketAddrs}};", "uses std::net"),
+        ("protocol/mod.rs", "fn f() { ::std::process::exit(1) }", "uses std::process"),
+        ("protocol/mod.rs", "use std::thread::{self, JoinHandle};", "uses std::thread"),
         ("cellar/mod.rs", "", "stands on no floor"),
     ] {
         let file = Source { path: path.into(), text: text.into() };
         let found = violations(&file);
         assert!(found.iter().any(|line| line.contains(fault)), "{path}: {found:?}");
     }
-    let fine = Source {
-        path: "enrollment/mod.rs".into(),
-        text: "use crate::{clock::Clock, store::{Store, StoreError}};\nuse other_crate::management;".into(),
-    };
-    assert_eq!(violations(&fine), Vec::<String>::new());
+    for (path, text) in [
+        ("enrollment/mod.rs", "use crate::{clock::Clock, store::{Store, StoreError}};\nuse other_crate::management;"),
+        ("domain/key.rs", "use std::net::IpAddr;\nuse std::{fmt, net::{Ipv4Addr, SocketAddr}};"),
+        ("domain/key.rs", "let x: std::net::IpAddr = y.parse::<std::net::IpAddr>()?;"),
+    ] {
+        let fine = Source { path: path.into(), text: text.into() };
+        assert_eq!(violations(&fine), Vec::<String>::new());
+    }
 }
