@@ -125,6 +125,7 @@ async fn flood(service: &Service, good: &str, keys: usize) {
                     request["provisioningKey"] = format!("{head}{}", random_secret()).into();
                     request["fingerprint"] = random_secret()[..44].into();
                     let stream = TcpStream::connect(address).await.expect("a connection");
+                    stream.set_nodelay(true).expect("a socket");
                     let name = ServerName::try_from("localhost").expect("a name");
                     let mut stream = tls.connect(name, stream).await.expect("a handshake");
                     let request = http_request(request.to_string().as_bytes());
