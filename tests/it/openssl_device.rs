@@ -1,12 +1,14 @@
 //! A device made with nothing but openssl and curl, and its certificates looked at with openssl.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::Service;
+
+const GUIDE: &str = include_str!("../../docs/enrolling-a-device.md");
 
 /// Runs a program that the tests need; it must be there and succeed.
 fn run(dir: &Path, program: &str, args: &[&str]) -> String {
@@ -107,6 +109,58 @@ fn each_kind_enrolls_with_openssl_and_curl_and_verifies_strictly() {
         assert_eq!(of_key, of_certificate);
         assert_eq!(answer["serverTrustAnchors"].as_str(), Some(service.trust_anchor_pem().as_str()));
     }
+}
+
+/// The first `sh` block below a heading of the guide.
+fn recipe(heading: &str) -> &'static str {
+    let (_, section) = GUIDE.split_once(heading).unwrap_or_else(|| panic!("the guide has no {heading}"));
+    let (_, block) = section.split_once("```sh\n").expect("a block of commands");
+    block.split_once("```\n").expect("an end of the block").0
+}
+
+/// A directory with these programs and no others, to be a `PATH`.
+fn only_programs(dir: &Path, names: &[&str]) -> PathBuf {
+    let only = dir.join("bin");
+    fs::create_dir(&only).expect("a directory");
+    let path = std::env::var_os("PATH").expect("a PATH");
+    for name in names {
+        let found = std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file());
+        let found = found.unwrap_or_else(|| panic!("{name} is needed (tests/run installs it)"));
+        std::os::unix::fs::symlink(found, only.join(name)).expect("a link");
+    }
+    only
+}
+
+#[test]
+fn the_recipe_of_the_guide_enrolls_with_openssl_and_curl_alone() {
+    let service = Service::start();
+    service.create_group("machine", "Shop floor");
+    let key = service.create_key("machine", "Shop floor", "k", &["--max-uses", "1"]);
+    let dir = service.dir().join("device");
+    fs::create_dir(&dir).expect("a directory");
+    fs::write(dir.join("provision_key"), format!("{key}\n")).expect("a file");
+    fs::write(dir.join("tls-trust-anchor.pem"), service.trust_anchor_pem()).expect("a file");
+    let commands = recipe("## With openssl and curl");
+    assert_eq!(commands.matches("enroll.example.com:8443").count(), 1, "{commands}");
+    let commands = commands.replace("enroll.example.com:8443", &format!("localhost:{}", service.enroll.port()));
+
+    let output = Command::new("/bin/sh")
+        .args(["-eux", "-c", &commands])
+        .current_dir(&dir)
+        .env("PATH", only_programs(service.dir(), &["cat", "curl", "openssl", "sed"]))
+        .output()
+        .expect("a shell");
+
+    // `-x` shows each command with its arguments.
+    let trace = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{trace}");
+    assert!(trace.contains("--data-binary @request.json"), "{trace}");
+    assert!(!trace.contains(&key), "the key became an argument: {trace}");
+    let files = ["-CAfile", "trust-anchors.pem", "-untrusted", "chain.pem", "cert.pem"];
+    let args = ["verify", "-x509_strict", "-check_ss_sig", "-purpose", "sslclient"];
+    assert_eq!(run(&dir, "openssl", &[&args[..], &files].concat()).trim(), "cert.pem: OK");
+    let of_key = run(&dir, "openssl", &["pkey", "-in", "key.pem", "-pubout"]);
+    assert_eq!(of_key, run(&dir, "openssl", &["x509", "-in", "cert.pem", "-noout", "-pubkey"]));
 }
 
 #[test]
