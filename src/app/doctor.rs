@@ -20,7 +20,7 @@ pub async fn doctor(settings: &Settings) -> Result<Vec<String>, AppError> {
     if store.find_setting(SETTING_INITIALIZED_AT).await?.is_none() {
         return Err(AppError::Uninitialized);
     }
-    let master_keys = master_key::load(&settings.data_dir)?;
+    let master_keys = master_key::load(settings)?;
     let secrets = load_secrets(&*store, &master_keys).await?;
     let findings = store.check_integrity(&secrets.audit_key).await?;
     Ok(findings.iter().map(ToString::to_string).collect())

@@ -87,7 +87,7 @@ pub(super) async fn open(
 
     let initialized = store.find_setting(SETTING_INITIALIZED_AT).await?.is_some();
     let master_keys =
-        Arc::new(if initialized { master_key::load(data_dir)? } else { master_key::load_or_make(data_dir)? });
+        Arc::new(if initialized { master_key::load(settings)? } else { master_key::load_or_make(settings)? });
     // The stored cloud counts; the configured one only makes the first.
     let cloud = match store.find_setting(SETTING_CLOUD).await? {
         Some(value) => value.parse().map_err(|_| AppError::Setting { name: SETTING_CLOUD, value })?,

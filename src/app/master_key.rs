@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::client::files::write_durably;
+use crate::config::{MasterKeyPlaces, Settings};
 use crate::secret::master::{MasterKeyError, MasterKeys};
 
-const VARIABLE: &str = "MUSTER_MASTER_KEY_FILE";
-const CREDENTIAL: &str = "muster-master-key";
+const VARIABLE: &str = MasterKeyPlaces::VARIABLE;
+const CREDENTIAL: &str = MasterKeyPlaces::CREDENTIAL;
 const FILE: &str = "master.key";
 
 /// The id of a master key made here.
@@ -41,10 +42,10 @@ pub enum MasterKeyFileError {
 ///
 /// # Errors
 /// [`MasterKeyFileError`]; the file's content shows in none of them.
-pub fn load(data_dir: &Path) -> Result<MasterKeys, MasterKeyFileError> {
-    match locate(data_dir) {
+pub fn load(settings: &Settings) -> Result<MasterKeys, MasterKeyFileError> {
+    match locate(settings) {
         Some(path) => read(&path),
-        None => Err(MasterKeyFileError::Missing { data_dir: data_dir.to_owned() }),
+        None => Err(MasterKeyFileError::Missing { data_dir: settings.data_dir.clone() }),
     }
 }
 
@@ -53,11 +54,11 @@ pub fn load(data_dir: &Path) -> Result<MasterKeys, MasterKeyFileError> {
 ///
 /// # Errors
 /// [`MasterKeyFileError`].
-pub fn load_or_make(data_dir: &Path) -> Result<MasterKeys, MasterKeyFileError> {
-    if let Some(path) = locate(data_dir) {
+pub fn load_or_make(settings: &Settings) -> Result<MasterKeys, MasterKeyFileError> {
+    if let Some(path) = locate(settings) {
         return read(&path);
     }
-    let path = data_dir.join(FILE);
+    let path = settings.data_dir.join(FILE);
     let text = MasterKeys::generate_text(FIRST_ID);
     // Renamed into place: a crash leaves no half of a key, which the next start could not read.
     write_durably(&path, text.as_bytes(), 0o600)
@@ -65,12 +66,12 @@ pub fn load_or_make(data_dir: &Path) -> Result<MasterKeys, MasterKeyFileError> {
     read(&path)
 }
 
-fn locate(data_dir: &Path) -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os(VARIABLE) {
-        return Some(named.into()); // named on purpose: when it is missing, that is an error
+fn locate(settings: &Settings) -> Option<PathBuf> {
+    let MasterKeyPlaces { file, credential } = &settings.master_key;
+    if file.is_some() {
+        return file.clone(); // whether it is there or not
     }
-    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|directory| Path::new(&directory).join(CREDENTIAL));
-    [credential, Some(data_dir.join(FILE))].into_iter().flatten().find(|path| path.exists())
+    [credential.clone(), Some(settings.data_dir.join(FILE))].into_iter().flatten().find(|path| path.exists())
 }
 
 fn read(path: &Path) -> Result<MasterKeys, MasterKeyFileError> {

@@ -3,6 +3,7 @@
 //! Each step says what it does and the command one would type, does it over real TLS, and checks what
 //! came of it. A step that does not behave as promised ends the command with exit code 1.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::console::{self, Shown};
 use super::management::{Management, text};
-use crate::app::{self, Addresses, FirstStart};
+use crate::app::{self, Addresses, AppError, FirstStart, Running};
 use crate::client::enroll::{EnrollError, Order, enroll};
 use crate::client::state::{Record, StateDir};
 use crate::config::{Inputs, Settings};
@@ -25,6 +26,10 @@ use crate::domain::key_string::{Inspection, KeyString, inspect};
 use crate::domain::{Fingerprint, KeySecret, KeyVersion, Kind};
 use crate::protocol::enroll::Outcome;
 use crate::secret::random_bytes;
+
+/// How many ports are tried. That one is taken in the moment between is rare; five in a row are a sign
+/// of something else.
+const START_ATTEMPTS_MAX: u32 = 5;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -38,8 +43,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let directory = TemporaryDirectory::make()?;
     println!("Muster quickstart: a throw-away service in {}", directory.path.display());
-    let settings = settings(&directory.path)?;
-    let (running, first_start) = Box::pin(app::start(settings)).await?;
+    let Started { running, first_start, data_dir } = start(&directory.path, free_port).await?;
     let addresses = running.addresses().clone();
     let shown = tokio::select! {
         shown = Box::pin(show(&directory.path, first_start, &addresses)) => shown,
@@ -58,18 +62,47 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(metrics) = addresses.metrics {
         println!("  metrics     http://{metrics}/metrics");
     }
-    println!("Manage it with: muster key list --data-dir {}", data_dir(&directory.path).display());
+    println!("Manage it with: muster key list --data-dir {}", data_dir.display());
     println!("Ctrl-C to stop; everything is removed then.");
     app::run_until_signal(running, |_| ()).await?;
     Ok(())
 }
 
-/// Loopback, free ports, and the environment left alone.
-fn settings(directory: &Path) -> anyhow::Result<Settings> {
-    // Keys name the port, so it must be known before the listener exists.
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+/// The service of this command.
+struct Started {
+    running: Running,
+    first_start: Option<FirstStart>,
+    data_dir: PathBuf,
+}
+
+/// Starts the service below `directory`. Keys name the port, so it must be known before the listener
+/// exists, and another process may take it in between: then all is made anew for another port.
+async fn start(directory: &Path, mut port: impl FnMut() -> io::Result<u16>) -> anyhow::Result<Started> {
+    let mut attempt = 1;
+    loop {
+        // A new one each time: the first start wrote the port into the one before.
+        let data_dir = directory.join(format!("data-{attempt}"));
+        match Box::pin(app::start(settings(&data_dir, port()?)?)).await {
+            Ok((running, first_start)) => return Ok(Started { running, first_start, data_dir }),
+            Err(AppError::Listen { source, .. })
+                if source.kind() == io::ErrorKind::AddrInUse && attempt < START_ATTEMPTS_MAX =>
+            {
+                attempt += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Free at this moment.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Loopback, nothing of this process's environment, and the master key in the data directory.
+fn settings(data_dir: &Path, port: u16) -> anyhow::Result<Settings> {
     let flags = vec![
-        ("--data-dir", "data_dir", data_dir(directory).display().to_string()),
+        ("--data-dir", "data_dir", data_dir.display().to_string()),
         ("--cloud", "cloud", format!("localhost:{port}")),
         ("--enroll-listen", "enroll.listen", format!("127.0.0.1:{port}")),
         ("--admin-listen", "admin.listen", "127.0.0.1:0".to_owned()),
@@ -77,10 +110,6 @@ fn settings(directory: &Path) -> anyhow::Result<Settings> {
         ("", "log.level", "error".to_owned()),
     ];
     Ok(Inputs { flags, ..Inputs::default() }.load()?.settings)
-}
-
-fn data_dir(directory: &Path) -> PathBuf {
-    directory.join("data")
 }
 
 async fn show(directory: &Path, first_start: Option<FirstStart>, addresses: &Addresses) -> anyhow::Result<()> {
@@ -309,5 +338,41 @@ impl Drop for TemporaryDirectory {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
             eprintln!("warning: {} is left: {error}", self.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_port_that_was_taken_meanwhile_is_given_up_for_another() {
+        let directory = TemporaryDirectory::make().unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let taken_port = taken.local_addr().unwrap().port();
+        let mut first = Some(taken_port);
+        let port = || first.take().map_or_else(free_port, Ok);
+        let Started { running, first_start, data_dir } = start(&directory.path, port).await.unwrap();
+        let bound = running.addresses().enroll.port();
+        assert_ne!(bound, taken_port);
+        let management = Management::of_first_start(&first_start.unwrap(), running.addresses().admin).await.unwrap();
+        let stage = Stage { directory: &directory.path, management };
+        let key = stage.make_key(Kind::Machine).await.unwrap();
+        assert!(key.secret.expose().contains(&format!("|localhost:{bound}|")), "the key names another port");
+        assert!(data_dir.starts_with(&directory.path));
+        running.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_port_that_stays_taken_ends_the_command() {
+        let directory = TemporaryDirectory::make().unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut asked = 0;
+        let port = || {
+            asked += 1;
+            Ok(taken.local_addr()?.port())
+        };
+        assert!(start(&directory.path, port).await.is_err());
+        assert_eq!(asked, START_ATTEMPTS_MAX);
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::check::{Checker, ConfigError, Origin, Problem};
-use super::{Settings, Shape};
+use super::{MasterKeyPlaces, Settings, Shape};
 
 const VARIABLE_PREFIX: &str = "MUSTER_";
 
@@ -20,6 +20,8 @@ pub struct Inputs {
     pub environment: Vec<(String, String)>,
     /// Flag with its dashes, key (`enroll.listen`), text.
     pub flags: Vec<(&'static str, &'static str, String)>,
+    /// Taken over as they are; no key of the file names them.
+    pub master_key: MasterKeyPlaces,
 }
 
 /// A configuration that was accepted.
@@ -52,7 +54,8 @@ impl Inputs {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Ok(Self { file, environment, flags: Vec::new() })
+        let master_key = MasterKeyPlaces::from_variables(|name| std::env::var_os(name));
+        Ok(Self { file, environment, flags: Vec::new(), master_key })
     }
 
     /// Lays the parts over each other and checks the result.
@@ -72,7 +75,7 @@ impl Inputs {
         let mut checker = Checker { origins: &origins, problems };
         // The layers only took values of the right type under known keys.
         let shape = Shape::deserialize(Value::Table(values.clone())).expect("the layers keep the shape");
-        let settings = shape.check(&mut checker);
+        let settings = shape.check(&self.master_key, &mut checker);
         match (settings, checker.problems) {
             (Some(settings), problems) if problems.is_empty() => {
                 Ok(Loaded { settings, unknown_variables, values, origins })

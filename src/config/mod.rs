@@ -14,6 +14,7 @@ mod check;
 mod enroll;
 mod layers;
 mod log;
+mod master_key;
 mod metrics;
 mod store;
 
@@ -28,6 +29,7 @@ pub use self::check::{ConfigError, Origin, Problem};
 pub use self::enroll::EnrollSettings;
 pub use self::layers::{Inputs, Loaded};
 pub use self::log::LogSettings;
+pub use self::master_key::MasterKeyPlaces;
 pub use self::metrics::MetricsSettings;
 pub use self::store::{StoreEngine, StoreSettings};
 
@@ -39,6 +41,8 @@ use crate::domain::Cloud;
 pub struct Settings {
     /// Holds the embedded store, the master key and what a first start leaves for the operator.
     pub data_dir: PathBuf,
+    /// Where the master key is looked for before the data directory.
+    pub master_key: MasterKeyPlaces,
     /// What new keys name when the store is empty; afterwards the stored one counts.
     pub cloud: Cloud,
     /// How long a stop waits for what was accepted.
@@ -92,7 +96,7 @@ impl Default for Shape {
 }
 
 impl Shape {
-    fn check(&self, checker: &mut Checker<'_>) -> Option<Settings> {
+    fn check(&self, master_key: &MasterKeyPlaces, checker: &mut Checker<'_>) -> Option<Settings> {
         let data_dir = checker.path("data_dir", &self.data_dir);
         let cloud = checker.parse(
             "cloud",
@@ -110,6 +114,7 @@ impl Shape {
         let log = self.log.check(checker);
         Some(Settings {
             data_dir: data_dir?,
+            master_key: master_key.clone(),
             cloud: cloud?,
             drain_timeout: drain_timeout?,
             enroll: enroll?,

@@ -54,6 +54,20 @@ fn once_shows_every_step_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_master_key_of_the_host_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let credentials = tempfile::tempdir().unwrap();
+    std::fs::write(credentials.path().join("muster-master-key"), "not a master key").unwrap();
+    for (name, value) in
+        [("MUSTER_MASTER_KEY_FILE", Path::new("/nonexistent")), ("CREDENTIALS_DIRECTORY", credentials.path())]
+    {
+        let output = quickstart(directory.path(), &["--once"]).env(name, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{name}: {}{}", stdout(&output), stderr(&output));
+        assert_empty(directory.path());
+    }
+}
+
+#[test]
 fn it_stays_up_until_it_is_interrupted() {
     for signal in ["INT", "TERM"] {
         let directory = tempfile::tempdir().unwrap();
