@@ -41,7 +41,7 @@ use tokio::net::TcpStream;
 
 /// Concurrent devices.
 const DEVICES: usize = 64;
-/// Bytes of one stored enrollment, as PERFORMANCE.md counts them.
+/// Bytes that the floor appends per enrollment: about what a certificate and the rows beside it come to.
 const RECORD_BYTES: usize = 700;
 const LOAD_MIN: f64 = 0.7;
 

@@ -9,8 +9,8 @@ use crate::management::first_start::{SETTING_INITIALIZED_AT, load_secrets};
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 
-/// Checks I1 to I5 of the design from one snapshot; a sentence for each finding. Works beside a
-/// running service: the store is opened for reading only and its lock is not taken
+/// Checks I1 to I5 (docs/contract.md, "Invariants") from one snapshot; a sentence for each finding.
+/// Works beside a running service: the store is opened for reading only and its lock is not taken
 /// (docs/decisions/0006).
 ///
 /// # Errors

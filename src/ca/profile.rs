@@ -1,5 +1,5 @@
 //! What stands in a certificate: names, extensions, validity. The one place to read for "which field
-//! has which value"; DESIGN §4 is the contract.
+//! has which value"; docs/contract.md, "Certificates", says which they are to be.
 
 use std::time::Duration;
 

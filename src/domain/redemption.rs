@@ -1,4 +1,4 @@
-//! The decision of §3.5 of the design: what a verified key and a verified CSR lead to.
+//! The decision (docs/contract.md, "Decision"): what a verified key and a verified CSR lead to.
 //!
 //! Pure, so that every row of the table is a test. The store confirms the decision at commit.
 

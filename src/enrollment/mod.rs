@@ -2,8 +2,8 @@
 //!
 //! [`EnrollmentService::verify_key`] answers the only question that an unknown caller gets
 //! answered; everything else needs the [`VerifiedKey`] that it makes. [`EnrollmentService::enroll`]
-//! then walks the checks of the design (§3) in their order and ends in one commit of the store,
-//! which decides for good.
+//! then walks the checks (docs/contract.md, "Checks") in their order and ends in one commit of the
+//! store, which decides for good.
 //!
 //! What this room deliberately does not do: HTTP, JSON, status codes, rate limits (`server`), SQL
 //! (`store`), X.509 (`ca`), or anything that administrators do (`management`).
@@ -242,7 +242,7 @@ impl EnrollmentService {
         Err(EnrollmentError::StoreUnavailable { reason: "settings or the device's record kept changing".to_owned() })
     }
 
-    /// Step 3 once more, after memory has followed the store's change feed. Nothing is refused on the
+    /// Check 3 once more, after memory has followed the store's change feed. Nothing is refused on the
     /// word of memory alone: a setting that was just changed (on another node, too) refuses nobody.
     async fn check_state_anew(
         &self,
@@ -312,7 +312,7 @@ impl EnrollmentService {
         Ok(issued)
     }
 
-    /// Step 6. Gives the seat back when the answer is there, with the count that it brought.
+    /// Check 6. Gives the seat back when the answer is there, with the count that it brought.
     async fn commit(
         &self,
         checked: &CheckedKey,

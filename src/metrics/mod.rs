@@ -1,4 +1,4 @@
-//! The numbers that are watched (DESIGN §14), in Prometheus' text format.
+//! The numbers that are watched (docs/contract.md, "Being watched"), in Prometheus' text format.
 //!
 //! One [`Metrics`] per process, made by `app` and handed to every room in an `Arc`: the registry is
 //! its own, there is no global one. Labels come from closed lists and their handles are resolved

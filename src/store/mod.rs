@@ -192,7 +192,7 @@ pub trait Store: EnrollmentStore {
 
     // --- care -----------------------------------------------------------------------------
 
-    /// Checks I1 to I5 of the design (§6) from one snapshot. Empty: all is well.
+    /// Checks I1 to I5 (docs/contract.md, "Invariants") from one snapshot. Empty: all is well.
     async fn check_integrity(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
 
     /// Whether a commit would be possible now; costs one small durable write.

@@ -1,6 +1,7 @@
-//! Bad input against the real service: a clear refusal, nothing lost, service up. A store that is full,
-//! away or of a newer schema is in `store/embedded.rs`, kills are in `promises/exact.rs`, the ways a
-//! key string can be wrong in `promises/flood.rs`, the door's bounds at one below and one above in `door/`.
+//! Bad input (docs/contract.md, "Bad input") against the real service: a clear refusal, nothing lost,
+//! service up. A store that is full, away or of a newer schema is in `store/embedded.rs`, kills are in
+//! `promises/exact.rs`, the ways a key string can be wrong in `promises/flood.rs`, the door's bounds at
+//! one below and one above in `door/`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! From a body to a request whose form is right (DESIGN §3, check 1).
+//! From a body to a request whose form is right (docs/contract.md, "Checks", 1).
 //!
 //! ```text
 //! { "provisioningKey": …, "fingerprint": …, "csr": …, "hostname"?: …, "platform"?: …, "softwareVersion"?: … }

@@ -217,7 +217,7 @@ impl<E: Enroller> EnrollDoor<E> {
         }
     }
 
-    /// `POST /v1/enroll`: the checks in the order of DESIGN §3.
+    /// `POST /v1/enroll`: the checks in the order of docs/contract.md, "Checks".
     async fn enroll(&self, request: Request<Incoming>, visit: &mut Visit<'_>) -> Result<Response<Full<Bytes>>, Stop> {
         let limits = self.parts.limits.load_full();
         if !is_json(request.headers()) {

@@ -1,4 +1,4 @@
-//! What must stay true (DESIGN §6, I1 to I5), checked from one snapshot.
+//! What must stay true (docs/contract.md, "Invariants", I1 to I5), checked from one snapshot.
 
 use rusqlite::{Connection, Row};
 

@@ -1,4 +1,4 @@
--- The tables of DESIGN §6, as SQLite keeps them.
+-- The tables of docs/contract.md, "State", as SQLite keeps them.
 --
 -- Ids are unique over the service, so an object's id is the table's rowid: found by one descent,
 -- appended when new. Every row and every unique index names its customer first; statements always
