@@ -27,8 +27,8 @@ const NEIGHBOURS: [(&str, &str); 8] = [
     ("protocol", "domain"),
 ];
 
-/// Crates that only these places may use.
-const CONFINED: [(&str, &[&str]); 8] = [
+/// Crates and modules that only these places may use.
+const CONFINED: [(&str, &[&str]); 9] = [
     ("anyhow", &["cli", "main"]),
     ("clap", &["cli", "main"]),
     ("hyper", &["client", "server"]),
@@ -36,6 +36,7 @@ const CONFINED: [(&str, &[&str]); 8] = [
     ("prometheus", &["metrics"]),
     ("rcgen", &["ca", "client"]),
     ("rusqlite", &["store/embedded"]),
+    ("std::env", &["cli", "client/enroll", "config"]), // the client: `consts`, its platform
     ("toml", &["config"]),
 ];
 
@@ -241,6 +242,38 @@ fn every_room_on_a_floor_exists_and_is_on_the_map() {
     }
 }
 
+/// `docs/contract.md, "Heading"` in a comment, an SQL file or a test.
+#[test]
+fn what_is_cited_of_the_contract_is_there() {
+    const CITED: &str = "docs/contract.md, \"";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let contract = fs::read_to_string(root.join("docs/contract.md")).expect("the contract is there");
+    let headings: BTreeSet<&str> = contract
+        .lines()
+        .filter(|line| line.starts_with("##"))
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .collect();
+    let mut cited = 0;
+    let mut folders = vec![root.join("src"), root.join("tests"), root.join("benches")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder can be read") {
+            let path = entry.expect("a folder can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.ends_with("tests/it/architecture.rs") {
+                // Talks about citations and has none.
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                for rest in text.split(CITED).skip(1) {
+                    let heading = rest.split('"').next().expect("a split has a first part");
+                    assert!(headings.contains(heading), "{} cites {heading:?}", path.display());
+                    cited += 1;
+                }
+            }
+        }
+    }
+    assert!(cited >= 8, "only {cited} citations were found");
+}
+
 #[test]
 fn a_planted_violation_is_found() {
     for (path, text, fault) in [
@@ -248,6 +281,7 @@ fn a_planted_violation_is_found() {
         ("store/mod.rs", "use crate::ca::Issuer;", "imports ca"),
         ("enrollment/mod.rs", "use crate::{clock::Clock, management::keys::{a, b}};", "imports management"),
         ("server/api/keys.rs", "let x: rusqlite::Connection;", "uses rusqlite"),
+        ("app/serve.rs", "let x = std::env::var_os(NAME);", "uses std::env"),
         ("domain/key.rs", "use tokio::sync::Mutex;", "uses tokio"),
         ("domain/key.rs", "use std::fs;", "uses std::fs"),
         ("domain/key.rs", "use std::{env, fmt};", "uses std::env"),
