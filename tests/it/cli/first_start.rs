@@ -143,3 +143,33 @@ async fn a_master_key_that_was_made_before_the_crash_is_used() {
     assert_eq!(files(&data_dir), before, "one first start is enough");
     service.create_group("machine", "HQ");
 }
+
+#[test]
+fn the_master_key_is_taken_from_the_named_file_or_the_credential() {
+    let directory = tempfile::tempdir().unwrap();
+    let outside = directory.path().join("muster-master-key");
+    fs::write(&outside, format!("1 {}\n", "5a".repeat(32))).unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o600)).unwrap();
+    let missing = directory.path().join("missing");
+    let init = |data_dir: &Path, variables: &[(&str, &Path)]| {
+        let mut command = muster(&["init", "--cloud", "localhost:8443", "--data-dir", data_dir.to_str().unwrap()]);
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    let named = ("MUSTER_MASTER_KEY_FILE", outside.as_path());
+    let credential = ("CREDENTIALS_DIRECTORY", directory.path());
+    for (name, variable) in [("named", named), ("credential", credential)] {
+        let data_dir = directory.path().join(name);
+        let output = init(&data_dir, &[variable]);
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+        assert!(!data_dir.join("master.key").exists(), "{name}: another one was made");
+        // What was sealed needs it again.
+        let output = init(&data_dir, &[]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", stdout(&output));
+        assert!(stderr(&output).contains("MUSTER_MASTER_KEY_FILE"), "{name}: {}", stderr(&output));
+        assert!(!data_dir.join("master.key").exists(), "{name}: another one was made");
+    }
+    // A named file that is not there is an error, whatever else there is.
+    let output = init(&directory.path().join("refused"), &[("MUSTER_MASTER_KEY_FILE", &missing), credential]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("missing"), "{}", stderr(&output));
+}
