@@ -203,45 +203,61 @@ impl Directory {
 
     /// Reads every row, takes out what is gone, and answers the change up to which this holds. What
     /// changes meanwhile is read once more by whoever follows the feed from there.
+    ///
+    /// What was known before is crossed off as it is read; at a start that is nothing, and costs nothing.
     async fn load_all(&self) -> Result<ChangeSequence, StoreError> {
         let start = self.store.last_change().await?;
-        let mut customers = HashSet::new();
+        let mut gone: HashSet<CustomerId> = self.customers.iter().map(|known| *known.key()).collect();
         for customer in self.store.list_customers().await? {
-            customers.insert(customer.id);
+            gone.remove(&customer.id);
             self.put_customer(&customer);
         }
-        let mut groups = HashSet::new();
+        for id in gone {
+            self.customers.remove(&id);
+        }
+        let mut gone: HashSet<GroupId> = self.groups.iter().map(|known| *known.key()).collect();
         let mut after = GroupId::from_raw(0);
         loop {
             let rows = self.store.scan_groups(after, SCAN_LIMIT).await?;
             let Some(last) = rows.last() else { break };
             after = last.id;
-            groups.extend(rows.iter().map(|group| group.id));
-            rows.iter().for_each(|group| self.put_group(group));
+            for group in &rows {
+                gone.remove(&group.id);
+                self.put_group(group);
+            }
         }
-        let mut signers = HashSet::new();
+        for id in gone {
+            self.groups.remove(&id);
+        }
+        let mut gone: HashSet<SigningCertificateId> = self.signers.iter().map(|known| *known.key()).collect();
         let mut after = SigningCertificateId::from_raw(0);
         loop {
             let rows = self.store.scan_signing_certificates(after, SCAN_LIMIT).await?;
             let Some(last) = rows.last() else { break };
             after = last.id;
-            signers.extend(rows.iter().map(|certificate| certificate.id));
-            rows.iter().for_each(|certificate| self.put_signer(certificate));
+            for certificate in &rows {
+                gone.remove(&certificate.id);
+                self.put_signer(certificate);
+            }
         }
-        let mut keys = HashSet::new();
+        for id in gone {
+            self.signers.remove(&id);
+        }
+        let mut gone = self.index.ids();
         let mut after = ProvisioningKeyId::from_raw(0);
         loop {
             let rows = self.store.scan_keys(after, SCAN_LIMIT).await?;
             let Some(last) = rows.last() else { break };
             after = last.id;
-            keys.extend(rows.iter().map(|key| key.id));
-            rows.into_iter().for_each(|key| self.index.put(key));
+            for key in rows {
+                gone.remove(&key.id);
+                self.index.put(key);
+            }
         }
-        self.customers.retain(|id, _| customers.contains(id));
-        self.groups.retain(|id, _| groups.contains(id));
-        self.signers.retain(|id, _| signers.contains(id));
-        self.index.retain(|id| keys.contains(&id));
-        self.collect_trust_anchors(&customers);
+        for id in gone {
+            self.index.remove(id);
+        }
+        self.collect_trust_anchors(&self.customers.iter().map(|known| *known.key()).collect());
         Ok(start)
     }
 

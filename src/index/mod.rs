@@ -8,6 +8,7 @@
 //! What it deliberately does not do: read the store (whoever feeds it does), judge a key's state,
 //! or decide about uses: its counter is a hint for the queue, the store decides.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -87,10 +88,9 @@ impl KeyIndex {
         }
     }
 
-    /// Takes out every key that `keep` does not hold.
-    pub fn retain(&self, keep: impl Fn(ProvisioningKeyId) -> bool) {
-        self.by_id.retain(|id, _| keep(*id));
-        self.by_digest.retain(|_, entry| keep(entry.key.id));
+    /// The ids of all keys; for a node that reads everything anew and must find out what is gone.
+    pub fn ids(&self) -> HashSet<ProvisioningKeyId> {
+        self.by_id.iter().map(|known| *known.key()).collect()
     }
 
     pub fn len(&self) -> usize {
