@@ -1,15 +1,17 @@
 //! Groups of the four kinds: create, list, get, edit, delete.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{CommitError, Error, Management, Object};
+use super::{Error, Management, Object, named_once};
 use crate::clock::Timestamp;
 use crate::domain::{Actor, AddressList, Description, Group, Kind, Name, Revision, Role, SigningCertificate};
 use crate::id::{CustomerId, GroupId, SigningCertificateId};
-use crate::store::{BrokenRule, Change, ListQuery, NameFilter, Page};
+use crate::store::{Change, ListQuery, NameFilter, Page};
 
 /// What a caller says about a group, when making one and when editing one.
 #[derive(Clone, Debug, Default)]
@@ -94,14 +96,12 @@ impl Management {
     ) -> Result<Page<GroupView>, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         let page = self.store().list_groups(customer, kind, query).await?;
-        let mut rows: Vec<GroupView> = Vec::with_capacity(page.rows.len());
+        let mut signers = HashMap::new();
+        let mut rows = Vec::with_capacity(page.rows.len());
         for group in page.rows {
-            let seen = rows.iter().find(|row| row.group.signing_certificate_id == group.signing_certificate_id);
-            let name = match seen {
-                Some(row) => row.signing_certificate_name.clone(),
-                None => self.default_signer_name(&group).await?,
-            };
-            rows.push(GroupView { group, signing_certificate_name: name });
+            let look = self.default_signer_name(&group);
+            let signing_certificate_name = named_once(&mut signers, group.signing_certificate_id, look).await?;
+            rows.push(GroupView { group, signing_certificate_name });
         }
         Ok(Page { rows, total: page.total })
     }
@@ -146,15 +146,13 @@ impl Management {
             }
             after.modified_at = now;
             after.modified_by = actor.row_id();
-            let audit = vec![audited::updated(actor, now, &before, &after)];
-            match self.commit(vec![Change::UpdateGroup(after.clone())], audit).await {
-                Ok(()) => {
-                    after.revision = before.revision.next();
-                    Ok(Attempt::Done(self.view_group(after).await?))
-                }
-                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
-                Err(error) => Err(error.about(Object::Group, id, after.name.as_str())),
+            let event = audited::updated(actor, now, &before, &after);
+            let about = (Object::Group, id, after.name.as_str());
+            if let Attempt::Overtaken = self.commit_edit(Change::UpdateGroup(after.clone()), event, about).await? {
+                return Ok(Attempt::Overtaken);
             }
+            after.revision = before.revision.next();
+            Ok(Attempt::Done(self.view_group(after).await?))
         })
         .await
     }
@@ -176,14 +174,10 @@ impl Management {
         until_not_overtaken(Object::Group, id, move || async move {
             let group = self.group_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::Group, expected, group.revision)?;
-            let audit = vec![audited::deleted(actor, self.now(), &group)];
+            let event = audited::deleted(actor, self.now(), &group);
             // What goes is what was looked at, and what the audit event says.
             let delete = Change::DeleteGroup { customer, id, revision: Some(group.revision) };
-            match self.commit(vec![delete], audit).await {
-                Ok(()) => Ok(Attempt::Done(())),
-                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
-                Err(error) => Err(error.about(Object::Group, id, group.name.as_str())),
-            }
+            self.commit_edit(delete, event, (Object::Group, id, group.name.as_str())).await
         })
         .await
     }

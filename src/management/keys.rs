@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{CommitError, Error, Management, Object};
+use super::{Error, Management, Object, named_once};
 use crate::clock::Timestamp;
 use crate::domain::administrator::ActorIdentity;
 use crate::domain::key::{KeyUsage, MAXIMUM_USES_MAX, ManagedBy};
@@ -18,7 +18,7 @@ use crate::domain::{
     places,
 };
 use crate::id::{CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
-use crate::store::{BrokenRule, Change, ListQuery, Page};
+use crate::store::{Change, ListQuery, Page};
 
 /// What a caller says about a key, when making one and when editing one.
 #[derive(Clone, Debug, Default)]
@@ -172,24 +172,12 @@ impl Management {
         self.authorise(actor, customer, Role::Auditor).await?;
         let page = self.store().list_keys(customer, kind, query).await?;
         let now = self.now();
-        let mut groups: HashMap<GroupId, Option<Name>> = HashMap::new();
-        let mut signers: HashMap<SigningCertificateId, Option<Name>> = HashMap::new();
+        let (mut groups, mut signers) = (HashMap::new(), HashMap::new());
         let mut rows = Vec::with_capacity(page.rows.len());
         for key in page.rows {
-            let group_name = match groups.get(&key.group_id) {
-                Some(name) => name.clone(),
-                None => {
-                    let name = self.group_name(&key).await?;
-                    groups.entry(key.group_id).or_insert(name).clone()
-                }
-            };
-            let signing_certificate_name = match signers.get(&key.signing_certificate_id) {
-                Some(name) => name.clone(),
-                None => {
-                    let name = self.signer_name(&key).await?;
-                    signers.entry(key.signing_certificate_id).or_insert(name).clone()
-                }
-            };
+            let group_name = named_once(&mut groups, key.group_id, self.group_name(&key)).await?;
+            let signer = key.signing_certificate_id;
+            let signing_certificate_name = named_once(&mut signers, signer, self.signer_name(&key)).await?;
             let string = self.reveal(actor, &key).unwrap_or_else(|error| {
                 tracing::error!(key.id = %key.id, error = %error, "a key string cannot be shown");
                 None
@@ -239,15 +227,13 @@ impl Management {
             };
             after.modified_at = now;
             after.modified_by = actor.row_id();
-            let audit = vec![audited::updated(actor, now, &before, &after)];
-            match self.commit(vec![Change::UpdateKey(after.clone())], audit).await {
-                Ok(()) => {
-                    after.revision = before.revision.next();
-                    Ok(Attempt::Done(self.view_key(actor, after).await?))
-                }
-                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
-                Err(error) => Err(error.about(Object::ProvisioningKey, id, after.name.as_str())),
+            let event = audited::updated(actor, now, &before, &after);
+            let about = (Object::ProvisioningKey, id, after.name.as_str());
+            if let Attempt::Overtaken = self.commit_edit(Change::UpdateKey(after.clone()), event, about).await? {
+                return Ok(Attempt::Overtaken);
             }
+            after.revision = before.revision.next();
+            Ok(Attempt::Done(self.view_key(actor, after).await?))
         })
         .await
     }
@@ -269,14 +255,10 @@ impl Management {
             let key = self.key_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::ProvisioningKey, expected, key.revision)?;
             refuse_managed(actor, &key)?;
-            let audit = vec![audited::deleted(actor, self.now(), &key)];
+            let event = audited::deleted(actor, self.now(), &key);
             // What goes is what was looked at, whoever manages it meanwhile.
             let delete = Change::DeleteKey { customer, id, revision: Some(key.revision) };
-            match self.commit(vec![delete], audit).await {
-                Ok(()) => Ok(Attempt::Done(())),
-                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
-                Err(error) => Err(error.about(Object::ProvisioningKey, id, key.name.as_str())),
-            }
+            self.commit_edit(delete, event, (Object::ProvisioningKey, id, key.name.as_str())).await
         })
         .await
     }

@@ -25,16 +25,18 @@ mod signed_out;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+use self::edits::Attempt;
 use crate::auth::TokenKey;
 use crate::ca::Profile;
 use crate::clock::Clock;
 use crate::domain::audit::{AuditEvent, AuditKey};
-use crate::domain::{Actor, Cloud, Role, TrustPin};
+use crate::domain::{Actor, Cloud, Name, Role, TrustPin};
 use crate::id::CustomerId;
 use crate::secret::master::MasterKeys;
 use crate::secret::pepper::Peppers;
@@ -132,6 +134,37 @@ impl Management {
         }
         Ok(())
     }
+
+    /// [`commit`](Self::commit) of one change within an attempt of
+    /// [`until_not_overtaken`](edits::until_not_overtaken): whether the row was still as it was read.
+    /// `id` and `name` are the object's, for the error.
+    async fn commit_edit(
+        &self,
+        change: Change,
+        event: AuditEvent,
+        (object, id, name): (Object, impl std::fmt::Display, &str),
+    ) -> Result<Attempt<()>, Error> {
+        match self.commit(vec![change], vec![event]).await {
+            Ok(()) => Ok(Attempt::Done(())),
+            Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
+            Err(error) => Err(error.about(object, id, name)),
+        }
+    }
+}
+
+/// The name that goes with `id`, looked up the first time only; for the rows of one page, which share
+/// few groups and signing certificates.
+async fn named_once<I: Copy + Eq + std::hash::Hash>(
+    known: &mut HashMap<I, Option<Name>>,
+    id: I,
+    look: impl Future<Output = Result<Option<Name>, Error>>,
+) -> Result<Option<Name>, Error> {
+    if let Some(name) = known.get(&id) {
+        return Ok(name.clone());
+    }
+    let name = look.await?;
+    known.insert(id, name.clone());
+    Ok(name)
 }
 
 /// A refused transaction, before it is known what that means to the use case.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{CommitError, Error, Management, Object};
+use super::{Error, Management, Object};
 use crate::ca::{
     self, AuthoritySubject, BELOW_LIFETIME_DAYS_DEFAULT, Issuer, KeyAlgorithm, NewAuthority, Profile,
     ROOT_LIFETIME_DAYS_DEFAULT,
@@ -18,7 +18,7 @@ use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Actor, Description, Name, Revision, Role, SigningCertificate, places};
 use crate::id::{CustomerId, SigningCertificateId};
 use crate::secret::master::MasterKeys;
-use crate::store::{BrokenRule, Change, ListQuery, Page};
+use crate::store::{Change, ListQuery, Page};
 
 /// The longest lifetime that can be asked for.
 const LIFETIME_DAYS_MAX: u64 = 18_250;
@@ -176,12 +176,13 @@ impl Management {
             if !unchanged {
                 after.modified_at = now;
                 after.modified_by = actor.row_id();
-                let audit = vec![audited::updated(actor, now, &before, &after)];
-                match self.commit(vec![Change::UpdateSigningCertificate(after.clone())], audit).await {
-                    Ok(()) => after.revision = before.revision.next(),
-                    Err(CommitError::Rule(BrokenRule::Outdated { .. })) => return Ok(Attempt::Overtaken),
-                    Err(error) => return Err(error.about(Object::SigningCertificate, id, after.name.as_str())),
+                let event = audited::updated(actor, now, &before, &after);
+                let about = (Object::SigningCertificate, id, after.name.as_str());
+                let update = Change::UpdateSigningCertificate(after.clone());
+                if let Attempt::Overtaken = self.commit_edit(update, event, about).await? {
+                    return Ok(Attempt::Overtaken);
                 }
+                after.revision = before.revision.next();
             }
             let parent_name = self.parent_name(&after).await?;
             Ok(Attempt::Done(SigningCertificateView { parent_name, certificate: after }))
