@@ -268,14 +268,16 @@ impl<E: Enroller> EnrollDoor<E> {
     }
 
     fn refuse(&self, refused: Refused, mut visit: Visit<'_>) -> Response<Full<Bytes>> {
-        let refused = if refused.is_failure() && !self.may_fail(&visit) { Refused::RateLimited } else { refused };
+        let is_failure = refused.is_failure();
+        let refused = if is_failure && !self.may_fail(&visit) { Refused::RateLimited } else { refused };
         let problem = refused.problem();
         visit.refused(&problem);
         let mut response = problem.answer(visit.reference, self.parts.clock.now());
         let headers = response.headers_mut();
         headers.extend(refused.allow());
-        if visit.key.is_none() {
-            // Whoever showed no key that verified gets no place to wait on either.
+        if visit.key.is_none() || is_failure {
+            // Whoever showed no key that verified gets no place to wait on either; nor does one whose key
+            // went away meanwhile, as every 401 is the same.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -74,6 +74,7 @@ impl Enroller for Script {
             "busy" => return Err(EnrollmentError::Overloaded),
             "away" => return Err(EnrollmentError::StoreUnavailable { reason: "disk full: /inside".to_owned() }),
             "sign" => return Err(EnrollmentError::Signing),
+            "gone" => return Err(EnrollmentError::KeyGone),
             "panic" => panic!("as the test asked"),
             code => {
                 if let Some(refusal) = Refusal::ALL.into_iter().find(|refusal| refusal.code() == code) {
@@ -462,6 +463,7 @@ async fn an_anonymous_refusal_ends_the_connection_and_a_verified_keys_does_not()
     let not_json = String::from_utf8(post(b"{}")).unwrap().replace("application/json", "text/plain");
     let requests = [
         (post(&body("wrong")), 401),
+        (post(&body(&key("gone"))), 401),
         (post(b"{}"), 400),
         (not_json.into_bytes(), 415),
         (get("/nowhere").into_bytes(), 404),
