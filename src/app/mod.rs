@@ -24,7 +24,7 @@ pub use endpoint::EndpointError;
 pub use first_start::{FirstStart, initialize};
 pub use master_key::MasterKeyFileError;
 pub use serve::{Addresses, ReloadError, Running, start};
-pub use signals::run_until_signal;
+pub use signals::{Signals, run_until_signal};
 
 /// Why the service could not start, or an offline command could not work. Each says what was found
 /// and what to do.

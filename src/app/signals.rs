@@ -1,20 +1,36 @@
 //! What the operating system asks of a running service.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{AppError, Running};
 
+/// The signals that a service answers to. From [`Self::listen`] on none is lost: one that comes before
+/// [`run_until_signal`] is answered there.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// To be called before anybody is told that the service is up.
+    ///
+    /// # Errors
+    /// [`AppError::Signals`].
+    pub fn listen() -> Result<Self, AppError> {
+        let listen = |kind| signal(kind).map_err(|_| AppError::Signals);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Runs until SIGTERM or SIGINT, then drains and stops; the process may end when this returns. At
 /// each SIGHUP calls `reload`.
-///
-/// # Errors
-/// [`AppError::Signals`] at once, with the service stopped.
-pub async fn run_until_signal(running: Running, mut reload: impl FnMut(&Running)) -> Result<(), AppError> {
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
-        running.stop().await;
-        return Err(AppError::Signals);
-    };
+pub async fn run_until_signal(running: Running, signals: Signals, mut reload: impl FnMut(&Running)) {
+    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -25,5 +41,4 @@ pub async fn run_until_signal(running: Running, mut reload: impl FnMut(&Running)
     tracing::info!("Stopping: what was accepted is finished first.");
     running.stop().await;
     tracing::info!("Stopped.");
-    Ok(())
 }

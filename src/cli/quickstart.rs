@@ -41,6 +41,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     // Before there is anything to remove: from here on no signal ends the process where it stands.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let signals = app::Signals::listen()?;
     let directory = TemporaryDirectory::make()?;
     println!("Muster quickstart: a throw-away service in {}", directory.path.display());
     let Started { running, first_start, data_dir } = start(&directory.path, free_port).await?;
@@ -64,7 +65,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     println!("Manage it with: muster key list --data-dir {}", data_dir.display());
     println!("Ctrl-C to stop; everything is removed then.");
-    app::run_until_signal(running, |_| ()).await?;
+    app::run_until_signal(running, signals, |_| ()).await;
     Ok(())
 }
 

@@ -28,6 +28,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.ready_file {
         remove(path)?; // of a run that was killed
     }
+    let signals = app::Signals::listen()?;
     let (running, first_start) = Box::pin(app::start(settings)).await?;
     let addresses = running.addresses().clone();
     if let Some(first_start) = &first_start {
@@ -42,7 +43,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let metrics = addresses.metrics.map(|address| format!(", metrics {address}")).unwrap_or_default();
     eprintln!("Muster is up: enrollment {}, management {}{metrics}", addresses.enroll, addresses.admin);
-    app::run_until_signal(running, |running| reload(&arguments.service, running, &telemetry)).await?;
+    app::run_until_signal(running, signals, |running| reload(&arguments.service, running, &telemetry)).await;
     drop(announced);
     Ok(())
 }
