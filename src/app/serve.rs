@@ -38,6 +38,10 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(5);
 /// changes, and our own whose announcement failed.
 const FEED_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the store lets go of what has had its time. Answers that hold a secret are kept for
+/// minutes, so this is of that order.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// How often it is looked whether one of our own TLS certificates is due.
 const RENEWAL_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -224,6 +228,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
     let tasks = vec![
         tokio::spawn(every(FEED_EVERY, Arc::clone(&node), async |node| node.follow_feed().await)),
         tokio::spawn(every(REFUSALS_EVERY, Arc::clone(&node), async |node| node.hand_over_refusals().await)),
+        tokio::spawn(every(SWEEP_EVERY, Arc::clone(&node), async |node| node.sweep().await)),
         tokio::spawn(every(RENEWAL_EVERY, Arc::clone(&node), async |node| node.renew_certificates())),
     ];
     Ok((Running { addresses, stop, listeners, tasks, node }, first_start))
@@ -293,6 +298,12 @@ impl Node {
     async fn hand_over_refusals(&self) {
         if let Err(error) = self.refusals.hand_over(&*self.store).await {
             tracing::warn!(%error, "counts of refusals were lost; the log has them one by one");
+        }
+    }
+
+    async fn sweep(&self) {
+        if let Err(error) = self.store.sweep().await {
+            tracing::warn!(%error, "the store could not let go of what has had its time; it is tried again");
         }
     }
 

@@ -40,6 +40,12 @@ pub fn key_string(customer: CustomerId, id: crate::id::ProvisioningKeyId) -> Rec
     RecordPlace { purpose: "key-string", customer, table: "provisioning_keys", record: id.to_string() }
 }
 
+/// What a request came to, behind 32 bytes of the request's hash. `id` is the answer's.
+pub fn answer(customer: CustomerId, id: &[u8; 32]) -> RecordPlace {
+    let record = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    RecordPlace { purpose: "answer", customer, table: "answers", record }
+}
+
 /// 32 bytes.
 pub fn pepper(number: PepperNumber) -> RecordPlace {
     secret(PEPPER, number.0.to_string())

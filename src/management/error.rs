@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::fields::FieldErrors;
+use super::once::Repeated;
 use crate::auth::TokenError;
 use crate::domain::{Name, Revision, Role};
 use crate::store::StoreError;
@@ -14,6 +15,8 @@ pub enum Error {
     // --- the caller's input
     #[error("refused: {0}")]
     Invalid(FieldErrors),
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
 
     // --- who the caller is, and what it may do
     #[error("unknown client or wrong secret")]
@@ -24,6 +27,10 @@ pub enum Error {
     Forbidden { role: Role, needed: Role },
     #[error("managed by {label}, read-only to all others")]
     ReadOnly { label: Name },
+
+    // --- nothing is wrong, and nothing was done again
+    #[error("the request was answered before")]
+    Repeated(Repeated),
 
     // --- a rule that refuses
     #[error("no such {object}: {id}")]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{Error, Management, Object, named_once};
+use super::{Error, Management, Object, Request, named_once};
 use crate::clock::Timestamp;
 use crate::domain::{Actor, AddressList, Description, Group, Kind, Name, Revision, Role, SigningCertificate};
 use crate::id::{CustomerId, GroupId, SigningCertificateId};
@@ -40,11 +40,12 @@ impl Management {
     /// [`Error::Invalid`] with all faults; [`Error::DuplicateName`]; rights and outages.
     pub async fn create_group(
         &self,
-        actor: &Actor,
+        request: impl Into<Request<'_, GroupView>>,
         customer: CustomerId,
         kind: Kind,
         input: GroupInput,
     ) -> Result<GroupView, Error> {
+        let Request { actor, once } = request.into();
         self.authorise(actor, customer, Role::Admin).await?;
         let now = self.now();
         let mut checker = Checker::default();
@@ -79,10 +80,12 @@ impl Management {
             revision: Revision::FIRST,
         };
         let audit = vec![audited::created(actor, now, &group)];
-        self.commit(vec![Change::InsertGroup(group.clone())], audit)
+        let changes = vec![Change::InsertGroup(group.clone())];
+        let made = GroupView { group, signing_certificate_name: Some(signer.name) };
+        self.commit_made(once, changes, audit, &made)
             .await
-            .map_err(|error| error.about(Object::Group, group.id, group.name.as_str()))?;
-        Ok(GroupView { group, signing_certificate_name: Some(signer.name) })
+            .map_err(|error| error.about(Object::Group, made.group.id, made.group.name.as_str()))?;
+        Ok(made)
     }
 
     /// # Errors

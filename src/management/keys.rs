@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{Error, Management, Object, named_once};
+use super::{Error, Management, Object, Request, named_once};
 use crate::clock::Timestamp;
 use crate::domain::administrator::ActorIdentity;
 use crate::domain::key::{KeyUsage, MAXIMUM_USES_MAX, ManagedBy};
@@ -63,11 +63,12 @@ impl Management {
     /// [`Error::Invalid`] with all faults; [`Error::DuplicateName`]; rights and outages.
     pub async fn create_key(
         &self,
-        actor: &Actor,
+        request: impl Into<Request<'_, KeyView>>,
         customer: CustomerId,
         kind: Kind,
         input: KeyInput,
     ) -> Result<KeyView, Error> {
+        let Request { actor, once } = request.into();
         self.authorise(actor, customer, Role::Operator).await?;
         let now = self.now();
         let mut checker = Checker::default();
@@ -145,16 +146,18 @@ impl Management {
             revision: Revision::FIRST,
         };
         let audit = vec![audited::created(actor, now, &key)];
-        self.commit(vec![Change::InsertKey(key.clone())], audit)
-            .await
-            .map_err(|error| error.about(Object::ProvisioningKey, id, key.name.as_str()))?;
-        Ok(KeyView {
+        let changes = vec![Change::InsertKey(key.clone())];
+        let made = KeyView {
             state: key.state(now),
             key,
             group_name: Some(group.name),
             signing_certificate_name: Some(signer.name),
             string: Some(secret),
-        })
+        };
+        self.commit_made(once, changes, audit, &made)
+            .await
+            .map_err(|error| error.about(Object::ProvisioningKey, id, made.key.name.as_str()))?;
+        Ok(made)
     }
 
     /// One page of a kind's keys. Costs one read for the page and one for each distinct group and

@@ -15,6 +15,7 @@ pub mod fields;
 pub mod first_start;
 pub mod groups;
 pub mod keys;
+pub mod once;
 pub mod sessions;
 pub mod signing_certificates;
 
@@ -44,6 +45,7 @@ use crate::store::{BrokenRule, Change, ChangeError, ChangeSequence, IdAllocator,
 
 pub use error::{Error, Object};
 pub use fields::{Field, FieldError, FieldErrors, Input};
+pub use once::Request;
 
 /// Told of every administrative commit before its caller is answered.
 ///
@@ -187,6 +189,7 @@ impl CommitError {
     fn about(self, object: Object, id: impl std::fmt::Display, name: &str) -> Error {
         match self {
             Self::Failed(error) => error,
+            Self::Rule(BrokenRule::AnsweredBefore) => Error::Contended { object, id: id.to_string() },
             Self::Rule(BrokenRule::DuplicateDigest) => Error::DuplicateKeyString,
             Self::Rule(BrokenRule::DuplicateName) => Error::DuplicateName { object, name: name.to_owned() },
             Self::Rule(BrokenRule::NotFound) => Error::not_found(object, id),

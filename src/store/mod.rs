@@ -105,6 +105,9 @@ pub trait Store: EnrollmentStore {
 
     // --- service-wide ---------------------------------------------------------------------
 
+    /// What a request came to that must not happen twice; expired ones too, until they are swept.
+    async fn find_answer(&self, id: AnswerId) -> Result<Option<StoredAnswer>, StoreError>;
+
     async fn find_setting(&self, name: &str) -> Result<Option<String>, StoreError>;
 
     /// All sealed secrets of one purpose, by name.
@@ -191,6 +194,10 @@ pub trait Store: EnrollmentStore {
     ) -> Result<Option<IndexedKey>, StoreError>;
 
     // --- care -----------------------------------------------------------------------------
+
+    /// Lets go of what has had its time: remembered answers, and of younger ones the part with the
+    /// secrets. Called every minute or so.
+    async fn sweep(&self) -> Result<(), StoreError>;
 
     /// Checks I1 to I5 (docs/contract.md, "Invariants") from one snapshot. Empty: all is well.
     async fn check_integrity(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
@@ -281,6 +288,8 @@ pub enum Change {
     InsertKey(ProvisioningKey),
     InsertSigningCertificate(SigningCertificate),
     PutSecret(SealedSecret),
+    /// [`BrokenRule::AnsweredBefore`] while one with this id is younger than [`ANSWER_LASTING`], by the store's clock.
+    RememberAnswer(StoredAnswer),
     PutSetting {
         name: String,
         value: String,
@@ -316,6 +325,27 @@ pub struct SealedSecret {
     pub name: String,
     pub sealed: Vec<u8>,
 }
+
+/// Names a remembered answer: SHA-256 over the caller and the key of its choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AnswerId(pub [u8; 32]);
+
+/// What a request came to that must not happen twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    pub id: AnswerId,
+    pub at: Timestamp,
+    /// With what is shown once only; kept for [`ANSWER_BRIEF`]. `None`: the answer has no such part.
+    pub sealed_brief: Option<Vec<u8>>,
+    /// Kept for [`ANSWER_LASTING`].
+    pub sealed_lasting: Vec<u8>,
+}
+
+/// How long a remembered answer keeps what is shown once only.
+pub const ANSWER_BRIEF: Duration = Duration::from_secs(600);
+
+/// How long an answer is remembered at all.
+pub const ANSWER_LASTING: Duration = Duration::from_secs(86_400);
 
 /// A point in the change feed. Zero: before the first change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -411,6 +441,8 @@ pub enum ChangeError {
 /// The rule that a change broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenRule {
+    #[error("the request was answered before")]
+    AnsweredBefore,
     #[error("the key string is known already")]
     DuplicateDigest,
     #[error("the name is taken")]

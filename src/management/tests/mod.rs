@@ -126,6 +126,10 @@ impl Fixture {
         self.first.customer_id
     }
 
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
     fn actor(&self, role: Role) -> Actor {
         let identity =
             ActorIdentity::ApiClient { id: ApiClientId::from_raw(77), client_id: "client".into(), managing: None };

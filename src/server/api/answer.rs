@@ -10,6 +10,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::domain::{Reference, Revision};
+use crate::management::once::{Outcome, Repeated};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
 
@@ -46,6 +47,36 @@ impl Answer {
     /// 204: no body, and so no content type.
     pub fn empty() -> Self {
         Self::new(StatusCode::NO_CONTENT, None)
+    }
+
+    /// What a repetition of the request is answered: the same, once [`of_repetition`](Self::of_repetition)
+    /// read it. `lasting` is the answer without what is shown once only, where there is such a thing.
+    pub fn outcome(&self, lasting: Option<&Self>) -> Outcome {
+        match lasting {
+            Some(lasting) => Outcome { lasting: lasting.encode(), brief: Some(self.encode()) },
+            None => Outcome { lasting: self.encode(), brief: None },
+        }
+    }
+
+    /// Status (2 bytes), revision (8 bytes, 0 for none), body.
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let body = self.body.as_ref().map_or(&[][..], |body| body.as_slice());
+        let mut bytes = Zeroizing::new(Vec::with_capacity(10 + body.len()));
+        bytes.extend_from_slice(&self.status.as_u16().to_be_bytes());
+        bytes.extend_from_slice(&self.revision.map_or(0, |Revision(revision)| revision).to_be_bytes());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// # Panics
+    /// When it was not [`outcome`](Self::outcome) that made it.
+    pub fn of_repetition(Repeated(bytes): &Repeated) -> Self {
+        let (status, rest) = bytes.split_first_chunk().expect("an encoded answer has a status");
+        let (revision, body) = rest.split_first_chunk().expect("an encoded answer has a revision");
+        let status = StatusCode::from_u16(u16::from_be_bytes(*status)).expect("an answer's own status");
+        let body = (!body.is_empty()).then(|| Zeroizing::new(body.to_vec()));
+        let revision = Some(u64::from_be_bytes(*revision)).filter(|revision| *revision != 0).map(Revision);
+        Self { revision, ..Self::new(status, body) }
     }
 
     /// The object's `ETag`: its revision in quotes.

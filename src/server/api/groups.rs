@@ -9,6 +9,7 @@ use super::wire::group::{decode, encode};
 use super::wire::members::Members;
 use super::{Api, Call, actor};
 use crate::management::Object;
+use crate::management::groups::GroupView;
 use crate::management::sessions::Session;
 
 pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
@@ -27,8 +28,10 @@ pub(super) async fn summary(api: &Api, call: &Call, session: &Session) -> Result
 
 pub(super) async fn create(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let input = decode(call.kind(), &Members::parse(&call.body)?);
-    let made = api.management.create_group(actor(session), call.customer()?, call.kind(), input).await?;
-    Ok(Answer::json(StatusCode::CREATED, &encode(&made)).tagged(made.group.revision))
+    let answer = |made: &GroupView| Answer::json(StatusCode::CREATED, &encode(made)).tagged(made.group.revision);
+    let outcome = |made: &GroupView| answer(made).outcome(None);
+    let request = call.request(session, &outcome);
+    Ok(answer(&api.management.create_group(request, call.customer()?, call.kind(), input).await?))
 }
 
 pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {

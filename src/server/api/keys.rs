@@ -9,6 +9,8 @@ use super::wire::key::{KeyBody, decode};
 use super::wire::members::Members;
 use super::{Api, Call, actor};
 use crate::management::Object;
+use crate::management::keys::KeyView;
+use crate::management::once::Outcome;
 use crate::management::sessions::Session;
 
 pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
@@ -21,8 +23,20 @@ pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<An
 /// 200 and not 201, as the vendor was recorded to answer.
 pub(super) async fn create(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let input = decode(&Members::parse(&call.body)?);
-    let made = api.management.create_key(actor(session), call.customer()?, call.kind(), input).await?;
-    Ok(Answer::json(StatusCode::OK, &KeyBody::new(&made)).tagged(made.key.revision))
+    let request = call.request(session, &outcome);
+    let made = api.management.create_key(request, call.customer()?, call.kind(), input).await?;
+    Ok(made_answer(&KeyBody::new(&made), &made))
+}
+
+/// What a repetition is answered: a string that is never to be shown again is soon left out.
+fn outcome(made: &KeyView) -> Outcome {
+    let without_string = || made_answer(&KeyBody::new(made).without_string(), made);
+    let lasting = (!made.key.is_exportable()).then(without_string);
+    made_answer(&KeyBody::new(made), made).outcome(lasting.as_ref())
+}
+
+fn made_answer(body: &KeyBody<'_>, made: &KeyView) -> Answer {
+    Answer::json(StatusCode::OK, body).tagged(made.key.revision)
 }
 
 pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {

@@ -37,8 +37,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, HeaderMap, IF_MATCH};
-use hyper::{Request, Response, Uri};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, IF_MATCH};
+use hyper::{Method, Request, Response, Uri};
 
 use self::answer::Answer;
 use self::query::Query;
@@ -47,11 +47,15 @@ use self::routes::{Endpoint, Lookup, PathParameters, Route};
 use crate::domain::address::SourcePrefix;
 use crate::domain::{Actor, Kind, Reference, Revision};
 use crate::id::CustomerId;
+use crate::management::once::{self, Outcome, Repeatable};
 use crate::management::sessions::Session;
 use crate::management::{Error, Management, Object};
 use crate::server::http::failures::FailureLimiter;
 use crate::server::http::quiet::Quiet;
 use crate::server::http::{BodyError, Handler, Peer, read_body};
+
+/// `draft-ietf-httpapi-idempotency-key-header`.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Largest request body, in bytes. A signing certificate with its chain fits many times.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -71,6 +75,7 @@ pub struct Call {
     path: PathParameters,
     query: Query,
     if_match: Option<IfMatch>,
+    repeatable: Option<Repeatable>,
     body: Bytes,
     source: SourcePrefix,
 }
@@ -118,7 +123,19 @@ impl Api {
         };
         let session = caller?;
         let query = Query::parse(routes::query_of(uri))?;
-        let call = Call { path, query, if_match: if_match(headers), body: body?, source };
+        let body = body?;
+        let repeatable = match &session {
+            Some(session) => repeatable(headers, &session.actor, route, uri, &body)?,
+            None => None,
+        };
+        if let (Some(repeatable), Some(session)) = (&repeatable, &session)
+            && let Endpoint::Authenticated { role, .. } = &route.endpoint
+            && session.actor.role >= *role
+            && let Some(repeated) = self.management.find_repeated(repeatable).await?
+        {
+            return Ok(Answer::of_repetition(&repeated));
+        }
+        let call = Call { path, query, if_match: if_match(headers), repeatable, body, source };
         match (&route.endpoint, &session) {
             (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await,
             (Endpoint::Authenticated { .. }, None) => Err(Refusal::NoToken),
@@ -182,6 +199,24 @@ fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
     Some(revision.map_or(IfMatch::Foreign, IfMatch::Revision))
 }
 
+/// What `Idempotency-Key` asks for, on the requests that make something; others ignore it.
+fn repeatable(
+    headers: &HeaderMap,
+    actor: &Actor,
+    route: &Route,
+    uri: &Uri,
+    body: &[u8],
+) -> Result<Option<Repeatable>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY).filter(|_| route.method == Method::POST) else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=once::KEY_BYTES_MAX).contains(&key.len()) => {
+            let request: [&[u8]; 3] = [route.method.as_str().as_bytes(), uri.path().as_bytes(), body];
+            Ok(Some(Repeatable::new(actor, key, &request)))
+        }
+        _ => Err(Refusal::IdempotencyKey),
+    }
+}
+
 impl Call {
     /// The customer in the path; a text that is no id is a customer that does not exist.
     fn customer(&self) -> Result<CustomerId, Refusal> {
@@ -206,6 +241,15 @@ impl Call {
             Some(IfMatch::Revision(revision)) => Ok(Some(revision)),
             Some(IfMatch::Foreign) => Err(Refusal::ForeignETag),
         }
+    }
+
+    /// For a use case that makes something: whoever asks, and what a repetition is answered.
+    fn request<'a, V>(
+        &'a self,
+        session: &'a Session,
+        encode: &'a (dyn Fn(&V) -> Outcome + Sync),
+    ) -> once::Request<'a, V> {
+        once::Request::new(&session.actor, self.repeatable.as_ref(), encode)
     }
 
     fn id<T: std::str::FromStr>(&self, object: Object, text: &str) -> Result<T, Refusal> {

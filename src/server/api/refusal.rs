@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::wire;
 use super::wire::error::ErrorBody;
 use crate::domain::Reference;
-use crate::management::{Error, Object};
+use crate::management::{Error, Object, once};
 use crate::secret::random_bytes;
 use crate::server::http::BodyError;
 
@@ -29,6 +29,8 @@ pub enum Refusal {
         member: &'static str,
         detail: String,
     },
+    /// `Idempotency-Key` that is no key.
+    IdempotencyKey,
     /// `If-Match` with a tag that this service never gave.
     ForeignETag,
     NoToken,
@@ -81,6 +83,10 @@ impl Refusal {
                 let reason = format!("{member} {detail}");
                 envelope(bad_request, "invalid.resource.argument", reason, vec![member.to_owned()])
             }
+            Self::IdempotencyKey => {
+                let reason = format!("Idempotency-Key must be 1 to {} visible ASCII characters", once::KEY_BYTES_MAX);
+                envelope(bad_request, "invalid.resource.argument", reason, vec!["Idempotency-Key".to_owned()])
+            }
             Self::ForeignETag => {
                 let reason = "If-Match names no revision of this object".to_owned();
                 envelope(StatusCode::PRECONDITION_FAILED, "precondition.failed", reason, vec![])
@@ -118,6 +124,11 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
                 .unzip();
             envelope(bad_request, id, reasons.join("; "), members)
         }
+        Error::IdempotencyKeyReused => {
+            let reason = "the Idempotency-Key was used for another request".to_owned();
+            envelope(bad_request, "invalid.resource.argument", reason, vec!["Idempotency-Key".to_owned()])
+        }
+        Error::Repeated(repeated) => Answer::of_repetition(repeated),
         Error::InvalidCredentials => {
             let reason = "unknown client or wrong secret".to_owned();
             envelope(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![])

@@ -30,21 +30,30 @@ impl Client {
         let fixture = Fixture::new().await;
         let api = Api::new(Arc::clone(&fixture.management));
         let mut client = Self { api, fixture, token: String::new() };
-        let (id, secret) = (&*client.fixture.first.client_id, &*client.fixture.first.client_secret);
-        let form = format!("client_id={id}&client_secret={secret}");
-        let signed_in = client.send(Method::POST, "/signin", &form, None).await;
-        client.token = signed_in.body["access_token"].as_str().unwrap().to_owned();
+        client.sign_in().await;
         client
     }
 
+    async fn sign_in(&mut self) {
+        let (id, secret) = (&*self.fixture.first.client_id, &*self.fixture.first.client_secret);
+        let form = format!("client_id={id}&client_secret={secret}");
+        let signed_in = self.send(Method::POST, "/signin", &form, None).await;
+        self.token = signed_in.body["access_token"].as_str().unwrap().to_owned();
+    }
+
     async fn send(&self, method: Method, path: &str, body: &str, if_match: Option<&str>) -> Received {
+        let headers: Vec<_> = if_match.map(|tag| (IF_MATCH, tag)).into_iter().collect();
+        self.send_with(method, path, body, &headers).await
+    }
+
+    async fn send_with(&self, method: Method, path: &str, body: &str, more: &[(HeaderName, &str)]) -> Received {
         let uri: Uri = path.parse().unwrap();
         let mut headers = HeaderMap::new();
         if !self.token.is_empty() {
             headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", self.token)).unwrap());
         }
-        if let Some(tag) = if_match {
-            headers.insert(IF_MATCH, HeaderValue::from_str(tag).unwrap());
+        for (name, value) in more {
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
         }
         let lookup = routes::find(&method, uri.path());
         let source = SourcePrefix::of("192.0.2.1".parse().unwrap());
@@ -66,6 +75,11 @@ impl Client {
 
     async fn post(&self, path: &str, body: Value) -> Received {
         self.send(Method::POST, &self.path(path), &body.to_string(), None).await
+    }
+
+    /// With an `Idempotency-Key`.
+    async fn post_once(&self, path: &str, body: &Value, key: &str) -> Received {
+        self.send_with(Method::POST, &self.path(path), &body.to_string(), &[(IDEMPOTENCY_KEY, key)]).await
     }
 
     async fn put(&self, path: &str, body: Value) -> Received {
@@ -389,4 +403,81 @@ fn answers_carry_their_headers_and_an_empty_one_no_type() {
     assert_eq!((header("retry-after"), header("x-transaction-id")), (Some("3"), Some(reference.as_str())));
     let empty = Answer::empty().into_response(&reference);
     assert_eq!((empty.status(), empty.headers().get("content-type")), (StatusCode::NO_CONTENT, None));
+}
+
+#[tokio::test]
+async fn a_repetition_is_answered_and_not_done_again() {
+    let client = Client::signed_in().await;
+    let body = json!({ "name": "HQ" });
+    let made = client.post_once("appConnectorGroup", &body, "a").await;
+    let again = client.post_once("appConnectorGroup", &body, "a").await;
+    assert_eq!((made.status, again.status), (StatusCode::CREATED, StatusCode::CREATED));
+    assert_eq!((&made.body, made.etag), (&again.body, again.etag));
+
+    // Another key, and a name that is taken by now: done, and refused as such.
+    let taken = client.post_once("appConnectorGroup", &body, "b").await;
+    assert_eq!((taken.status, &taken.body["id"]), (StatusCode::BAD_REQUEST, &json!("duplicate.resource.name")));
+    // A refusal is not remembered: what was wrong may be right the next time.
+    assert_eq!(
+        client.post_once("appConnectorGroup", &json!({ "name": "HQ 2" }), "b").await.status,
+        StatusCode::CREATED
+    );
+
+    for (path, body) in [("appConnectorGroup", json!({ "name": "HQ 3" })), ("serviceEdgeGroup", body)] {
+        let refused = client.post_once(path, &body, "a").await;
+        assert_eq!((refused.status, &refused.body["params"]), (StatusCode::BAD_REQUEST, &json!(["Idempotency-Key"])));
+    }
+    assert_eq!(client.get("appConnectorGroup").await["totalCount"], "2");
+}
+
+#[tokio::test]
+async fn repetitions_that_race_make_one_key_and_all_are_told_of_it() {
+    let client = Client::signed_in().await;
+    let group = client.group("appConnectorGroup", "HQ").await;
+    let body = json!({ "name": "k", "maxUsage": "1", "zcomponentId": group });
+    let post = || client.post_once(KEYS, &body, "a");
+    let (first, second, third, fourth) = tokio::join!(post(), post(), post(), post());
+    assert!(first.body["provisioningKey"].as_str().unwrap().starts_with("3|"), "{}", first.body);
+    for answer in [second, third, fourth] {
+        assert_eq!((answer.status, &answer.body), (StatusCode::OK, &first.body));
+    }
+    assert_eq!(client.get(KEYS).await["totalCount"], "1");
+}
+
+#[tokio::test]
+async fn a_repetition_soon_loses_what_is_shown_once_and_then_all() {
+    let mut client = Client::signed_in().await;
+    let group = client.group("appConnectorGroup", "HQ").await;
+    let body =
+        |name: &str, view: bool| json!({ "name": name, "maxUsage": "1", "zcomponentId": group, "exportable": view });
+    let (seen, hidden) = (body("seen", true), body("hidden", false));
+    let strings = async || {
+        let (seen, hidden) = (client.post_once(KEYS, &seen, "s").await, client.post_once(KEYS, &hidden, "h").await);
+        [seen, hidden].map(|answer| answer.body.get("provisioningKey").cloned())
+    };
+    let [first_seen, first_hidden] = strings().await;
+    assert!(first_seen.is_some() && first_hidden.is_some());
+
+    client.fixture.advance(599);
+    assert_eq!(strings().await, [first_seen.clone(), first_hidden]);
+    client.fixture.advance(1);
+    assert_eq!(strings().await, [first_seen, None]);
+    client.fixture.advance(86_400 - 600);
+    client.sign_in().await;
+    let refused = client.post_once(KEYS, &seen, "s").await;
+    assert_eq!((refused.status, &refused.body["id"]), (StatusCode::BAD_REQUEST, &json!("duplicate.resource.name")));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_has_its_bounds() {
+    let client = Client::signed_in().await;
+    let at = "k".repeat(255);
+    assert_eq!(client.post_once("machineGroup", &json!({ "name": "at" }), &at).await.status, StatusCode::CREATED);
+    for key in [String::new(), format!("{at}k")] {
+        let refused = client.post_once("machineGroup", &json!({ "name": "over" }), &key).await;
+        assert_eq!((refused.status, &refused.body["params"]), (StatusCode::BAD_REQUEST, &json!(["Idempotency-Key"])));
+    }
+    // On what makes nothing it means nothing.
+    let list = client.send_with(Method::GET, &client.path("machineGroup"), "", &[(IDEMPOTENCY_KEY, &at)]).await;
+    assert_eq!(list.body["totalCount"], "1");
 }

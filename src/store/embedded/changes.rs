@@ -4,7 +4,8 @@ use rusqlite::{Connection, Row, params};
 
 use super::errors::ApplyError;
 use super::writer::Verdict;
-use super::{administrators, audit, components, customers, groups, keys, settings, signing_certificates};
+use super::{administrators, answers, audit, components, customers, groups, keys, settings, signing_certificates};
+use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
 use crate::id::{CustomerId, Id};
 use crate::store::{BrokenRule, Change, ChangeSequence, ChangedObject, ObjectRef};
@@ -19,10 +20,11 @@ pub(super) fn apply(
     changes: &[Change],
     events: &[AuditEvent],
     audit_key: &AuditKey,
+    now: Timestamp,
 ) -> rusqlite::Result<Verdict<Result<ChangeSequence, (usize, BrokenRule)>>> {
     let mut changed = Vec::with_capacity(changes.len());
     for (position, change) in changes.iter().enumerate() {
-        match apply_one(connection, change, &mut changed) {
+        match apply_one(connection, change, now, &mut changed) {
             Ok(()) => {}
             Err(ApplyError::Rule(rule)) => return Ok(Verdict::RollBack(Err((position, rule)))),
             Err(ApplyError::Sql(error)) => return Err(error),
@@ -34,7 +36,12 @@ pub(super) fn apply(
     Ok(Verdict::Commit(Ok(announce(connection, &changed)?)))
 }
 
-fn apply_one(connection: &Connection, change: &Change, changed: &mut Vec<ObjectRef>) -> Result<(), ApplyError> {
+fn apply_one(
+    connection: &Connection,
+    change: &Change,
+    now: Timestamp,
+    changed: &mut Vec<ObjectRef>,
+) -> Result<(), ApplyError> {
     let object = match change {
         Change::DeleteGroup { customer, id, revision } => groups::delete(connection, *customer, *id, *revision)?,
         Change::DeleteKey { customer, id, revision } => keys::delete(connection, *customer, *id, *revision)?,
@@ -46,6 +53,7 @@ fn apply_one(connection: &Connection, change: &Change, changed: &mut Vec<ObjectR
         Change::InsertSigningCertificate(row) => signing_certificates::insert(connection, row)?,
         Change::PutSecret(secret) => settings::put_secret(connection, secret)?,
         Change::PutSetting { name, value } => settings::put(connection, name, value)?,
+        Change::RememberAnswer(answer) => return answers::insert(connection, answer, now),
         Change::RevokeComponent { customer, id, at } => {
             changed.extend(components::revoke(connection, *customer, *id, *at)?);
             return Ok(());

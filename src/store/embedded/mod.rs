@@ -5,6 +5,7 @@
 //! transactions and what happens when they fail, [`enroll`] the one of an enrollment.
 
 mod administrators;
+mod answers;
 mod audit;
 mod certificates;
 mod changes;
@@ -42,8 +43,8 @@ use self::queue::Lane;
 use self::readers::{ReaderKind, Readers};
 use self::writer::{Verdict, WriterHandle};
 use super::{
-    BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, EnrollmentCommit,
-    EnrollmentOutcome, EnrollmentStore, Finding, ListQuery, Page, SealedSecret, Store, StoreError,
+    AnswerId, BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, EnrollmentCommit,
+    EnrollmentOutcome, EnrollmentStore, Finding, ListQuery, Page, SealedSecret, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
@@ -259,9 +260,11 @@ impl Store for EmbeddedStore {
         audit: Vec<AuditEvent>,
         audit_key: &AuditKey,
     ) -> Result<ChangeSequence, ChangeError> {
-        let audit_key = audit_key.share();
+        let (audit_key, now) = (audit_key.share(), self.clock.now());
         let applied = self
-            .change(Lane::Administration, move |connection| changes::apply(connection, &changes, &audit, &audit_key))
+            .change(Lane::Administration, move |connection| {
+                changes::apply(connection, &changes, &audit, &audit_key, now)
+            })
             .await?;
         applied.map_err(|(position, rule)| ChangeError::Rule { position, rule })
     }
@@ -281,6 +284,10 @@ impl Store for EmbeddedStore {
             })
             .await?;
         reserved.ok_or_else(|| StoreError::Unavailable { reason: "all ids were given out".into() })
+    }
+
+    async fn find_answer(&self, id: AnswerId) -> Result<Option<StoredAnswer>, StoreError> {
+        self.read(move |connection| answers::find(connection, id)).await
     }
 
     async fn find_setting(&self, name: &str) -> Result<Option<String>, StoreError> {
@@ -426,6 +433,11 @@ impl Store for EmbeddedStore {
         id: ProvisioningKeyId,
     ) -> Result<Option<IndexedKey>, StoreError> {
         self.read(move |connection| keys::find_indexed(connection, customer, id)).await
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.change(Lane::Background, move |connection| answers::sweep(connection, now).map(Verdict::Commit)).await
     }
 
     async fn check_integrity(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError> {

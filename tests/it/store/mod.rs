@@ -3,6 +3,7 @@
 //! [`hold_to_contract`] lists the cases once; every store runs all of them. What only the embedded
 //! store can be asked (its files, its lock) is in `embedded`.
 
+mod answers;
 mod audit;
 mod changes;
 mod embedded;
@@ -19,6 +20,10 @@ macro_rules! hold_to_contract {
     ($store:ident, $under_test:expr) => {
         mod $store {
             hold_to_contract! { @cases $under_test;
+                answers:
+                    an_answer_is_remembered_once_in_its_day,
+                    sweeping_lets_go_of_what_has_had_its_time,
+                    what_a_repetition_would_make_is_not_made;
                 audit:
                     each_customer_has_a_chain_of_its_own,
                     events_are_written_with_their_changes_or_not_at_all,

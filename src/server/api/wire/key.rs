@@ -151,6 +151,12 @@ impl<'a> KeyBody<'a> {
     }
 }
 
+impl KeyBody<'_> {
+    pub fn without_string(self) -> Self {
+        Self { provisioning_key: None, ..self }
+    }
+}
+
 fn is_empty(description: &Description) -> bool {
     description.as_str().is_empty()
 }

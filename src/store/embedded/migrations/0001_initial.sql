@@ -28,6 +28,16 @@ CREATE TABLE secrets (
     PRIMARY KEY (purpose, name)
 ) STRICT, WITHOUT ROWID;
 
+-- What requests came to that must not happen twice, sealed.
+CREATE TABLE answers (
+    id             BLOB    NOT NULL PRIMARY KEY, -- SHA-256
+    at             INTEGER NOT NULL,
+    sealed_brief   BLOB,
+    sealed_lasting BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX answers_by_age ON answers (at);
+
 CREATE TABLE customers (
     id          INTEGER NOT NULL PRIMARY KEY,
     revision    INTEGER NOT NULL,
