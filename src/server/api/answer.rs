@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::domain::{Reference, Revision};
 use crate::management::once::{Outcome, Repeated};
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
+const JSON: &str = "application/json;charset=utf-8";
 
 /// Leads to the log line.
 const TRANSACTION_ID: HeaderName = HeaderName::from_static("x-transaction-id");
@@ -21,27 +21,32 @@ const TRANSACTION_ID: HeaderName = HeaderName::from_static("x-transaction-id");
 /// copy of them is not.)
 pub struct Answer {
     status: StatusCode,
-    body: Option<Zeroizing<Vec<u8>>>,
+    body: Option<Body>,
     revision: Option<Revision>,
     retry_after_seconds: Option<u32>,
     allow: Vec<Method>,
     challenge: bool,
 }
 
+struct Body {
+    content_type: &'static str,
+    bytes: Bytes,
+}
+
 impl Answer {
-    fn new(status: StatusCode, body: Option<Zeroizing<Vec<u8>>>) -> Self {
+    fn new(status: StatusCode, body: Option<Body>) -> Self {
         Self { status, body, revision: None, retry_after_seconds: None, allow: Vec::new(), challenge: false }
     }
 
     /// # Panics
     /// When `body` cannot be written as JSON; the shapes in `wire` all can.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        // Measured first: a Vec that grows would leave half-grown copies of key strings behind.
-        let mut length = Length(0);
-        serde_json::to_writer(&mut length, body).expect("wire shapes serialize");
-        let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
-        serde_json::to_writer(&mut *bytes, body).expect("wire shapes serialize");
-        Self::new(status, Some(bytes))
+        Self::new(status, Some(Body { content_type: JSON, bytes: Bytes::from_owner(to_json(body)) }))
+    }
+
+    /// JSON that is written already.
+    pub fn document(bytes: Bytes) -> Self {
+        Self::new(StatusCode::OK, Some(Body { content_type: JSON, bytes }))
     }
 
     /// 204: no body, and so no content type.
@@ -60,7 +65,7 @@ impl Answer {
 
     /// Status (2 bytes), revision (8 bytes, 0 for none), body.
     fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let body = self.body.as_ref().map_or(&[][..], |body| body.as_slice());
+        let body = self.body();
         let mut bytes = Zeroizing::new(Vec::with_capacity(10 + body.len()));
         bytes.extend_from_slice(&self.status.as_u16().to_be_bytes());
         bytes.extend_from_slice(&self.revision.map_or(0, |Revision(revision)| revision).to_be_bytes());
@@ -74,7 +79,8 @@ impl Answer {
         let (status, rest) = bytes.split_first_chunk().expect("an encoded answer has a status");
         let (revision, body) = rest.split_first_chunk().expect("an encoded answer has a revision");
         let status = StatusCode::from_u16(u16::from_be_bytes(*status)).expect("an answer's own status");
-        let body = (!body.is_empty()).then(|| Zeroizing::new(body.to_vec()));
+        let bytes = Bytes::from_owner(Zeroizing::new(body.to_vec()));
+        let body = (!body.is_empty()).then_some(Body { content_type: JSON, bytes });
         let revision = Some(u64::from_be_bytes(*revision)).filter(|revision| *revision != 0).map(Revision);
         Self { revision, ..Self::new(status, body) }
     }
@@ -106,25 +112,30 @@ impl Answer {
         self.status
     }
 
-    #[cfg(test)]
     pub(super) fn body(&self) -> &[u8] {
-        self.body.as_ref().map_or(b"", |body| body.as_slice())
+        self.body.as_ref().map_or(b"", |body| &body.bytes)
     }
 
-    #[cfg(test)]
+    /// Without its parameters.
+    pub(super) fn content_type_essence(&self) -> Option<&'static str> {
+        self.body.as_ref().map(|body| body.content_type.split(';').next().unwrap_or_default())
+    }
+
     pub(super) fn revision(&self) -> Option<Revision> {
         self.revision
     }
 
     pub fn into_response(self, reference: &Reference) -> Response<Full<Bytes>> {
-        let has_body = self.body.is_some();
-        let body = self.body.map_or_else(Bytes::new, Bytes::from_owner);
-        let mut response = Response::new(Full::new(body));
+        let (content_type, bytes) = match self.body {
+            Some(body) => (Some(body.content_type), body.bytes),
+            None => (None, Bytes::new()),
+        };
+        let mut response = Response::new(Full::new(bytes));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if has_body {
-            headers.insert(CONTENT_TYPE, JSON);
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         let text = |text: &str| HeaderValue::from_str(text).expect("digits, letters and punctuation only");
         headers.insert(TRANSACTION_ID, text(reference.as_str()));
@@ -143,6 +154,15 @@ impl Answer {
         }
         response
     }
+}
+
+/// Measured first: a Vec that grows would leave half-grown copies of key strings behind.
+fn to_json(body: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, body).expect("wire shapes serialize");
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *bytes, body).expect("wire shapes serialize");
+    bytes
 }
 
 /// Counts what is written.
@@ -166,8 +186,7 @@ mod tests {
     #[test]
     fn a_body_never_grows() {
         for count in [0, 1, 500] {
-            let answer = Answer::json(StatusCode::OK, &vec!["a \"key\" string of some length"; count]);
-            let body = answer.body.unwrap();
+            let body = to_json(&vec!["a \"key\" string of some length"; count]);
             assert_eq!(body.capacity(), body.len());
         }
     }

@@ -6,7 +6,6 @@ use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::envelope::{Envelope, IdAndName};
 use super::wire::group::{decode, encode};
-use super::wire::members::Members;
 use super::{Api, Call, actor};
 use crate::management::Object;
 use crate::management::groups::GroupView;
@@ -27,7 +26,7 @@ pub(super) async fn summary(api: &Api, call: &Call, session: &Session) -> Result
 }
 
 pub(super) async fn create(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
-    let input = decode(call.kind(), &Members::parse(&call.body)?);
+    let input = decode(call.kind(), &call.members()?);
     let answer = |made: &GroupView| Answer::json(StatusCode::CREATED, &encode(made)).tagged(made.group.revision);
     let outcome = |made: &GroupView| answer(made).outcome(None);
     let request = call.request(session, &outcome);
@@ -42,7 +41,7 @@ pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Ans
 
 pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::Group)?);
-    let input = decode(call.kind(), &Members::parse(&call.body)?);
+    let input = decode(call.kind(), &call.members()?);
     let expected = call.expected_revision()?;
     let edited = api.management.edit_group(actor(session), customer, call.kind(), id, expected, &input).await?;
     Ok(Answer::empty().tagged(edited.group.revision))

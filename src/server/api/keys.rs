@@ -6,7 +6,6 @@ use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::envelope::Envelope;
 use super::wire::key::{KeyBody, decode};
-use super::wire::members::Members;
 use super::{Api, Call, actor};
 use crate::management::Object;
 use crate::management::keys::KeyView;
@@ -22,7 +21,7 @@ pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<An
 
 /// 200 and not 201, as the vendor was recorded to answer.
 pub(super) async fn create(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
-    let input = decode(&Members::parse(&call.body)?);
+    let input = decode(&call.members()?);
     let request = call.request(session, &outcome);
     let made = api.management.create_key(request, call.customer()?, call.kind(), input).await?;
     Ok(made_answer(&KeyBody::new(&made), &made))
@@ -47,7 +46,7 @@ pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Ans
 
 pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::ProvisioningKey)?);
-    let input = decode(&Members::parse(&call.body)?);
+    let input = decode(&call.members()?);
     let expected = call.expected_revision()?;
     let edited = api.management.edit_key(actor(session), customer, call.kind(), id, expected, &input).await?;
     Ok(Answer::empty().tagged(edited.key.revision))

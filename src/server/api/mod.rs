@@ -17,11 +17,13 @@
 
 pub mod answer;
 pub mod routes;
+pub mod schema;
 pub mod wire;
 
 mod form;
 mod groups;
 mod keys;
+mod openapi;
 mod query;
 mod refusal;
 mod sign_in;
@@ -38,12 +40,13 @@ use async_trait::async_trait;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, IF_MATCH};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Request, Response, Uri};
 
 use self::answer::Answer;
 use self::query::Query;
 use self::refusal::Refusal;
 use self::routes::{Endpoint, Lookup, PathParameters, Route};
+use self::wire::members::Members;
 use crate::domain::address::SourcePrefix;
 use crate::domain::{Actor, Kind, Reference, Revision};
 use crate::id::CustomerId;
@@ -68,10 +71,12 @@ pub struct Api {
     management: Arc<Management>,
     failed_sign_ins: FailureLimiter,
     quiet: Arc<Quiet>,
+    openapi: Bytes,
 }
 
 /// One request, taken apart. Opaque outside this room.
 pub struct Call {
+    route: &'static Route,
     path: PathParameters,
     query: Query,
     if_match: Option<IfMatch>,
@@ -92,7 +97,12 @@ enum IfMatch {
 impl Api {
     pub fn new(management: Arc<Management>) -> Self {
         let now = Instant::now();
-        Self { management, failed_sign_ins: FailureLimiter::new(now), quiet: Arc::new(Quiet::new(now)) }
+        Self {
+            management,
+            failed_sign_ins: FailureLimiter::new(now),
+            quiet: Arc::new(Quiet::new(now)),
+            openapi: openapi::write(),
+        }
     }
 
     /// Who asks comes before what is wrong with the question, and before more than a little of it is
@@ -108,6 +118,24 @@ impl Api {
 
     /// Everything but reading from the network.
     async fn respond(
+        &self,
+        lookup: &Lookup,
+        caller: Result<Option<Session>, Refusal>,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Result<Bytes, BodyError>,
+        source: SourcePrefix,
+        reference: &Reference,
+    ) -> Answer {
+        let outcome = self.run(lookup, caller, uri, headers, body, source).await;
+        let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(reference));
+        if let Lookup::Found(route, _) = lookup {
+            debug_assert_eq!(route.contradiction(&answer), None, "the answer is as the table says");
+        }
+        answer
+    }
+
+    async fn run(
         &self,
         lookup: &Lookup,
         caller: Result<Option<Session>, Refusal>,
@@ -135,7 +163,7 @@ impl Api {
         {
             return Ok(Answer::of_repetition(&repeated));
         }
-        let call = Call { path, query, if_match: if_match(headers), repeatable, body, source };
+        let call = Call { route, path, query, if_match: if_match(headers), repeatable, body, source };
         match (&route.endpoint, &session) {
             (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await,
             (Endpoint::Authenticated { .. }, None) => Err(Refusal::NoToken),
@@ -157,8 +185,7 @@ impl Handler for Api {
         // Whatever the method is: some public clients put a body into every GET.
         let body = read_body(incoming, bytes_max).await;
         let source = SourcePrefix::of(peer.address.ip());
-        let outcome = self.respond(&lookup, caller, &head.uri, &head.headers, body, source).await;
-        let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(&reference));
+        let answer = self.respond(&lookup, caller, &head.uri, &head.headers, body, source, &reference).await;
         // Without a session only a sign-in succeeds, and that is worth its line.
         let is_known = has_session || answer.status().is_success();
         if is_known || self.quiet.admits_line(sum_up) {
@@ -207,7 +234,7 @@ fn repeatable(
     uri: &Uri,
     body: &[u8],
 ) -> Result<Option<Repeatable>, Refusal> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY).filter(|_| route.method == Method::POST) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY).filter(|_| route.honours_idempotency_key) else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=once::KEY_BYTES_MAX).contains(&key.len()) => {
             let request: [&[u8]; 3] = [route.method.as_str().as_bytes(), uri.path().as_bytes(), body];
@@ -218,6 +245,11 @@ fn repeatable(
 }
 
 impl Call {
+    /// The members of the body, to be read as the route declares them.
+    fn members(&self) -> Result<Members, Refusal> {
+        Ok(Members::parse(&self.body)?.declared_by(self.route.json_shape()))
+    }
+
     /// The customer in the path; a text that is no id is a customer that does not exist.
     fn customer(&self) -> Result<CustomerId, Refusal> {
         self.id(Object::Customer, &self.path.customer)

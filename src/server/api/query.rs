@@ -2,9 +2,29 @@
 
 use super::form;
 use super::refusal::Refusal;
+use super::schema::{Parameter, ParameterForm};
 use crate::store::{ListQuery, NameFilter};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
+
+/// What lists look at.
+pub(super) static LIST: &[Parameter] = &[
+    Parameter::new(
+        "page",
+        ParameterForm::Number(1, u32::MAX as u64),
+        "Pages begin with 1; past the end they are empty",
+    ),
+    Parameter::new(
+        "pagesize",
+        ParameterForm::Number(1, ListQuery::LIMIT_MAX as u64),
+        "Objects on a page, 20 by default",
+    ),
+    Parameter::new(
+        "search",
+        ParameterForm::Text,
+        "`name EQ value`, also NE, LIKE, CONTAINS, STARTSWITH, ENDSWITH, joined by AND; a plain word is looked for in names",
+    ),
+];
 
 /// Conditions that one search may join: each is a term of the statement that the store runs.
 const CONDITIONS_MAX: usize = 16;

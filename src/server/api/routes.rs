@@ -12,21 +12,42 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use hyper::{Method, Uri};
+use hyper::{Method, StatusCode, Uri};
 
 use super::answer::Answer;
+use super::query::LIST;
 use super::refusal::Refusal;
-use super::{Api, Call, groups, keys, sign_in, signing_certificates, version_profiles, wire};
+use super::schema::{Content, Parameter, Shape, Success, Takes};
+use super::wire::group::{GROUP, GROUP_SUMMARY};
+use super::wire::key::KEY;
+use super::wire::session::{CLIENT_CREDENTIALS, LEGACY_TOKEN, OAUTH_TOKEN, SIGN_IN};
+use super::wire::signing_certificate::{
+    NEW_ROOT, NEW_SIGNING_CERTIFICATE, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_EDIT,
+};
+use super::wire::version_profile::VERSION_PROFILE;
+use super::{Api, Call, groups, keys, openapi, sign_in, signing_certificates, version_profiles, wire};
 use crate::domain::{Kind, Role};
 use crate::management::sessions::Session;
 
-/// One row: a method, a path, who may, and what it does.
+/// One row: a method, a path, who may, what it does, and what goes in and out.
 pub struct Route {
     pub method: Method,
     pub pattern: &'static str,
+    /// The function behind it, `room::function`.
+    pub handler: &'static str,
     /// For people who read the OpenAPI document.
     pub summary: &'static str,
     pub endpoint: Endpoint,
+    pub takes: Takes,
+    /// Members of the query. Others are ignored.
+    pub parameters: &'static [Parameter],
+    pub success: Success,
+    /// `If-Match` binds it to a revision.
+    pub honours_if_match: bool,
+    /// `Idempotency-Key` makes it safe to repeat.
+    pub honours_idempotency_key: bool,
+    /// Credentials are in its body, and failures are counted.
+    pub signs_in: bool,
 }
 
 /// Who may call, and what is called.
@@ -44,60 +65,217 @@ pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>>
 pub type PublicFn = for<'a> fn(&'a Api, &'a Call) -> AnswerFuture<'a>;
 pub type AuthenticatedFn = for<'a> fn(&'a Api, &'a Call, &'a Session) -> AnswerFuture<'a>;
 
+/// A pattern; the words in front stand for what many have in common.
+macro_rules! path {
+    ($path:literal) => {
+        $path
+    };
+    (V1 $path:literal) => {
+        concat!("mgmtconfig/v1/admin/customers/{customerId}/", $path)
+    };
+    (V2 $path:literal) => {
+        concat!("mgmtconfig/v2/admin/customers/{customerId}/", $path)
+    };
+    (KEYS $path:literal) => {
+        concat!("mgmtconfig/v1/admin/customers/{customerId}/associationType/{associationType}/provisioningKey", $path)
+    };
+}
+
 macro_rules! public {
-    ($method:ident $pattern:literal, $run:path, $summary:literal) => {
-        Route {
-            method: Method::$method,
-            pattern: $pattern,
-            summary: $summary,
-            endpoint: Endpoint::Public(|api, call| Box::pin($run(api, call))),
-        }
+    ($method:ident $path:literal, $run:path, $summary:literal) => {
+        Route::new(Method::$method, $path, stringify!($run), $summary, {
+            Endpoint::Public(|api, call| Box::pin($run(api, call)))
+        })
     };
 }
 
 macro_rules! route {
-    ($method:ident $pattern:literal, $role:ident, $run:path, $summary:literal) => {
-        Route {
-            method: Method::$method,
-            pattern: $pattern,
-            summary: $summary,
-            endpoint: Endpoint::Authenticated {
+    ($method:ident $($base:ident)? $path:literal, $role:ident, $run:path, $summary:literal) => {
+        Route::new(Method::$method, path!($($base)? $path), stringify!($run), $summary, {
+            Endpoint::Authenticated {
                 role: Role::$role,
                 run: |api, call, session| Box::pin($run(api, call, session)),
-            },
-        }
+            }
+        })
     };
 }
 
 /// All routes. Where two patterns match a path, the first one is meant.
+///
+/// A new row: method, path, weakest role, handler, summary, then what goes in and out. As it begins, a
+/// row takes nothing and answers 204 without a body; `lists`, `gets`, `creates`, `edits` and `deletes` say
+/// what such rows have in common, the other words of [`Route`] say or change one thing. The shapes are
+/// declared in `wire`, beside what writes and reads them; a handler that reads JSON takes
+/// `call.members()`. Everything that can be refused follows from that: [`Route::refusals`].
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
-    public!(POST "signin", sign_in::sign_in, "Sign in (expires_in is a string)"),
-    public!(POST "oauth2/v1/token", sign_in::token, "Sign in, OAuth 2 client credentials"),
+    public!(GET  "openapi.json", openapi::document, "This document").answers(Content::Document),
+
+    public!(POST "signin", sign_in::sign_in, "Sign in; expires_in is a string").signs_in(&SIGN_IN, &LEGACY_TOKEN),
+    public!(POST "oauth2/v1/token", sign_in::token, "Sign in with OAuth 2 client credentials").signs_in(&CLIENT_CREDENTIALS, &OAUTH_TOKEN),
     route!(POST "signout", Auditor, sign_in::sign_out, "Sign out"),
 
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/{groupType}", Auditor, groups::list, "List groups"),
-    route!(POST   "mgmtconfig/v1/admin/customers/{customerId}/{groupType}", Admin, groups::create, "Make a group"),
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/{groupType}/summary", Auditor, groups::summary, "List groups by id and name"),
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/{groupType}/{id}", Auditor, groups::get, "Get a group"),
-    route!(PUT    "mgmtconfig/v1/admin/customers/{customerId}/{groupType}/{id}", Admin, groups::edit, "Edit a group"),
-    route!(DELETE "mgmtconfig/v1/admin/customers/{customerId}/{groupType}/{id}", Admin, groups::delete, "Delete a group that is not in use"),
+    route!(GET    V1 "{groupType}", Auditor, groups::list, "List groups").lists(&GROUP),
+    route!(POST   V1 "{groupType}", Admin, groups::create, "Make a group").creates(&GROUP),
+    route!(GET    V1 "{groupType}/summary", Auditor, groups::summary, "List groups by id and name").lists(&GROUP_SUMMARY),
+    route!(GET    V1 "{groupType}/{id}", Auditor, groups::get, "Get a group").gets(&GROUP),
+    route!(PUT    V1 "{groupType}/{id}", Admin, groups::edit, "Edit a group").edits(&GROUP),
+    route!(DELETE V1 "{groupType}/{id}", Admin, groups::delete, "Delete a group that is not in use").deletes(),
 
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/associationType/{associationType}/provisioningKey", Auditor, keys::list, "List provisioning keys"),
-    route!(POST   "mgmtconfig/v1/admin/customers/{customerId}/associationType/{associationType}/provisioningKey", Operator, keys::create, "Make a provisioning key"),
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/associationType/{associationType}/provisioningKey/{id}", Auditor, keys::get, "Get a provisioning key"),
-    route!(PUT    "mgmtconfig/v1/admin/customers/{customerId}/associationType/{associationType}/provisioningKey/{id}", Operator, keys::edit, "Edit a provisioning key"),
-    route!(DELETE "mgmtconfig/v1/admin/customers/{customerId}/associationType/{associationType}/provisioningKey/{id}", Operator, keys::delete, "Delete a provisioning key"),
+    route!(GET    KEYS "", Auditor, keys::list, "List provisioning keys").lists(&KEY),
+    route!(POST   KEYS "", Operator, keys::create, "Make a provisioning key").creates(&KEY).with_status(StatusCode::OK),
+    route!(GET    KEYS "/{id}", Auditor, keys::get, "Get a provisioning key").gets(&KEY),
+    route!(PUT    KEYS "/{id}", Operator, keys::edit, "Edit a provisioning key").edits(&KEY),
+    route!(DELETE KEYS "/{id}", Operator, keys::delete, "Delete a provisioning key").deletes(),
 
-    route!(GET    "mgmtconfig/v2/admin/customers/{customerId}/enrollmentCert", Auditor, signing_certificates::list, "List signing certificates"),
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/enrollmentCert", Auditor, signing_certificates::list, "List signing certificates"),
-    route!(POST   "mgmtconfig/v1/admin/customers/{customerId}/enrollmentCert/selfsigned/generate", Admin, signing_certificates::create_root, "Make a root"),
-    route!(POST   "mgmtconfig/v1/admin/customers/{customerId}/enrollmentCert/generate", Admin, signing_certificates::create_below, "Make a signing certificate below another"),
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/enrollmentCert/{id}", Auditor, signing_certificates::get, "Get a signing certificate"),
-    route!(PUT    "mgmtconfig/v1/admin/customers/{customerId}/enrollmentCert/{id}", Admin, signing_certificates::edit, "Edit a signing certificate"),
+    route!(GET    V2 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
+    route!(GET    V1 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
+    route!(POST   V1 "enrollmentCert/selfsigned/generate", Admin, signing_certificates::create_root, "Make a root")
+        .creates(&SIGNING_CERTIFICATE).takes(&NEW_ROOT).with_status(StatusCode::OK),
+    route!(POST   V1 "enrollmentCert/generate", Admin, signing_certificates::create_below, "Make a signing certificate below another")
+        .creates(&SIGNING_CERTIFICATE).takes(&NEW_SIGNING_CERTIFICATE).with_status(StatusCode::OK),
+    route!(GET    V1 "enrollmentCert/{id}", Auditor, signing_certificates::get, "Get a signing certificate").gets(&SIGNING_CERTIFICATE),
+    route!(PUT    V1 "enrollmentCert/{id}", Admin, signing_certificates::edit, "Edit a signing certificate").edits(&SIGNING_CERTIFICATE_EDIT),
 
-    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}/visible/versionProfiles", Auditor, version_profiles::list, "List version profiles"),
+    route!(GET    V1 "visible/versionProfiles", Auditor, version_profiles::list, "List version profiles").lists(&VERSION_PROFILE),
 ];
+
+impl Route {
+    const fn new(
+        method: Method,
+        pattern: &'static str,
+        handler: &'static str,
+        summary: &'static str,
+        endpoint: Endpoint,
+    ) -> Self {
+        Self {
+            method,
+            pattern,
+            handler,
+            summary,
+            endpoint,
+            takes: Takes::Nothing,
+            parameters: &[],
+            success: Success { status: StatusCode::NO_CONTENT, content: Content::Nothing, has_etag: false },
+            honours_if_match: false,
+            honours_idempotency_key: false,
+            signs_in: false,
+        }
+    }
+
+    /// A page of such objects: paging, search, sort.
+    const fn lists(mut self, shape: &'static Shape) -> Self {
+        self.parameters = LIST;
+        self.answers(Content::Page(shape))
+    }
+
+    /// One object with its `ETag`.
+    const fn gets(self, shape: &'static Shape) -> Self {
+        self.answers(Content::Object(shape)).with_etag()
+    }
+
+    /// From its members, as the object that it is then: 201, with its `ETag`.
+    const fn creates(self, shape: &'static Shape) -> Self {
+        self.takes(shape).gets(shape).with_status(StatusCode::CREATED).idempotent()
+    }
+
+    /// By the members that are given, in any revision or in one: 204, with the new `ETag`.
+    const fn edits(mut self, shape: &'static Shape) -> Self {
+        self.takes = Takes::Edit(shape);
+        self.with_if_match().with_etag()
+    }
+
+    /// In any revision or in one: 204.
+    const fn deletes(self) -> Self {
+        self.with_if_match()
+    }
+
+    /// Credentials from a form for a token.
+    const fn signs_in(mut self, credentials: &'static Shape, token: &'static Shape) -> Self {
+        self.takes = Takes::Form(credentials);
+        self.signs_in = true;
+        self.answers(Content::Object(token))
+    }
+
+    /// A JSON object.
+    const fn takes(mut self, shape: &'static Shape) -> Self {
+        self.takes = Takes::New(shape);
+        self
+    }
+
+    /// 200 with such a body.
+    const fn answers(mut self, content: Content) -> Self {
+        self.success = Success { status: StatusCode::OK, content, has_etag: false };
+        self
+    }
+
+    const fn with_status(mut self, status: StatusCode) -> Self {
+        self.success.status = status;
+        self
+    }
+
+    const fn with_etag(mut self) -> Self {
+        self.success.has_etag = true;
+        self
+    }
+
+    const fn with_if_match(mut self) -> Self {
+        self.honours_if_match = true;
+        self
+    }
+
+    const fn idempotent(mut self) -> Self {
+        self.honours_idempotency_key = true;
+        self
+    }
+
+    /// The statuses that it may refuse with, in order, and what each of them means.
+    pub fn refusals(&self) -> Vec<(StatusCode, &'static str)> {
+        let role = match self.endpoint {
+            Endpoint::Authenticated { role, .. } => Some(role),
+            Endpoint::Public(_) => None,
+        };
+        let all = [
+            (StatusCode::BAD_REQUEST, "Something in the request is wrong, or a rule forbids it", true),
+            (StatusCode::UNAUTHORIZED, "No good token, or wrong credentials", role.is_some() || self.signs_in),
+            (StatusCode::FORBIDDEN, "The role is too weak, or the object is read-only", role > Some(Role::Auditor)),
+            (StatusCode::NOT_FOUND, "There is no such object for this caller", self.pattern.contains('{')),
+            (StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time", true),
+            (StatusCode::PRECONDITION_FAILED, "The object is not in that revision", self.honours_if_match),
+            (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large", true),
+            (StatusCode::TOO_MANY_REQUESTS, "Too many failures; come back later", self.signs_in),
+            (StatusCode::INTERNAL_SERVER_ERROR, "A defect; the log says more", true),
+            (StatusCode::SERVICE_UNAVAILABLE, "Not now; come back later", true),
+        ];
+        all.into_iter().filter(|(_, _, gives)| *gives).map(|(status, about, _)| (status, about)).collect()
+    }
+
+    /// In what an answer is not what the row declares.
+    pub(super) fn contradiction(&self, answer: &Answer) -> Option<String> {
+        let (status, success) = (answer.status(), &self.success);
+        let why = if !status.is_success() {
+            let declared = self.refusals().iter().any(|(refusal, _)| *refusal == status);
+            (!declared).then(|| format!("{status} is not declared"))
+        } else if status != success.status {
+            Some(format!("{status} instead of {}", success.status))
+        } else if answer.revision().is_some() != success.has_etag {
+            Some("the ETag".to_owned())
+        } else if answer.content_type_essence() != success.content.content_type() {
+            Some(format!("the content type {:?}", answer.content_type_essence()))
+        } else {
+            success.content.contradiction(answer.body())
+        };
+        why.map(|why| format!("{} {}: {why}", self.method, self.pattern))
+    }
+
+    /// The shape of the JSON that it reads.
+    pub(super) fn json_shape(&self) -> Option<&'static Shape> {
+        match self.takes {
+            Takes::Edit(shape) | Takes::New(shape) => Some(shape),
+            Takes::Form(_) | Takes::Nothing => None,
+        }
+    }
+}
 
 /// What the path says. Parts that the pattern does not have are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,7 +330,7 @@ fn parts_of(path: &str) -> Vec<&str> {
     let path = path.split_once('&').map_or(path, |(path, _)| path);
     let parts: Vec<_> = path.trim_end_matches('/').split('/').skip(1).collect();
     let start = match parts.as_slice() {
-        [.., "signin" | "signout"] => parts.len() - 1,
+        [.., "openapi.json" | "signin" | "signout"] => parts.len() - 1,
         [.., "oauth2", "v1", "token"] => parts.len() - 3,
         _ => parts.iter().position(|part| *part == "mgmtconfig").unwrap_or(0),
     };

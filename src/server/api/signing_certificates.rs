@@ -5,7 +5,6 @@ use hyper::StatusCode;
 use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::envelope::Envelope;
-use super::wire::members::Members;
 use super::wire::signing_certificate::{SigningCertificateBody, decode_edit, decode_new};
 use super::{Api, Call, actor};
 use crate::management::sessions::Session;
@@ -26,7 +25,7 @@ pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Ans
 
 pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::SigningCertificate)?);
-    let input = decode_edit(&Members::parse(&call.body)?);
+    let input = decode_edit(&call.members()?);
     let expected = call.expected_revision()?;
     let edited = api.management.edit_signing_certificate(actor(session), customer, id, expected, &input).await?;
     Ok(Answer::empty().tagged(edited.certificate.revision))
@@ -34,14 +33,14 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
 
 /// `…/selfsigned/generate`: a root, whatever `parentCertId` says.
 pub(super) async fn create_root(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
-    let mut input = decode_new(&Members::parse(&call.body)?);
+    let mut input = decode_new(&call.members()?);
     input.parent = Input::Absent;
     create(api, call, session, input).await
 }
 
 /// `…/enrollmentCert/generate`: one below `parentCertId`.
 pub(super) async fn create_below(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
-    let mut input = decode_new(&Members::parse(&call.body)?);
+    let mut input = decode_new(&call.members()?);
     if matches!(input.parent, Input::Absent | Input::Cleared) {
         input.parent = Input::Malformed("is required; use selfsigned/generate to make a root");
     }

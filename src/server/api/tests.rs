@@ -1,6 +1,7 @@
 //! Requests as the public clients write them, answered without a network. Where a rule has a number
 //! in the list of what a compatible server must do, the test names it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
@@ -9,6 +10,8 @@ use hyper::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::routes::ROUTES;
+use super::wire::members::tests::READ;
 use super::*;
 use crate::management::tests::Fixture;
 
@@ -59,8 +62,8 @@ impl Client {
         let source = SourcePrefix::of("192.0.2.1".parse().unwrap());
         let body = Ok(Bytes::copy_from_slice(body.as_bytes()));
         let caller = self.api.identify(&lookup, &headers).await;
-        let outcome = self.api.respond(&lookup, caller, &uri, &headers, body, source).await;
-        let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(&Reference::random()));
+        let reference = Reference::random();
+        let answer = self.api.respond(&lookup, caller, &uri, &headers, body, source, &reference).await;
         let body = if answer.body().is_empty() { Value::Null } else { serde_json::from_slice(answer.body()).unwrap() };
         Received { status: answer.status(), body, etag: answer.revision() }
     }
@@ -480,4 +483,59 @@ async fn an_idempotency_key_has_its_bounds() {
     // On what makes nothing it means nothing.
     let list = client.send_with(Method::GET, &client.path("machineGroup"), "", &[(IDEMPOTENCY_KEY, &at)]).await;
     assert_eq!(list.body["totalCount"], "1");
+}
+
+/// With the assertion that answers are as declared, and the one that members are read as declared, this is
+/// what makes the document true: nothing is read that is not in it, nothing is in it that is not read.
+#[tokio::test]
+async fn every_row_reads_the_members_that_it_declares() {
+    let client = Client::signed_in().await;
+    for route in ROUTES {
+        let Some(shape) = route.json_shape() else { continue };
+        let customer = client.fixture.customer().to_string();
+        let path = format!("/{}", route.pattern)
+            .replace("{customerId}", &customer)
+            .replace("{associationType}", "CONNECTOR_GRP")
+            .replace("{id}", "1");
+        READ.take();
+        for kind in Kind::ALL {
+            let path = path.replace("{groupType}", wire::group::group_type(kind));
+            client.send(route.method.clone(), &path, "{}", None).await;
+        }
+        let declared: BTreeSet<_> = shape.request_members().map(|member| member.name.to_owned()).collect();
+        assert_eq!(READ.take(), declared, "{} {}", route.method, route.pattern);
+    }
+}
+
+#[tokio::test]
+async fn the_document_has_every_row_and_leads_nowhere_else() {
+    let client = Client::signed_in().await;
+    let document = client.send(Method::GET, "/zpa/openapi.json", "", None).await.body;
+    let rows: BTreeSet<_> = ROUTES.iter().map(|route| route.handler.replace("::", ".")).collect();
+    let mut ids = BTreeSet::new();
+    let mut named = BTreeSet::new();
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
+    {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id.to_owned()), "{id} stands twice");
+        named.extend(rows.iter().filter(|row| id == **row || id.starts_with(&format!("{row}."))).cloned());
+    }
+    assert_eq!(named, rows);
+    assert!(ids.contains("groups.list.machineGroup") && ids.contains("signing_certificates.list.v2"));
+    for reference in references(&document) {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+/// All targets of `$ref`.
+fn references(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Array(list) => list.iter().flat_map(references).collect(),
+        Value::Object(members) => {
+            let own = members.get("$ref").and_then(Value::as_str);
+            own.into_iter().chain(members.values().flat_map(references)).collect()
+        }
+        _ => Vec::new(),
+    }
 }

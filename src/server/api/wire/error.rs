@@ -2,6 +2,19 @@
 
 use serde::Serialize;
 
+use crate::server::api::schema::{Member, Shape};
+
+pub static ERROR: Shape = Shape::new(
+    "Error",
+    &[
+        Member::text("id", "What a program branches on"),
+        Member::text("reason", "For people"),
+        Member::texts("params", "What is at fault: members, or ids").optional(),
+        Member::text("error", "As RFC 6749 §5.2 wants it").optional(),
+        Member::text("error_description", "As RFC 6749 §5.2 wants it").optional(),
+    ],
+);
+
 /// `{"id","reason","params"?}`; the OAuth 2 members only where RFC 6749 §5.2 wants them.
 #[derive(Serialize)]
 pub struct ErrorBody {

@@ -6,6 +6,7 @@ use super::members::Members;
 use crate::domain::Kind;
 use crate::management::Input;
 use crate::management::groups::{GroupInput, GroupView};
+use crate::server::api::schema::{Form, Member, Shape};
 
 /// The part of the path that says a group's kind.
 pub const fn group_type(kind: Kind) -> &'static str {
@@ -21,38 +22,54 @@ pub fn kind_of_type(text: &str) -> Option<Kind> {
     Kind::ALL.into_iter().find(|kind| group_type(*kind) == text)
 }
 
-/// A member that is kept for the public clients and means nothing to Muster.
-struct Attribute {
-    name: &'static str,
-    form: Form,
-}
+pub static GROUP: Shape = Shape::new(
+    "Group",
+    &[
+        Member::id("id", "Its id"),
+        Member::epoch("modifiedTime", "When it was changed last"),
+        Member::epoch("creationTime", "When it was made"),
+        Member::new("modifiedBy", Form::ModifiedBy, "Who changed it last"),
+        Member::text("name", "Unique in its kind").required(),
+        Member::text("description", "For people").writable().optional(),
+        Member::flag("enabled", "Whether its keys enroll; true by default").writable(),
+        Member::id("enrollmentCertId", "Signing certificate of its new keys; by default the kind's").writable(),
+        Member::id("signingCertId", "An older name of enrollmentCertId").write_only(),
+        Member::text("enrollmentCertName", "Name of the signing certificate").optional(),
+        Member::texts("ipAcl", "Addresses and networks that it enrolls from; everywhere by default")
+            .writable()
+            .optional(),
+        Member::flag("readOnly", "Always false"),
+        Member::flag("zscalerManaged", "Always false"),
+    ],
+)
+.with_variants(&[APP_CONNECTOR, SERVICE_EDGE, NETWORK_CONNECTOR]);
 
-enum Form {
-    /// A boolean, answered as given or as this.
-    Flag(bool),
-    /// A string (numbers are taken for one), answered as given, else as this if there is one.
-    Text(Option<&'static str>),
-}
+pub static GROUP_SUMMARY: Shape =
+    Shape::new("GroupSummary", &[Member::id("id", "Its id"), Member::text("name", "Its name")]);
 
 /// Longest kept text, in bytes.
 const TEXT_BYTES_MAX: usize = 255;
 
-const fn flag(name: &'static str) -> Attribute {
-    Attribute { name, form: Form::Flag(false) }
+const KEPT: &str = "Kept as given, without a meaning to this service";
+
+/// A boolean that is kept for the public clients and means nothing to Muster.
+const fn flag(name: &'static str) -> Member {
+    Member::flag(name, KEPT).writable().optional().or_flag(false)
 }
 
-const fn text(name: &'static str) -> Attribute {
-    Attribute { name, form: Form::Text(None) }
+/// The same for a string; numbers are taken for one.
+const fn text(name: &'static str) -> Member {
+    Member::text(name, KEPT).writable().optional()
 }
 
-const fn text_or(name: &'static str, default: &'static str) -> Attribute {
-    Attribute { name, form: Form::Text(Some(default)) }
+const fn text_or(name: &'static str, default: &'static str) -> Member {
+    text(name).or_text(default)
 }
 
 /// What is kept, by kind. Not here, and so ignored: what other resources hold (`connectors`,
 /// `serviceEdges`, `trustedNetworks`, `serverGroups`) and what is derived. Returning attached members
 /// that a client's configuration does not list would make it detach them on every run.
-fn attributes(kind: Kind) -> &'static [Attribute] {
+fn attributes(kind: Kind) -> &'static [Member] {
     match kind {
         Kind::AppConnector => APP_CONNECTOR,
         Kind::ServiceEdge => SERVICE_EDGE,
@@ -61,7 +78,7 @@ fn attributes(kind: Kind) -> &'static [Attribute] {
     }
 }
 
-static APP_CONNECTOR: &[Attribute] = &[
+const APP_CONNECTOR: &[Member] = &[
     flag("overrideVersionProfile"),
     text_or("versionProfileId", "0"),
     text_or("upgradeDay", "SUNDAY"),
@@ -85,7 +102,7 @@ static APP_CONNECTOR: &[Attribute] = &[
     text("siteId"),
 ];
 
-static SERVICE_EDGE: &[Attribute] = &[
+const SERVICE_EDGE: &[Member] = &[
     flag("overrideVersionProfile"),
     text_or("versionProfileId", "0"),
     text_or("upgradeDay", "SUNDAY"),
@@ -106,7 +123,7 @@ static SERVICE_EDGE: &[Attribute] = &[
     text("siteId"),
 ];
 
-static NETWORK_CONNECTOR: &[Attribute] =
+const NETWORK_CONNECTOR: &[Member] =
     &[text("latitude"), text("longitude"), text("location"), text("cityCountry"), text("countryCode")];
 
 /// Reads what a caller says about a group, when making one and when editing one.
@@ -128,15 +145,15 @@ pub fn decode(kind: Kind, members: &Members) -> GroupInput {
     }
 }
 
-fn decode_attribute(attribute: &Attribute, members: &Members) -> Input<Value> {
+fn decode_attribute(attribute: &Member, members: &Members) -> Input<Value> {
     match attribute.form {
-        Form::Flag(_) => match members.flag(attribute.name) {
+        Form::Flag => match members.flag(attribute.name) {
             Input::Given(flag) => Input::Given(Value::Bool(flag)),
             Input::Absent => Input::Absent,
             Input::Cleared => Input::Cleared,
             Input::Malformed(expected) => Input::Malformed(expected),
         },
-        Form::Text(_) => match members.text_or_number(attribute.name) {
+        _ => match members.text_or_number(attribute.name) {
             Input::Given(text) if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) => {
                 Input::Malformed("must be at most 255 bytes without control characters")
             }
@@ -165,11 +182,7 @@ pub fn encode(view: &GroupView) -> Map<String, Value> {
     }
     put("enabled", json!(group.enabled));
     for attribute in attributes(group.kind) {
-        let default = match attribute.form {
-            Form::Flag(flag) => Some(json!(flag)),
-            Form::Text(text) => text.map(|text| json!(text)),
-        };
-        if let Some(value) = group.attributes.get(attribute.name).cloned().or(default) {
+        if let Some(value) = group.attributes.get(attribute.name).cloned().or_else(|| attribute.default_value()) {
             put(attribute.name, value);
         }
     }

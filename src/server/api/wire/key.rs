@@ -9,6 +9,7 @@ use crate::domain::{AddressList, Description, KeySecret, KeyVersion, Kind, Name}
 use crate::id::{ComponentId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::management::Input;
 use crate::management::keys::{KeyInput, KeyView};
+use crate::server::api::schema::{Form, Member, Shape};
 
 /// The part of the path that says a key's kind.
 pub const fn association(kind: Kind) -> &'static str {
@@ -23,6 +24,44 @@ pub const fn association(kind: Kind) -> &'static str {
 pub fn kind_of_association(text: &str) -> Option<Kind> {
     Kind::ALL.into_iter().find(|kind| association(*kind) == text)
 }
+
+pub static KEY: Shape = Shape::new(
+    "ProvisioningKey",
+    &[
+        Member::id("id", "Its id"),
+        Member::epoch("modifiedTime", "When it was changed last"),
+        Member::epoch("creationTime", "When it was made"),
+        Member::new("modifiedBy", Form::ModifiedBy, "Who changed it last"),
+        Member::text("name", "Unique in its kind; begins the names of its components").required(),
+        Member::counter("usageCount", "Uses taken"),
+        Member::counter("maxUsage", "Most uses; required for CONNECTOR_GRP and SERVICE_EDGE_GRP").writable().optional(),
+        Member::id("zcomponentId", "The group that devices join; does not change").required(),
+        Member::flag("enabled", "Whether it enrolls; true by default").writable(),
+        Member::text("zcomponentName", "Name of the group").optional(),
+        Member::flag("exportable", "Whether it can be seen after it was made; only goes off").writable(),
+        Member::flag("readOnly", "Whether an API client manages it"),
+        Member::flag("zscalerManaged", "Always false"),
+        Member::id("enrollmentCertId", "What signs its components; the group's by default").writable(),
+        Member::text("enrollmentCertName", "Name of the signing certificate").optional(),
+        Member::text("provisioningKey", "The key string, to those who may see it").optional(),
+        Member::texts("ipAcl", "Addresses and networks that it enrolls from; everywhere by default")
+            .writable()
+            .optional(),
+        Member::epoch("expirationInEpochSec", "When it ends").writable().optional(),
+        Member::flag("allowReEnrollment", "Whether a known device may enroll anew; false by default").writable(),
+        Member::counter("reEnrollments", "How often known devices enrolled anew"),
+        Member::text("keyId", "Names the key string without giving it away"),
+        Member::text("keyHint", "Begin of the key string"),
+        Member::word("state", &["active", "disabled", "exhausted", "expired"], "What a new device would meet"),
+        Member::epoch("lastUsedTime", "When a device enrolled with it last").optional(),
+        Member::id("lastUsedBy", "The component that this made").optional(),
+        Member::text("description", "For people").writable().optional(),
+        Member::counter("keyVersion", "Version of the key string: 3, or 1 for short passwords").writable().optional(),
+        Member::id("successorId", "The key that it was rotated to").optional(),
+        Member::text("managedBy", "Label of the API client that manages it").optional(),
+        Member::text("associationType", "Ignored; where it is given, a missing enabled means false").write_only(),
+    ],
+);
 
 /// Reads what a caller says about a key, when making one and when editing one.
 ///

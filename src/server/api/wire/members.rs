@@ -8,9 +8,13 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 use crate::management::Input;
 use crate::server::api::refusal::Refusal;
+use crate::server::api::schema::{Form, Shape};
 
 /// A JSON object that was sent. Of a member that is there twice the last one counts.
-pub struct Members(Map<String, Value>);
+pub struct Members {
+    members: Map<String, Value>,
+    declared_by: Option<&'static Shape>,
+}
 
 impl Members {
     /// # Errors
@@ -18,64 +22,89 @@ impl Members {
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
         // serde_json's messages name a position and never repeat the text, which may hold a secret.
         match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(Value::Object(members)) => Ok(Self { members, declared_by: None }),
             Ok(_) => Err(Refusal::NotAnObject { detail: "something else was found".to_owned() }),
             Err(error) => Err(Refusal::NotAnObject { detail: error.to_string() }),
         }
     }
 
+    /// Holds all that is read to what the document says of the request.
+    pub fn declared_by(self, shape: Option<&'static Shape>) -> Self {
+        Self { declared_by: shape, ..self }
+    }
+
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.read(name, |_| true, |_| Input::Given(())) == Input::Given(())
     }
 
     pub fn text(&self, name: &str) -> Input<String> {
-        self.read(name, |value| match value {
-            Value::String(text) => Input::Given(text.clone()),
-            _ => Input::Malformed("must be a string"),
-        })
+        self.read(
+            name,
+            |form| matches!(form, Form::Text | Form::Word(_)),
+            |value| match value {
+                Value::String(text) => Input::Given(text.clone()),
+                _ => Input::Malformed("must be a string"),
+            },
+        )
     }
 
     /// A string, or a number for the digits it is written with.
     pub fn text_or_number(&self, name: &str) -> Input<String> {
-        self.read(name, |value| match value {
-            Value::String(text) => Input::Given(text.clone()),
-            Value::Number(number) => Input::Given(number.to_string()),
-            _ => Input::Malformed("must be a string"),
-        })
+        self.read(
+            name,
+            |form| matches!(form, Form::Counter | Form::Text),
+            |value| match value {
+                Value::String(text) => Input::Given(text.clone()),
+                Value::Number(number) => Input::Given(number.to_string()),
+                _ => Input::Malformed("must be a string"),
+            },
+        )
     }
 
     /// A boolean, or `"true"` and `"false"` as the documented examples have it.
     pub fn flag(&self, name: &str) -> Input<bool> {
-        self.read(name, |value| match value {
-            Value::Bool(flag) => Input::Given(*flag),
-            Value::String(text) if text == "true" => Input::Given(true),
-            Value::String(text) if text == "false" => Input::Given(false),
-            _ => Input::Malformed("must be true or false"),
-        })
+        self.read(
+            name,
+            |form| matches!(form, Form::Flag),
+            |value| match value {
+                Value::Bool(flag) => Input::Given(*flag),
+                Value::String(text) if text == "true" => Input::Given(true),
+                Value::String(text) if text == "false" => Input::Given(false),
+                _ => Input::Malformed("must be true or false"),
+            },
+        )
     }
 
     /// A whole number, as a number or in a string; an empty string is none.
     pub fn number(&self, name: &str) -> Input<u64> {
-        self.read(name, |value| match value {
-            Value::Number(number) => number.as_u64().map_or(Input::Malformed(WHOLE_NUMBER), Input::Given),
-            Value::String(text) if text.is_empty() => Input::Cleared,
-            Value::String(text) if is_canonical(text) => {
-                text.parse().map_or(Input::Malformed(WHOLE_NUMBER), Input::Given)
-            }
-            _ => Input::Malformed(WHOLE_NUMBER),
-        })
+        self.read(
+            name,
+            |form| matches!(form, Form::Counter | Form::Epoch),
+            |value| match value {
+                Value::Number(number) => number.as_u64().map_or(Input::Malformed(WHOLE_NUMBER), Input::Given),
+                Value::String(text) if text.is_empty() => Input::Cleared,
+                Value::String(text) if is_canonical(text) => {
+                    text.parse().map_or(Input::Malformed(WHOLE_NUMBER), Input::Given)
+                }
+                _ => Input::Malformed(WHOLE_NUMBER),
+            },
+        )
     }
 
     /// An id, as a string or a number; an empty string is none, as Go writes it.
     pub fn id<T: FromStr>(&self, name: &str) -> Input<T> {
         let parse =
             |text: &str| text.parse().map_or(Input::Malformed("is no id: a decimal string is expected"), Input::Given);
-        self.read(name, |value| match value {
-            Value::String(text) if text.is_empty() => Input::Absent,
-            Value::String(text) => parse(text),
-            Value::Number(number) => parse(&number.to_string()),
-            _ => parse(""),
-        })
+        self.read(
+            name,
+            |form| matches!(form, Form::Id),
+            |value| match value {
+                Value::String(text) if text.is_empty() => Input::Absent,
+                Value::String(text) => parse(text),
+                Value::Number(number) => parse(&number.to_string()),
+                _ => parse(""),
+            },
+        )
     }
 
     /// Seconds since the epoch.
@@ -93,16 +122,26 @@ impl Members {
 
     /// A list of strings.
     pub fn texts(&self, name: &str) -> Input<Vec<String>> {
-        self.read(name, |value| {
-            let texts = value.as_array().and_then(|list| {
-                list.iter().map(|entry| entry.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
-            });
-            texts.map_or(Input::Malformed("must be a list of strings"), Input::Given)
-        })
+        self.read(
+            name,
+            |form| matches!(form, Form::Texts),
+            |value| {
+                let texts = value.as_array().and_then(|list| {
+                    list.iter().map(|entry| entry.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+                });
+                texts.map_or(Input::Malformed("must be a list of strings"), Input::Given)
+            },
+        )
     }
 
-    fn read<T>(&self, name: &str, read: impl FnOnce(&Value) -> Input<T>) -> Input<T> {
-        match self.0.get(name) {
+    fn read<T>(&self, name: &str, reads: impl Fn(Form) -> bool, read: impl FnOnce(&Value) -> Input<T>) -> Input<T> {
+        debug_assert!(
+            self.declared_by.is_none_or(|shape| shape.takes(name, reads)),
+            "{name} is not declared like this"
+        );
+        #[cfg(test)]
+        tests::READ.with_borrow_mut(|names| names.insert(name.to_owned()));
+        match self.members.get(name) {
             None => Input::Absent,
             Some(Value::Null) => Input::Cleared,
             Some(value) => read(value),
@@ -117,9 +156,17 @@ fn is_canonical(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::server::api) mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::id::{GroupId, Id as _};
+
+    thread_local! {
+        /// Names of the members that were read on this thread.
+        pub static READ: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    }
 
     fn members(json: &str) -> Members {
         Members::parse(json.as_bytes()).unwrap()

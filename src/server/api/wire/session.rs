@@ -2,6 +2,45 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::server::api::schema::{Form, Member, Shape};
+
+/// Of `POST /signin`.
+pub static SIGN_IN: Shape = Shape::new(
+    "SignIn",
+    &[
+        Member::text("client_id", "Id of the API client").required(),
+        Member::text("client_secret", "Its secret").required(),
+    ],
+);
+
+/// Of `POST /oauth2/v1/token` (RFC 6749 §4.4.2).
+pub static CLIENT_CREDENTIALS: Shape = Shape::new(
+    "ClientCredentials",
+    &[
+        Member::word("grant_type", &["client_credentials"], "The only grant there is").required(),
+        Member::text("client_id", "Id of the API client").required(),
+        Member::text("client_secret", "Its secret").required(),
+    ],
+);
+
+pub static LEGACY_TOKEN: Shape = Shape::new(
+    "LegacyToken",
+    &[
+        Member::word("token_type", &["Bearer"], "How it is presented"),
+        Member::text("access_token", "A JWT"),
+        Member::counter("expires_in", "Seconds that it lives"),
+    ],
+);
+
+pub static OAUTH_TOKEN: Shape = Shape::new(
+    "OAuthToken",
+    &[
+        Member::text("access_token", "A JWT"),
+        Member::word("token_type", &["Bearer"], "How it is presented"),
+        Member::new("expires_in", Form::Number, "Seconds that it lives"),
+    ],
+);
+
 /// Of `POST /signin`: `expires_in` is a string, and clients break on a number.
 #[derive(Serialize)]
 pub struct LegacyToken<'a> {

@@ -10,6 +10,68 @@ use crate::domain::{Description, Name};
 use crate::id::SigningCertificateId;
 use crate::management::Input;
 use crate::management::signing_certificates::{NewSigningCertificate, SigningCertificateInput, SigningCertificateView};
+use crate::server::api::schema::{Form, Member, Shape};
+
+pub static SIGNING_CERTIFICATE: Shape = Shape::new(
+    "SigningCertificate",
+    &[
+        Member::id("id", "Its id"),
+        Member::epoch("modifiedTime", "When it was changed last"),
+        Member::epoch("creationTime", "When it was made"),
+        Member::new("modifiedBy", Form::ModifiedBy, "Who changed it last"),
+        Member::text("cName", "Common name of the certificate").optional(),
+        Member::epoch("validFromInEpochSec", "From when it is valid").optional(),
+        Member::epoch("validToInEpochSec", "Until when it is valid").optional(),
+        Member::text("certificate", "PEM").optional(),
+        Member::text("csr", "PEM, while the certificate that completes it is awaited").optional(),
+        Member::text("issuedTo", "Subject of the certificate").optional(),
+        Member::text("issuedBy", "Issuer of the certificate").optional(),
+        Member::counter("serialNo", "Serial number of the certificate, decimal").optional(),
+        Member::text("name", "Unique"),
+        Member::text("description", "For people").optional(),
+        Member::flag("allowSigning", "Whether it may sign"),
+        Member::flag("privateKeyPresent", "Whether the service holds its private key"),
+        Member::word("clientCertType", &["ISOLATION_CLIENT", "NONE", "ZAPP_CLIENT"], "The vendor's purpose for it"),
+        Member::flag("storeInHsm", "Always false"),
+        Member::flag("readOnly", "Always false"),
+        Member::flag("zscalerManaged", "Always false"),
+        Member::id("parentCertId", "What signed it").optional(),
+        Member::text("parentCertName", "Name of what signed it").optional(),
+    ],
+);
+
+const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "ed25519"];
+
+pub static NEW_ROOT: Shape = Shape::new(
+    "Root",
+    &[
+        Member::text("name", "Unique").required(),
+        Member::text("description", "For people").writable(),
+        Member::word("keyAlgorithm", ALGORITHMS, "ecdsa-p256 by default").writable(),
+        Member::counter("validityInDays", "How long it is valid").writable(),
+        Member::id("parentCertId", "Ignored").writable(),
+    ],
+);
+
+pub static NEW_SIGNING_CERTIFICATE: Shape = Shape::new(
+    "SigningCertificate",
+    &[
+        Member::text("name", "Unique").required(),
+        Member::text("description", "For people").writable(),
+        Member::word("keyAlgorithm", ALGORITHMS, "ecdsa-p256 by default").writable(),
+        Member::counter("validityInDays", "How long it is valid").writable(),
+        Member::id("parentCertId", "What signs it").required(),
+    ],
+);
+
+pub static SIGNING_CERTIFICATE_EDIT: Shape = Shape::new(
+    "SigningCertificate",
+    &[
+        Member::text("name", "Unique").writable(),
+        Member::text("description", "For people").writable(),
+        Member::flag("allowSigning", "Whether it may sign").writable(),
+    ],
+);
 
 /// `name`, `description`, `keyAlgorithm` (`ecdsa-p256`, `ecdsa-p384`, `ed25519`), `validityInDays`, `parentCertId`.
 pub fn decode_new(members: &Members) -> NewSigningCertificate {

@@ -2,6 +2,20 @@
 
 use serde::Serialize;
 
+use crate::server::api::schema::{Member, Shape};
+
+pub static VERSION_PROFILE: Shape = Shape::new(
+    "VersionProfile",
+    &[
+        Member::id("id", "Its id"),
+        Member::text("name", "Its name"),
+        Member::id("customerId", "Always 0"),
+        Member::text("visibilityScope", "Always ALL"),
+        Member::text("upgradePriority", "Always WEEK"),
+        Member::texts("versions", "Always empty"),
+    ],
+);
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionProfile {
