@@ -11,7 +11,7 @@ use super::{Error, Management, Object, Request, named_once};
 use crate::clock::Timestamp;
 use crate::domain::{Actor, AddressList, Description, Group, Kind, Name, Revision, Role, SigningCertificate};
 use crate::id::{CustomerId, GroupId, SigningCertificateId};
-use crate::store::{Change, ListQuery, NameFilter, Page};
+use crate::store::{Change, Comparison, GroupField, ListQuery, Page, SigningCertificateField};
 
 /// What a caller says about a group, when making one and when editing one.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +95,7 @@ impl Management {
         actor: &Actor,
         customer: CustomerId,
         kind: Kind,
-        query: &ListQuery,
+        query: &ListQuery<GroupField>,
     ) -> Result<Page<GroupView>, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         let page = self.store().list_groups(customer, kind, query).await?;
@@ -224,7 +224,7 @@ impl Management {
         checker: &mut Checker,
     ) -> Result<Option<SigningCertificate>, Error> {
         let name = kind.default_signing_certificate();
-        let query = ListQuery { filter: vec![NameFilter::Equals(name.to_owned())], ..ListQuery::first(1) };
+        let query = ListQuery::first_where(1, SigningCertificateField::Name, Comparison::Equals, name);
         let found = self.store().list_signing_certificates(customer, &query).await?.rows.pop();
         match found {
             Some(signer) if signer.is_usable(now) => Ok(Some(signer)),

@@ -18,7 +18,7 @@ use crate::domain::{
     places,
 };
 use crate::id::{CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
-use crate::store::{Change, ListQuery, Page};
+use crate::store::{Change, KeyField, ListQuery, Page};
 
 /// What a caller says about a key, when making one and when editing one.
 #[derive(Clone, Debug, Default)]
@@ -170,7 +170,7 @@ impl Management {
         actor: &Actor,
         customer: CustomerId,
         kind: Kind,
-        query: &ListQuery,
+        query: &ListQuery<KeyField>,
     ) -> Result<Page<KeyView>, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         let page = self.store().list_keys(customer, kind, query).await?;

@@ -18,7 +18,7 @@ use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Actor, Description, Name, Revision, Role, SigningCertificate, places};
 use crate::id::{CustomerId, SigningCertificateId};
 use crate::secret::master::MasterKeys;
-use crate::store::{Change, ListQuery, Page};
+use crate::store::{Change, ListQuery, Page, SigningCertificateField};
 
 /// The longest lifetime that can be asked for.
 const LIFETIME_DAYS_MAX: u64 = 18_250;
@@ -121,7 +121,7 @@ impl Management {
         &self,
         actor: &Actor,
         customer: CustomerId,
-        query: &ListQuery,
+        query: &ListQuery<SigningCertificateField>,
     ) -> Result<Page<SigningCertificateView>, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         let page = self.store().list_signing_certificates(customer, query).await?;

@@ -16,6 +16,7 @@
 //! It is given sealed values and checked records. No SQL shows in a signature.
 
 mod ids;
+mod query;
 
 pub mod embedded;
 
@@ -39,6 +40,10 @@ use crate::id::{
 };
 
 pub use ids::IdAllocator;
+pub use query::{
+    Comparison, ComponentField, Condition, GroupField, KeyField, ListField, ListQuery, PageRequest,
+    SigningCertificateField, Sort, Value, ValueKind,
+};
 
 /// What the enrollment path asks of a store: one transaction, one look, one count.
 #[async_trait]
@@ -140,34 +145,40 @@ pub trait Store: EnrollmentStore {
     async fn find_administrator(&self, username: &str) -> Result<Option<Administrator>, StoreError>;
 
     // --- lists ----------------------------------------------------------------------------
+    // A page of the whole list costs the same whatever its number, in order of id and of name. Other
+    // orders, and filters, may read the list once; where that takes too long it is `Unavailable`.
 
     async fn list_customers(&self) -> Result<Vec<Customer>, StoreError>;
-    async fn list_groups(&self, customer: CustomerId, kind: Kind, query: &ListQuery)
-    -> Result<Page<Group>, StoreError>;
+    async fn list_groups(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        query: &ListQuery<GroupField>,
+    ) -> Result<Page<Group>, StoreError>;
     async fn list_signing_certificates(
         &self,
         customer: CustomerId,
-        query: &ListQuery,
+        query: &ListQuery<SigningCertificateField>,
     ) -> Result<Page<SigningCertificate>, StoreError>;
     async fn list_keys(
         &self,
         customer: CustomerId,
         kind: Kind,
-        query: &ListQuery,
+        query: &ListQuery<KeyField>,
     ) -> Result<Page<ProvisioningKey>, StoreError>;
     /// Those that are not deleted.
     async fn list_components(
         &self,
         customer: CustomerId,
         kind: Kind,
-        query: &ListQuery,
+        query: &ListQuery<ComponentField>,
     ) -> Result<Page<Component>, StoreError>;
     /// A key's ledger, newest first.
     async fn list_ledger(
         &self,
         customer: CustomerId,
         key: ProvisioningKeyId,
-        query: &ListQuery,
+        page: PageRequest,
     ) -> Result<Page<LedgerRow>, StoreError>;
     async fn list_refusals(
         &self,
@@ -371,36 +382,7 @@ pub enum ObjectRef {
     SigningCertificate(CustomerId, SigningCertificateId),
 }
 
-/// Which part of a list is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListQuery {
-    pub filter: Vec<NameFilter>,
-    /// Rows to skip.
-    pub offset: u64,
-    /// At most this many rows, 1 to 500.
-    pub limit: u32,
-}
-
-impl ListQuery {
-    pub const LIMIT_MAX: u32 = 500;
-
-    /// The first `limit` rows, unfiltered.
-    pub fn first(limit: u32) -> Self {
-        Self { filter: Vec::new(), offset: 0, limit }
-    }
-}
-
-/// A condition on an object's name, without regard to ASCII case. All of a query's must hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameFilter {
-    Contains(String),
-    EndsWith(String),
-    Equals(String),
-    NotEquals(String),
-    StartsWith(String),
-}
-
-/// One page, in order of id, and how many rows there are in all.
+/// One page, and how many rows there are on all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     pub rows: Vec<T>,

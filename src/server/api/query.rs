@@ -1,9 +1,10 @@
-//! What a query asks for: a page, and a search in all the spellings that public clients use.
+//! What a query asks for: a page, an order, and a search in all the spellings that public clients use.
 
 use super::form;
 use super::refusal::Refusal;
 use super::schema::{Parameter, ParameterForm};
-use crate::store::{ListQuery, NameFilter};
+use super::wire::Listed;
+use crate::store::{Comparison, Condition, ListQuery, PageRequest, Sort, Value, ValueKind};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
 
@@ -16,26 +17,31 @@ pub(super) static LIST: &[Parameter] = &[
     ),
     Parameter::new(
         "pagesize",
-        ParameterForm::Number(1, ListQuery::LIMIT_MAX as u64),
+        ParameterForm::Number(1, PageRequest::LIMIT_MAX as u64),
         "Objects on a page, 20 by default",
     ),
     Parameter::new(
         "search",
         ParameterForm::Text,
-        "`name EQ value`, also NE, LIKE, CONTAINS, STARTSWITH, ENDSWITH, joined by AND; a plain word is looked for in names",
+        "`field EQ value`, also NE, LIKE, CONTAINS, STARTSWITH, ENDSWITH, GT, GE, LT, LE, joined by AND; a plain word is looked for in names",
     ),
+    Parameter::new("sortBy", ParameterForm::Text, "A member to order by; ids by default"),
+    Parameter::new("sortDir", ParameterForm::Text, "`ASC` by default, or `DESC`; `sortOrder` is the same"),
 ];
 
 /// Conditions that one search may join: each is a term of the statement that the store runs.
 const CONDITIONS_MAX: usize = 16;
 
-/// The members of a query that lists understand. Others (`microtenantId`, `sortBy`…) are ignored: the
-/// public clients send them as they please.
+/// The members of a query that lists understand. Others (`microtenantId`…) are ignored: the public
+/// clients send them as they please.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     page: Option<String>,
     page_size: Option<String>,
     searches: Vec<String>,
+    sort_by: Option<String>,
+    /// With the name that it was given under: `sortDir` or `sortOrder`.
+    direction: Option<(&'static str, String)>,
 }
 
 impl Query {
@@ -49,6 +55,9 @@ impl Query {
                 "page" => query.page = Some(value.to_string()),
                 "pagesize" | "pageSize" => query.page_size = Some(value.to_string()),
                 "search" => query.searches.push(value.to_string()),
+                "sortBy" => query.sort_by = Some(value.to_string()),
+                "sortDir" => query.direction = Some(("sortDir", value.to_string())),
+                "sortOrder" => query.direction = Some(("sortOrder", value.to_string())),
                 _ => {}
             }
         }
@@ -57,19 +66,45 @@ impl Query {
 
     /// # Errors
     /// [`Refusal::Query`] with the member at fault.
-    pub(super) fn list_query(&self) -> Result<ListQuery, Refusal> {
-        let page = number("page", self.page.as_deref(), 1, u32::MAX)?.unwrap_or(1);
-        let limit = number("pagesize", self.page_size.as_deref(), 1, ListQuery::LIMIT_MAX)?;
-        let limit = limit.unwrap_or(PAGE_SIZE_DEFAULT);
-        let mut filter = Vec::new();
+    pub(super) fn list_query<F: Listed>(&self) -> Result<ListQuery<F>, Refusal> {
+        let PageRequest { offset, limit } = self.page()?;
+        let mut conditions = Vec::new();
         for search in &self.searches {
-            parse_search(search, &mut filter)?;
-            if filter.len() > CONDITIONS_MAX {
+            parse_search(search, &mut conditions)?;
+            if conditions.len() > CONDITIONS_MAX {
                 let detail = format!("joins more than {CONDITIONS_MAX} conditions");
                 return Err(Refusal::Query { member: "search", detail });
             }
         }
-        Ok(ListQuery { filter, offset: u64::from(page - 1) * u64::from(limit), limit })
+        Ok(ListQuery { conditions, sort: self.sort()?, offset, limit })
+    }
+
+    /// The page alone, for lists that are neither searched nor sorted.
+    ///
+    /// # Errors
+    /// [`Refusal::Query`] with the member at fault.
+    pub(super) fn page(&self) -> Result<PageRequest, Refusal> {
+        let page = number("page", self.page.as_deref(), 1, u32::MAX)?.unwrap_or(1);
+        let limit = number("pagesize", self.page_size.as_deref(), 1, PageRequest::LIMIT_MAX)?;
+        let limit = limit.unwrap_or(PAGE_SIZE_DEFAULT);
+        Ok(PageRequest { offset: u64::from(page - 1) * u64::from(limit), limit })
+    }
+
+    /// A direction alone is that of the order of id.
+    fn sort<F: Listed>(&self) -> Result<Option<Sort<F>>, Refusal> {
+        let direction = self.direction.as_ref().filter(|(_, text)| !text.is_empty());
+        let descending = match direction {
+            None => None,
+            Some((_, text)) if text.eq_ignore_ascii_case("ASC") => Some(false),
+            Some((_, text)) if text.eq_ignore_ascii_case("DESC") => Some(true),
+            Some((member, _)) => return Err(Refusal::Query { member, detail: "must be ASC or DESC".to_owned() }),
+        };
+        let field = match self.sort_by.as_deref().filter(|text| !text.is_empty()) {
+            Some(member) => field("sortBy", member)?,
+            None if descending.is_none() => return Ok(None),
+            None => field("sortBy", "id")?,
+        };
+        Ok(Some(Sort { field, descending: descending.unwrap_or(false) }))
     }
 }
 
@@ -80,38 +115,47 @@ fn number(member: &'static str, text: Option<&str>, min: u32, max: u32) -> Resul
     parsed.map(Some).ok_or_else(wrong)
 }
 
+/// The field that the resource's `name` shows, for the query's `member`.
+fn field<F: Listed>(member: &'static str, name: &str) -> Result<F, Refusal> {
+    F::of_member(name).ok_or_else(|| {
+        let name: String = name.chars().take(64).collect();
+        let accepted: Vec<_> = F::MEMBERS.iter().map(|(member, _)| *member).collect();
+        Refusal::Query { member, detail: format!("by {name:?} is not known; accepted are {}", accepted.join(", ")) }
+    })
+}
+
 /// ```text
-/// search    = condition *( sep "AND" sep condition ) / plain
-/// condition = field sep operator sep value
+/// search    = term *( sep "AND" sep term ) / plain
+/// term      = field sep operator sep value
 /// sep       = 1*( " " / "+" )       ; public clients escape the plus, so it arrives as one
 /// plain     = anything else         ; names that contain it
 /// ```
 /// In a value a plus is a space, as names have none; spaces inside it count.
-fn parse_search(search: &str, filter: &mut Vec<NameFilter>) -> Result<(), Refusal> {
+fn parse_search<F: Listed>(search: &str, conditions: &mut Vec<Condition<F>>) -> Result<(), Refusal> {
     let spaced = search.replace('+', " ");
     let text = spaced.trim_matches(' ');
-    let Some(mut condition) = Condition::split(text) else {
+    let Some(mut term) = Term::split(text) else {
         if !text.is_empty() {
-            filter.push(NameFilter::Contains(text.to_owned()));
+            conditions.push(Condition::new(field("search", "name")?, Comparison::Contains, text));
         }
         return Ok(());
     };
-    while let Some((value, next)) = condition.split_next() {
-        filter.push(Condition { value, ..condition }.name_filter()?);
-        condition = next;
+    while let Some((value, next)) = term.split_next() {
+        conditions.push(Term { value, ..term }.condition()?);
+        term = next;
     }
-    filter.push(condition.name_filter()?);
+    conditions.push(term.condition()?);
     Ok(())
 }
 
 #[derive(Clone, Copy)]
-struct Condition<'a> {
+struct Term<'a> {
     field: &'a str,
     operator: Operator,
     value: &'a str,
 }
 
-impl<'a> Condition<'a> {
+impl<'a> Term<'a> {
     const JOINT: &'static str = " AND ";
 
     fn split(text: &'a str) -> Option<Self> {
@@ -120,7 +164,7 @@ impl<'a> Condition<'a> {
         Some(Self { field, operator: Operator::parse(operator)?, value: value.trim_matches(' ') })
     }
 
-    /// Where the value ends in a joint and another condition follows: the value proper, and that one.
+    /// Where the value ends in a joint and another term follows: the value proper, and that one.
     fn split_next(&self) -> Option<(&'a str, Self)> {
         self.value.match_indices(Self::JOINT).find_map(|(at, joint)| {
             let next = Self::split(self.value[at + joint.len()..].trim_start_matches(' '))?;
@@ -128,78 +172,94 @@ impl<'a> Condition<'a> {
         })
     }
 
-    fn name_filter(&self) -> Result<NameFilter, Refusal> {
-        let wrong = |detail: String| Refusal::Query { member: "search", detail };
-        if !self.field.eq_ignore_ascii_case("name") {
+    fn condition<F: Listed>(&self) -> Result<Condition<F>, Refusal> {
+        let wrong = |problem: &str| {
             let field: String = self.field.chars().take(64).collect();
-            return Err(wrong(format!("by {field:?} is not known; name is accepted")));
+            Refusal::Query { member: "search", detail: format!("by {field}: {problem}") }
+        };
+        let field: F = field("search", self.field)?;
+        let kind = field.value_kind();
+        let (comparison, text) = match self.operator {
+            Operator::Comparison(comparison) => (comparison, self.value),
+            Operator::Like => like(self.value),
+        };
+        if !comparison.suits(kind) {
+            return Err(wrong(match kind {
+                ValueKind::Flag => "only EQ and NE apply",
+                ValueKind::Number => "only EQ, NE, GT, GE, LT and LE apply",
+                ValueKind::Text => "the operator does not apply",
+            }));
         }
-        let value = self.value.to_owned();
-        Ok(match self.operator {
-            Operator::Contains => NameFilter::Contains(value),
-            Operator::EndsWith => NameFilter::EndsWith(value),
-            Operator::Equals => NameFilter::Equals(value),
-            Operator::Like => like(&value),
-            Operator::NotEquals => NameFilter::NotEquals(value),
-            Operator::Order => return Err(wrong("compares a name by size; EQ, NE and LIKE are accepted".to_owned())),
-            Operator::StartsWith => NameFilter::StartsWith(value),
-        })
+        let value = match kind {
+            ValueKind::Flag if text.eq_ignore_ascii_case("true") => Value::Flag(true),
+            ValueKind::Flag if text.eq_ignore_ascii_case("false") => Value::Flag(false),
+            ValueKind::Flag => return Err(wrong("the value must be true or false")),
+            ValueKind::Number => Value::Number(text.parse().map_err(|_| wrong("the value must be a whole number"))?),
+            ValueKind::Text => Value::Text(text.to_owned()),
+        };
+        Ok(Condition { field, comparison, value })
     }
 }
 
 #[derive(Clone, Copy)]
 enum Operator {
-    Contains,
-    EndsWith,
-    Equals,
+    Comparison(Comparison),
+    /// Which one depends on where the pattern has its wildcards.
     Like,
-    NotEquals,
-    StartsWith,
-    /// Known, and of no use on a name.
-    Order,
 }
 
 impl Operator {
     fn parse(word: &str) -> Option<Self> {
-        Some(match word.to_ascii_uppercase().as_str() {
-            "CONTAINS" => Self::Contains,
-            "ENDSWITH" => Self::EndsWith,
-            "EQ" => Self::Equals,
-            "LIKE" => Self::Like,
-            "NE" => Self::NotEquals,
-            "STARTSWITH" => Self::StartsWith,
-            "GT" | "LT" | "GE" | "LE" | "GTEQ" | "LTEQ" => Self::Order,
+        Some(Self::Comparison(match word.to_ascii_uppercase().as_str() {
+            "CONTAINS" => Comparison::Contains,
+            "ENDSWITH" => Comparison::EndsWith,
+            "EQ" => Comparison::Equals,
+            "GE" | "GTEQ" => Comparison::GreaterOrEquals,
+            "GT" => Comparison::Greater,
+            "LE" | "LTEQ" => Comparison::LessOrEquals,
+            "LIKE" => return Some(Self::Like),
+            "LT" => Comparison::Less,
+            "NE" => Comparison::NotEquals,
+            "STARTSWITH" => Comparison::StartsWith,
             _ => return None,
-        })
+        }))
     }
 }
 
 /// With `%` or `*` at one end, the rest stands at the other; without, or with both, anywhere.
-fn like(pattern: &str) -> NameFilter {
+fn like(pattern: &str) -> (Comparison, &str) {
     let wildcard = |c: char| matches!(c, '%' | '*');
-    let text = pattern.trim_matches(wildcard).to_owned();
-    match (pattern.starts_with(wildcard), pattern.ends_with(wildcard)) {
-        (true, false) => NameFilter::EndsWith(text),
-        (false, true) => NameFilter::StartsWith(text),
-        (true, true) | (false, false) => NameFilter::Contains(text),
-    }
+    let comparison = match (pattern.starts_with(wildcard), pattern.ends_with(wildcard)) {
+        (true, false) => Comparison::EndsWith,
+        (false, true) => Comparison::StartsWith,
+        (true, true) | (false, false) => Comparison::Contains,
+    };
+    (comparison, pattern.trim_matches(wildcard))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{KeyField, SigningCertificateField};
 
-    fn list_query(text: &str) -> Result<ListQuery, Refusal> {
+    fn list_query(text: &str) -> Result<ListQuery<KeyField>, Refusal> {
         Query::parse(text)?.list_query()
     }
 
-    fn filter(text: &str) -> Vec<NameFilter> {
-        list_query(text).unwrap().filter
+    fn conditions(text: &str) -> Vec<Condition<KeyField>> {
+        list_query(text).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}")).conditions
+    }
+
+    fn spaced(search: &str) -> String {
+        format!("search={}", search.replace('%', "%25").replace(' ', "%20"))
+    }
+
+    fn by_name(comparison: Comparison, name: &str) -> Condition<KeyField> {
+        Condition::new(KeyField::Name, comparison, name)
     }
 
     #[test]
     fn every_spelling_of_a_search_by_name() {
-        let equals = |text: &str| vec![NameFilter::Equals(text.into())];
         for text in [
             "search=name%2BEQ%2BService+Edge",   // Python and Go, OneAPI
             "search=name%2BEQ%2BService%20Edge", // Go, legacy
@@ -208,45 +268,71 @@ mod tests {
             "search=name+EQ+Service+Edge",
             "page=1&pagesize=500&search=name+eq+Service+Edge&microtenantId=0",
         ] {
-            assert_eq!(filter(text), equals("Service Edge"), "{text}");
+            assert_eq!(conditions(text), [by_name(Comparison::Equals, "Service Edge")], "{text}");
         }
         // pyzscaler
-        assert_eq!(filter("search=probe-1&page=1"), [NameFilter::Contains("probe-1".into())]);
-        assert_eq!(filter("search=two+words"), [NameFilter::Contains("two words".into())]);
-        assert_eq!(filter("search="), []);
+        assert_eq!(conditions("search=probe-1&page=1"), [by_name(Comparison::Contains, "probe-1")]);
+        assert_eq!(conditions("search=two+words"), [by_name(Comparison::Contains, "two words")]);
+        assert_eq!(conditions("search="), []);
     }
 
     #[test]
-    fn every_operator_on_a_name() {
-        for (search, expected) in [
-            ("name NE a", NameFilter::NotEquals("a".into())),
-            ("name CONTAINS a", NameFilter::Contains("a".into())),
-            ("name STARTSWITH a", NameFilter::StartsWith("a".into())),
-            ("name ENDSWITH a", NameFilter::EndsWith("a".into())),
-            ("name LIKE a", NameFilter::Contains("a".into())),
-            ("name LIKE a%25", NameFilter::StartsWith("a".into())),
-            ("name LIKE %25a", NameFilter::EndsWith("a".into())),
-            ("name LIKE *a*", NameFilter::Contains("a".into())),
+    fn every_operator() {
+        for (word, comparison) in [
+            ("NE", Comparison::NotEquals),
+            ("contains", Comparison::Contains),
+            ("STARTSWITH", Comparison::StartsWith),
+            ("ENDSWITH", Comparison::EndsWith),
+            ("LIKE", Comparison::Contains),
+            ("GT", Comparison::Greater),
+            ("GE", Comparison::GreaterOrEquals),
+            ("GTEQ", Comparison::GreaterOrEquals),
+            ("LT", Comparison::Less),
+            ("LE", Comparison::LessOrEquals),
+            ("LTEQ", Comparison::LessOrEquals),
         ] {
-            assert_eq!(filter(&format!("search={}", search.replace(' ', "%20"))), [expected], "{search}");
+            assert_eq!(conditions(&spaced(&format!("name {word} a"))), [by_name(comparison, "a")], "{word}");
+        }
+        for (pattern, comparison) in
+            [("a%", Comparison::StartsWith), ("%a", Comparison::EndsWith), ("*a*", Comparison::Contains)]
+        {
+            assert_eq!(conditions(&spaced(&format!("name LIKE {pattern}"))), [by_name(comparison, "a")], "{pattern}");
         }
     }
 
     #[test]
-    fn conditions_join_and_names_may_contain_the_word() {
-        let both = [NameFilter::StartsWith("a".into()), NameFilter::NotEquals("a b".into())];
-        assert_eq!(filter("search=name+STARTSWITH+a+AND+name+NE+a+b"), both);
-        assert_eq!(filter("search=name+STARTSWITH+a&search=name+NE+a+b"), both);
+    fn values_are_read_as_their_field_has_them() {
+        let number = Condition::new(KeyField::Maximum, Comparison::GreaterOrEquals, 10);
+        assert_eq!(conditions("search=maxUsage+GE+10"), [number]);
+        let flag = Condition::new(KeyField::Enabled, Comparison::NotEquals, true);
+        assert_eq!(conditions("search=ENABLED%2BNE%2BTrue"), [flag]);
+        let text = Condition::new(KeyField::State, Comparison::Equals, "expired");
+        assert_eq!(conditions("search=state+EQ+expired"), [text]);
+        let certificates = Query::parse("search=privateKeyPresent EQ true").unwrap();
+        let expected = Condition::new(SigningCertificateField::PrivateKeyPresent, Comparison::Equals, true);
+        assert_eq!(certificates.list_query().unwrap().conditions, [expected]);
+    }
+
+    #[test]
+    fn terms_join_and_names_may_contain_the_word() {
+        let both = [by_name(Comparison::StartsWith, "a"), by_name(Comparison::NotEquals, "a b")];
+        assert_eq!(conditions("search=name+STARTSWITH+a+AND+name+NE+a+b"), both);
+        assert_eq!(conditions("search=name+STARTSWITH+a&search=name+NE+a+b"), both);
+        let mixed = [by_name(Comparison::Equals, "a"), Condition::new(KeyField::Id, Comparison::Equals, 7)];
+        assert_eq!(conditions("search=name+EQ+a+AND+id+EQ+7"), mixed);
         for name in ["R AND D", "AND", "a AND", "two  spaces", "EQ", "name EQ"] {
-            let search = format!("search=name%20EQ%20{}", name.replace(' ', "%20"));
-            assert_eq!(filter(&search), [NameFilter::Equals(name.into())], "{name:?}");
+            assert_eq!(
+                conditions(&spaced(&format!("name EQ {name}"))),
+                [by_name(Comparison::Equals, name)],
+                "{name:?}"
+            );
         }
     }
 
     #[test]
     fn conditions_are_counted() {
         for count in [CONDITIONS_MAX - 1, CONDITIONS_MAX] {
-            assert_eq!(filter(&"&search=x".repeat(count)).len(), count);
+            assert_eq!(conditions(&"&search=x".repeat(count)).len(), count);
         }
         let joined = format!("search=name+NE+x{}", "+AND+name+NE+x".repeat(CONDITIONS_MAX));
         for text in ["&search=x".repeat(CONDITIONS_MAX + 1), "&search=x".repeat(1_200), joined] {
@@ -255,16 +341,46 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_searched_is_refused_and_not_ignored() {
-        for text in ["search=enabled+EQ+true", "search=name+GT+a", "search=name+EQ+a+AND+id+EQ+7"] {
-            assert!(matches!(list_query(text), Err(Refusal::Query { member: "search", .. })), "{text}");
+    fn orders_in_both_spellings() {
+        let by = |field, descending| Some(Sort { field, descending });
+        for (text, expected) in [
+            ("", None),
+            ("sortBy=name", by(KeyField::Name, false)),
+            ("sortBy=usageCount&sortDir=DESC", by(KeyField::Uses, true)),
+            ("sortOrder=desc&sortBy=creationTime", by(KeyField::CreatedAt, true)),
+            ("sortBy=NAME&sortOrder=Asc", by(KeyField::Name, false)),
+            ("sortDir=DESC", by(KeyField::Id, true)),
+            ("sortBy=&sortDir=", None),
+        ] {
+            assert_eq!(list_query(text).unwrap().sort, expected, "{text}");
         }
-        assert!(matches!(list_query("search=%f"), Err(Refusal::Query { member: "query", .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_refused_and_not_ignored() {
+        for (text, at_fault) in [
+            ("search=provisioningKey+EQ+x", "search"),
+            ("search=name+EQ+a+AND+colour+EQ+red", "search"),
+            ("search=enabled+GT+false", "search"),
+            ("search=enabled+LIKE+t", "search"),
+            ("search=enabled+EQ+yes", "search"),
+            ("search=maxUsage+CONTAINS+1", "search"),
+            ("search=maxUsage+EQ+many", "search"),
+            ("search=maxUsage+EQ+1.5", "search"),
+            ("search=id+EQ+9223372036854775808", "search"),
+            ("search=%f", "query"),
+            ("sortBy=provisioningKey", "sortBy"),
+            ("sortBy=name&sortDir=down", "sortDir"),
+            ("sortBy=name&sortOrder=1", "sortOrder"),
+        ] {
+            let refused = list_query(text);
+            assert!(matches!(refused, Err(Refusal::Query { member, .. }) if member == at_fault), "{text}: {refused:?}");
+        }
     }
 
     #[test]
     fn pages_at_their_bounds() {
-        assert_eq!(list_query("").unwrap(), ListQuery { filter: vec![], offset: 0, limit: 20 });
+        assert_eq!(list_query("").unwrap(), ListQuery::first(20));
         let last = list_query("page=4294967295&pagesize=500").unwrap();
         assert_eq!((last.offset, last.limit), (4_294_967_294 * 500, 500));
         assert_eq!(list_query("page=3&pageSize=1").unwrap().offset, 2);

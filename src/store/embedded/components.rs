@@ -4,13 +4,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::encoding::Address;
 use super::errors::ApplyError;
-use super::lists::List;
+use super::lists::{Column, Columns, List, Values, own};
 use super::{certificates, customers, groups, keys, ledger};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{Component, ComponentState, Fingerprint, Kind, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
-use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, StoreError};
+use crate::store::{BrokenRule, ComponentField, ListQuery, ObjectRef, Page, StoreError};
 
 const COLUMNS: &str = "id, customer_id, key_id, group_id, kind, name, description, ordinal, fingerprint, hostname, \
                        platform, software_version, remote_address, enabled, revoked_at, deleted_at, enrolled_at, \
@@ -85,10 +85,41 @@ pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
     kind: Kind,
-    query: &ListQuery,
+    query: &ListQuery<ComponentField>,
+    now: Timestamp,
 ) -> rusqlite::Result<Page<Component>> {
     let total = groups::total_components(connection, customer, kind)?;
-    List::of_kind_undeleted(COLUMNS, "components", customer, kind).page(connection, query, Some(total), read)
+    List::of_kind_undeleted(COLUMNS, "components", customer, kind, now).page(connection, query, Some(total), read)
+}
+
+impl Columns for ComponentField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::CertificateNotAfter => {
+                "(SELECT t.not_after FROM certificates t
+                  WHERE t.customer_id = components.customer_id AND t.serial = components.current_serial)"
+            }
+            Self::Description => "description",
+            Self::Enabled => "enabled",
+            Self::EnrolledAt => "enrolled_at",
+            Self::Fingerprint => "fingerprint",
+            Self::GroupId => "group_id",
+            Self::GroupName => return Column::NameOf { table: "groups", reference: "components.group_id" },
+            Self::Hostname => "hostname",
+            Self::Id => "id",
+            Self::KeyId => "key_id",
+            Self::KeyName => return Column::NameOf { table: "provisioning_keys", reference: "components.key_id" },
+            Self::ModifiedAt => "modified_at",
+            Self::Name => "name",
+            Self::Platform => "platform",
+            Self::RemoteAddress => "address_text(remote_address)",
+            Self::SerialNumber => "lower(hex(current_serial))",
+            Self::SoftwareVersion => "software_version",
+            Self::State => {
+                "(CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN NOT enabled THEN 'disabled' ELSE 'live' END)"
+            }
+        })
+    }
 }
 
 /// Name, description, enabled flag, group and key; the rest is what enrollments and revocations made.

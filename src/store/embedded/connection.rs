@@ -4,7 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, ffi};
+
+use super::encoding::Address;
 
 /// Bytes per page of a new file. Commits write whole pages, and the two random indexes of an
 /// enrollment touch a page each; see docs/decisions/0001-embedded-engine.md for the measurement.
@@ -62,6 +65,10 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags, READER_CACHE_KIB)?;
     connection.pragma_update(None, "query_only", true)?;
+    // What lists compare where an address is kept in its bytes.
+    connection.create_scalar_function("address_text", 1, FunctionFlags::SQLITE_DETERMINISTIC, |context| {
+        context.get::<Address>(0).map(|Address(address)| address.to_string())
+    })?;
     Ok(connection)
 }
 

@@ -5,11 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::customers;
 use super::encoding::Attributes;
 use super::errors::ApplyError;
-use super::lists::List;
+use super::lists::{Column, Columns, List, Values, own};
 use super::signing_certificates;
+use crate::clock::Timestamp;
 use crate::domain::{Group, Kind, Revision};
 use crate::id::{CustomerId, GroupId};
-use crate::store::{BrokenRule, ListQuery, ObjectRef, Page};
+use crate::store::{BrokenRule, GroupField, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, customer_id, kind, name, description, enabled, signing_certificate_id, addresses, \
                        attributes, created_at, modified_at, modified_by, revision";
@@ -44,9 +45,27 @@ pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
     kind: Kind,
-    query: &ListQuery,
+    query: &ListQuery<GroupField>,
+    now: Timestamp,
 ) -> rusqlite::Result<Page<Group>> {
-    List::of_kind(COLUMNS, "groups", customer, kind).page(connection, query, None, read)
+    List::of_kind(COLUMNS, "groups", customer, kind, now).page(connection, query, None, read)
+}
+
+impl Columns for GroupField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::CreatedAt => "created_at",
+            Self::Description => "description",
+            Self::Enabled => "enabled",
+            Self::Id => "id",
+            Self::ModifiedAt => "modified_at",
+            Self::Name => "name",
+            Self::SigningCertificateId => "signing_certificate_id",
+            Self::SigningCertificateName => {
+                return Column::NameOf { table: "signing_certificates", reference: "groups.signing_certificate_id" };
+            }
+        })
+    }
 }
 
 pub(super) fn scan(connection: &Connection, after: GroupId, limit: u32) -> rusqlite::Result<Vec<Group>> {

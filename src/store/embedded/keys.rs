@@ -3,14 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
-use super::lists::List;
+use super::lists::{Column, Columns, List, Values, own};
 use super::{customers, encoding, groups, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
 use crate::domain::{IndexedKey, Kind, ProvisioningKey, Revision};
 use crate::id::{ApiClientId, ComponentId, CustomerId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
-use crate::store::{BrokenRule, ListQuery, ObjectRef, Page};
+use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, customer_id, kind, group_id, signing_certificate_id, name, description, maximum, enabled, \
                        allow_re_enrollment, expires_at, addresses, version, hint, key_id, digest, pepper, \
@@ -106,9 +106,57 @@ pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
     kind: Kind,
-    query: &ListQuery,
+    query: &ListQuery<KeyField>,
+    now: Timestamp,
 ) -> rusqlite::Result<Page<ProvisioningKey>> {
-    List::of_kind(COLUMNS, TABLE, customer, kind).page(connection, query, None, read)
+    List::of_kind(COLUMNS, TABLE, customer, kind, now).page(connection, query, None, read)
+}
+
+impl Columns for KeyField {
+    fn column(self, values: &mut Values) -> Column {
+        own(match self {
+            Self::AllowReEnrollment => "allow_re_enrollment",
+            Self::CreatedAt => "created_at",
+            Self::Description => "description",
+            Self::Enabled => "enabled",
+            Self::ExpiresAt => "expires_at",
+            Self::Exportable => "(sealed_string IS NOT NULL)",
+            Self::GroupId => "group_id",
+            Self::GroupName => {
+                return Column::NameOf { table: "groups", reference: "provisioning_keys.group_id" };
+            }
+            Self::Hint => "hint",
+            Self::Id => "id",
+            Self::KeyId => "key_id",
+            Self::LastUsedAt => "last_used_at",
+            Self::LastUsedBy => "last_used_by",
+            Self::Managed => "(managed_by_client_id IS NOT NULL)",
+            Self::ManagedBy => "managed_by_label",
+            Self::Maximum => "maximum",
+            Self::ModifiedAt => "modified_at",
+            Self::Name => "name",
+            Self::ReEnrollments => "re_enrollments",
+            Self::SigningCertificateId => "signing_certificate_id",
+            Self::SigningCertificateName => {
+                let reference = "provisioning_keys.signing_certificate_id";
+                return Column::NameOf { table: "signing_certificates", reference };
+            }
+            // As ProvisioningKey::state.
+            Self::State => {
+                let now = values.bind_now();
+                return Column::Own(
+                    format!(
+                        "(CASE WHEN NOT enabled THEN 'disabled' WHEN expires_at <= {now} THEN 'expired'
+                         WHEN uses >= maximum THEN 'exhausted' ELSE 'active' END)"
+                    )
+                    .into(),
+                );
+            }
+            Self::SuccessorId => "successor_id",
+            Self::Uses => "uses",
+            Self::Version => "nullif(version, 0)",
+        })
+    }
 }
 
 pub(super) fn scan(connection: &Connection, after: ProvisioningKeyId, limit: u32) -> rusqlite::Result<Vec<IndexedKey>> {

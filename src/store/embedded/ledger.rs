@@ -8,7 +8,7 @@ use super::lists;
 use crate::clock::Timestamp;
 use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalTally};
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
-use crate::store::{ListQuery, Page};
+use crate::store::{Page, PageRequest};
 
 /// How [`LedgerEntry`] stands in its column.
 pub(super) const USE: i64 = 1;
@@ -37,17 +37,17 @@ fn presence(row: &Row<'_>, first: usize) -> rusqlite::Result<Presence> {
     Ok(Presence { address, public_key_hash: row.get(first + 1)?, serial: row.get(first + 2)? })
 }
 
-/// Newest first. A ledger has no names: filters do not apply.
+/// Newest first.
 pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
     key: ProvisioningKeyId,
-    query: &ListQuery,
+    page: PageRequest,
 ) -> rusqlite::Result<Page<LedgerRow>> {
     let total = connection
         .prepare_cached("SELECT count(*) FROM key_uses WHERE customer_id = ?1 AND key_id = ?2")?
         .query_row(params![customer, key], |row| row.get(0))?;
-    let (limit, offset) = lists::bounds(query);
+    let (limit, offset) = lists::bounds(page);
     let rows = connection
         .prepare_cached(
             "SELECT customer_id, key_id, sequence, at, entry, component_id, address, public_key_hash, serial,

@@ -43,8 +43,9 @@ use self::queue::Lane;
 use self::readers::{ReaderKind, Readers};
 use self::writer::{Verdict, WriterHandle};
 use super::{
-    AnswerId, BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, EnrollmentCommit,
-    EnrollmentOutcome, EnrollmentStore, Finding, ListQuery, Page, SealedSecret, Store, StoreError, StoredAnswer,
+    AnswerId, BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, ComponentField,
+    EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupField, KeyField, ListQuery, Page, PageRequest,
+    SealedSecret, SigningCertificateField, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
@@ -354,49 +355,48 @@ impl Store for EmbeddedStore {
         &self,
         customer: CustomerId,
         kind: Kind,
-        query: &ListQuery,
+        query: &ListQuery<GroupField>,
     ) -> Result<Page<Group>, StoreError> {
-        let query = query.clone();
-        self.read(move |connection| groups::list(connection, customer, kind, &query)).await
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| groups::list(connection, customer, kind, &query, now)).await
     }
 
     async fn list_signing_certificates(
         &self,
         customer: CustomerId,
-        query: &ListQuery,
+        query: &ListQuery<SigningCertificateField>,
     ) -> Result<Page<SigningCertificate>, StoreError> {
-        let query = query.clone();
-        self.read(move |connection| signing_certificates::list(connection, customer, &query)).await
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| signing_certificates::list(connection, customer, &query, now)).await
     }
 
     async fn list_keys(
         &self,
         customer: CustomerId,
         kind: Kind,
-        query: &ListQuery,
+        query: &ListQuery<KeyField>,
     ) -> Result<Page<ProvisioningKey>, StoreError> {
-        let query = query.clone();
-        self.read(move |connection| keys::list(connection, customer, kind, &query)).await
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| keys::list(connection, customer, kind, &query, now)).await
     }
 
     async fn list_components(
         &self,
         customer: CustomerId,
         kind: Kind,
-        query: &ListQuery,
+        query: &ListQuery<ComponentField>,
     ) -> Result<Page<Component>, StoreError> {
-        let query = query.clone();
-        self.read(move |connection| components::list(connection, customer, kind, &query)).await
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| components::list(connection, customer, kind, &query, now)).await
     }
 
     async fn list_ledger(
         &self,
         customer: CustomerId,
         key: ProvisioningKeyId,
-        query: &ListQuery,
+        page: PageRequest,
     ) -> Result<Page<LedgerRow>, StoreError> {
-        let query = query.clone();
-        self.read(move |connection| ledger::list(connection, customer, key, &query)).await
+        self.read(move |connection| ledger::list(connection, customer, key, page)).await
     }
 
     async fn list_refusals(

@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::customers;
 use super::encoding::Chain;
 use super::errors::ApplyError;
-use super::lists::List;
+use super::lists::{Column, Columns, List, Values, own};
+use crate::clock::Timestamp;
 use crate::domain::{Revision, SigningCertificate};
 use crate::id::{CustomerId, SigningCertificateId};
-use crate::store::{BrokenRule, ListQuery, ObjectRef, Page};
+use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField};
 
 const COLUMNS: &str = "id, customer_id, name, description, certificate, chain, sealed_private_key, csr, parent_id, \
                        allow_signing, lifetime_seconds, purpose, not_before, not_after, created_at, modified_at, \
@@ -52,9 +53,34 @@ pub(super) fn find(
 pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
-    query: &ListQuery,
+    query: &ListQuery<SigningCertificateField>,
+    now: Timestamp,
 ) -> rusqlite::Result<Page<SigningCertificate>> {
-    List::of_customer(COLUMNS, "signing_certificates", customer).page(connection, query, None, read)
+    List::of_customer(COLUMNS, "signing_certificates", customer, now).page(connection, query, None, read)
+}
+
+impl Columns for SigningCertificateField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::AllowSigning => "allow_signing",
+            Self::CreatedAt => "created_at",
+            Self::Description => "description",
+            Self::Id => "id",
+            Self::ModifiedAt => "modified_at",
+            Self::Name => "name",
+            Self::NotAfter => "iif(certificate IS NULL, NULL, not_after)",
+            Self::NotBefore => "iif(certificate IS NULL, NULL, not_before)",
+            Self::ParentId => "parent_id",
+            Self::ParentName => {
+                let reference = "signing_certificates.parent_id";
+                return Column::NameOf { table: "signing_certificates", reference };
+            }
+            Self::PrivateKeyPresent => "(sealed_private_key IS NOT NULL)",
+            Self::Purpose => {
+                "(CASE purpose WHEN 1 THEN 'isolation_client' WHEN 2 THEN 'none' WHEN 3 THEN 'zapp_client' END)"
+            }
+        })
+    }
 }
 
 pub(super) fn scan(

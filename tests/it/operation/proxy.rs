@@ -8,7 +8,7 @@ use muster::clock::SystemClock;
 use muster::domain::ledger::LedgerEntry;
 use muster::id::{CustomerId, ProvisioningKeyId};
 use muster::store::embedded::EmbeddedStore;
-use muster::store::{ListQuery, Store as _};
+use muster::store::{PageRequest, Store as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::block_in_place;
@@ -59,7 +59,7 @@ async fn address_lists_and_the_ledger_see_the_device() {
     let customer: CustomerId = client["customerId"].as_str().unwrap().parse().unwrap();
     assert!(block_in_place(|| service.stop()).success()); // and with it the tallies of refusals are written
     let store = EmbeddedStore::open_read_only(&service.data_dir(), Arc::new(SystemClock)).unwrap();
-    let ledger = store.list_ledger(customer, key_id, &ListQuery::first(10)).await.unwrap();
+    let ledger = store.list_ledger(customer, key_id, PageRequest::first(10)).await.unwrap();
     let addresses = ledger.rows.iter().map(|row| match &row.entry {
         LedgerEntry::Use { device, .. } => device.address.to_string(),
         entry => panic!("{entry:?}"),

@@ -1,12 +1,23 @@
 //! Lists, scans, ledger and refusals.
 
+use std::fmt::Debug;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use muster::clock::Timestamp;
 use muster::domain::address::SourcePrefix;
+use muster::domain::certificate::SigningPurpose;
+use muster::domain::key::ManagedBy;
 use muster::domain::ledger::RefusalTally;
-use muster::domain::{Kind, Reference, Refusal};
-use muster::id::{GroupId, Id, ProvisioningKeyId, SigningCertificateId};
-use muster::store::{Change, ListQuery, NameFilter};
+use muster::domain::{
+    Component, ComponentState, Description, Group, KeyVersion, Kind, ProvisioningKey, Reference, Refusal,
+    SigningCertificate,
+};
+use muster::id::{ApiClientId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+use muster::store::{
+    Change, Comparison, ComponentField, Condition, GroupField, KeyField, ListField, ListQuery, Page, PageRequest,
+    SigningCertificateField, Sort, Value,
+};
 
 use super::world::{Tenant, World};
 use crate::support::rows::{self, NOW};
@@ -18,16 +29,22 @@ async fn with_keys(world: &World, names: &[&str]) -> Tenant {
     tenant
 }
 
+type Conditions = Vec<Condition<KeyField>>;
+
 async fn key_names(
     world: &World,
     tenant: &Tenant,
-    filter: Vec<NameFilter>,
+    conditions: Conditions,
     offset: u64,
     limit: u32,
 ) -> (Vec<String>, u64) {
-    let query = ListQuery { filter, offset, limit };
+    let query = ListQuery { conditions, sort: None, offset, limit };
     let page = world.store.list_keys(tenant.customer.id, Kind::Machine, &query).await.unwrap();
     (page.rows.iter().map(|key| key.name.as_str().to_owned()).collect(), page.total)
+}
+
+fn named(comparison: Comparison, text: &str) -> Condition<KeyField> {
+    Condition::new(KeyField::Name, comparison, text)
 }
 
 pub async fn pages_are_in_order_of_id_and_tell_the_total(world: World) {
@@ -55,47 +72,314 @@ pub async fn pages_are_in_order_of_id_and_tell_the_total(world: World) {
     let query = ListQuery { offset: 1, ..ListQuery::first(1) };
     let components = world.store.list_components(tenant.customer.id, Kind::Machine, &query).await.unwrap();
     assert_eq!((components.rows[0].name.as_str(), components.total), ("c-2", 3));
-    let query = ListQuery { filter: vec![NameFilter::EndsWith("-3".into())], ..ListQuery::first(10) };
+    let query = ListQuery::first_where(10, ComponentField::Name, Comparison::EndsWith, "-3");
     let components = world.store.list_components(tenant.customer.id, Kind::Machine, &query).await.unwrap();
     assert_eq!((components.rows[0].name.as_str(), components.total), ("c-3", 1));
 }
 
-pub async fn filters_compare_names_without_regard_to_case(world: World) {
+pub async fn all_conditions_of_a_query_must_hold(world: World) {
     let tenant = with_keys(&world, &["Berlin-1", "berlin-2", "Paris", "ERLANGEN"]).await;
-    let expected: [(Vec<NameFilter>, &[&str]); 9] = [
-        (vec![NameFilter::Contains("ERL".into())], &["Berlin-1", "berlin-2", "ERLANGEN"]),
-        (vec![NameFilter::StartsWith("BERLIN".into())], &["Berlin-1", "berlin-2"]),
-        (vec![NameFilter::EndsWith("-2".into())], &["berlin-2"]),
-        (vec![NameFilter::Equals("paris".into())], &["Paris"]),
-        (vec![NameFilter::NotEquals("PARIS".into())], &["Berlin-1", "berlin-2", "ERLANGEN"]),
-        (vec![NameFilter::Contains("erl".into()), NameFilter::NotEquals("berlin-1".into())], &["berlin-2", "ERLANGEN"]),
-        (vec![NameFilter::EndsWith("far longer than any name".into())], &[]),
-        (vec![NameFilter::EndsWith(String::new())], &["Berlin-1", "berlin-2", "Paris", "ERLANGEN"]),
-        (vec![NameFilter::Contains(String::new())], &["Berlin-1", "berlin-2", "Paris", "ERLANGEN"]),
-    ];
-    for (filter, names) in expected {
-        let (found, total) = key_names(&world, &tenant, filter.clone(), 0, 10).await;
-        assert_eq!(
-            (found.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), total),
-            (names, names.len() as u64),
-            "{filter:?}"
-        );
-    }
-    let (page, total) = key_names(&world, &tenant, vec![NameFilter::Contains("erl".into())], 1, 1).await;
-    assert_eq!((page, total), (vec!["berlin-2".into()], 3));
+    let both = vec![named(Comparison::Contains, "erl"), named(Comparison::NotEquals, "berlin-1")];
+    assert_eq!(key_names(&world, &tenant, both, 0, 10).await, (vec!["berlin-2".into(), "ERLANGEN".into()], 2));
+    let second = key_names(&world, &tenant, vec![named(Comparison::Contains, "erl")], 1, 1).await;
+    assert_eq!(second, (vec!["berlin-2".into()], 3));
 }
 
-pub async fn filters_take_their_text_literally(world: World) {
+pub async fn conditions_take_their_text_literally(world: World) {
     let tenant = with_keys(&world, &["a_b", "axb", "a.b"]).await;
     for (text, names) in [("a_b", vec!["a_b"]), ("a%", vec![]), ("' OR 1=1 --", vec![]), ("?1", vec![]), ("\0", vec![])]
     {
-        for filter in [NameFilter::Contains(text.into()), NameFilter::StartsWith(text.into())] {
-            let (found, _) = key_names(&world, &tenant, vec![filter.clone()], 0, 10).await;
-            assert_eq!(found, names, "{filter:?}");
+        for comparison in [Comparison::Contains, Comparison::StartsWith] {
+            let (found, _) = key_names(&world, &tenant, vec![named(comparison, text)], 0, 10).await;
+            assert_eq!(found, names, "{comparison:?} {text:?}");
         }
     }
-    let long = NameFilter::Contains("a".repeat(100_000));
+    let long = named(Comparison::Contains, &"a".repeat(100_000));
     assert_eq!(key_names(&world, &tenant, vec![long], 0, 10).await, (vec![], 0));
+}
+
+/// Holds every field, comparison and order of a list against [`ListQuery::select`], with the values
+/// that are there, parts of them, and their neighbours. `all` is what there is, in order of id.
+async fn assert_agrees_with_model<T: Clone, F: ListField, I: PartialEq + Debug>(
+    all: &[T],
+    fields: &[F],
+    value_of: impl Fn(&T, F) -> Option<Value>,
+    id_of: impl Fn(&T) -> I,
+    list: impl AsyncFn(ListQuery<F>) -> Page<T>,
+) {
+    let assert_alike = async |query: ListQuery<F>| {
+        let (found, expected) = (list(query.clone()).await, query.select(all.to_vec(), &value_of));
+        let ids = |page: &Page<T>| page.rows.iter().map(&id_of).collect::<Vec<_>>();
+        assert_eq!((ids(&found), found.total), (ids(&expected), expected.total), "{query:?}");
+    };
+    for &field in fields {
+        for descending in [false, true] {
+            let sort = Some(Sort { field, descending });
+            assert_alike(ListQuery { sort, ..ListQuery::first(500) }).await;
+            assert_alike(ListQuery { sort, offset: 1, ..ListQuery::first(2) }).await;
+        }
+        let mut values: Vec<Value> = vec![true.into(), false.into(), 0.into(), "".into(), "zz top".into()];
+        for value in all.iter().filter_map(|row| value_of(row, field)) {
+            assert_eq!(value.kind(), field.value_kind(), "{field:?}");
+            let more = match value.clone() {
+                Value::Flag(_) => vec![],
+                Value::Number(number) => vec![(number - 1).into(), (number + 1).into()],
+                Value::Text(text) => {
+                    let (start, end) = text.split_at(text.len() / 2);
+                    vec![start.to_ascii_uppercase().into(), end.to_ascii_uppercase().into()]
+                }
+            };
+            values.extend([value].into_iter().chain(more).filter(|value| !values.contains(value)).collect::<Vec<_>>());
+        }
+        for comparison in Comparison::ALL {
+            for value in &values {
+                let condition = Condition { field, comparison, value: value.clone() };
+                assert_alike(ListQuery { conditions: vec![condition], ..ListQuery::first(500) }).await;
+            }
+        }
+    }
+}
+
+fn number(id: impl Id) -> Option<Value> {
+    Some(Value::Number(i64::try_from(id.raw()).unwrap()))
+}
+
+fn instant(at: Timestamp) -> Option<Value> {
+    Some(at.unix_seconds().into())
+}
+
+fn text(text: &impl ToString) -> Option<Value> {
+    Some(text.to_string().into())
+}
+
+/// A tenant with a second group, and signing certificates with and without what they may have.
+async fn with_variety(world: &World) -> (Tenant, Vec<Group>, Vec<SigningCertificate>) {
+    let tenant = world.tenant().await;
+    let mut pending = rows::signing_certificate(world.id(), tenant.customer.id, "awaited");
+    pending.certificate = None;
+    pending.sealed_private_key = None;
+    pending.purpose = SigningPurpose::ZappClient;
+    pending.allow_signing = false;
+    let mut below = rows::signing_certificate(world.id(), tenant.customer.id, "Below");
+    below.parent_id = Some(tenant.signer.id);
+    below.purpose = SigningPurpose::IsolationClient;
+    below.not_after = NOW.saturating_add(Duration::from_secs(60));
+    let mut other = rows::group(world.id(), &below, Kind::Machine, "branch");
+    other.enabled = false;
+    other.description = Description::default();
+    other.created_at = NOW.saturating_sub(Duration::from_secs(10));
+    world
+        .apply(vec![
+            Change::InsertSigningCertificate(pending.clone()),
+            Change::InsertSigningCertificate(below.clone()),
+            Change::InsertGroup(other.clone()),
+        ])
+        .await;
+    let signers = vec![tenant.signer.clone(), pending, below];
+    let groups = vec![tenant.group.clone(), other];
+    (tenant, groups, signers)
+}
+
+pub async fn groups_and_signing_certificates_are_found_by_every_field(world: World) {
+    let (tenant, groups, signers) = with_variety(&world).await;
+    with_variety(&world).await;
+    let name_of = |id| signers.iter().find(|signer| signer.id == id).map(|signer| signer.name.as_str().into());
+    let value_of = |group: &Group, field| match field {
+        GroupField::CreatedAt => instant(group.created_at),
+        GroupField::Description => text(&group.description.as_str()),
+        GroupField::Enabled => Some(group.enabled.into()),
+        GroupField::Id => number(group.id),
+        GroupField::ModifiedAt => instant(group.modified_at),
+        GroupField::Name => text(&group.name),
+        GroupField::SigningCertificateId => number(group.signing_certificate_id),
+        GroupField::SigningCertificateName => name_of(group.signing_certificate_id),
+    };
+    let list = async |kind, query| world.store.list_groups(tenant.customer.id, kind, &query).await.unwrap();
+    let of_kind = async |query| list(Kind::Machine, query).await;
+    assert_agrees_with_model(&groups, GroupField::ALL, value_of, |group| group.id, of_kind).await;
+    let of_no_kind = async |query| list(Kind::ServiceEdge, query).await;
+    assert_agrees_with_model(&[], GroupField::ALL, value_of, |group| group.id, of_no_kind).await;
+
+    let value_of = |signer: &SigningCertificate, field| match field {
+        SigningCertificateField::AllowSigning => Some(signer.allow_signing.into()),
+        SigningCertificateField::CreatedAt => instant(signer.created_at),
+        SigningCertificateField::Description => text(&signer.description.as_str()),
+        SigningCertificateField::Id => number(signer.id),
+        SigningCertificateField::ModifiedAt => instant(signer.modified_at),
+        SigningCertificateField::Name => text(&signer.name),
+        SigningCertificateField::NotAfter => signer.certificate.as_ref().and_then(|_| instant(signer.not_after)),
+        SigningCertificateField::NotBefore => signer.certificate.as_ref().and_then(|_| instant(signer.not_before)),
+        SigningCertificateField::ParentId => signer.parent_id.and_then(number),
+        SigningCertificateField::ParentName => signer.parent_id.and_then(name_of),
+        SigningCertificateField::PrivateKeyPresent => Some(signer.sealed_private_key.is_some().into()),
+        SigningCertificateField::Purpose => text(&match signer.purpose {
+            SigningPurpose::IsolationClient => "isolation_client",
+            SigningPurpose::None => "none",
+            SigningPurpose::ZappClient => "zapp_client",
+        }),
+    };
+    let list = async |query| world.store.list_signing_certificates(tenant.customer.id, &query).await.unwrap();
+    assert_agrees_with_model(&signers, SigningCertificateField::ALL, value_of, |signer| signer.id, list).await;
+}
+
+pub async fn keys_are_found_by_every_field(world: World) {
+    let (tenant, groups, signers) = with_variety(&world).await;
+    let second = Duration::from_secs(1);
+    let mut keys: Vec<_> = ["Berlin-1", "berlin-2", "Paris", "a.b", "a_b"]
+        .into_iter()
+        .map(|name| rows::key(world.id(), &tenant.group, name, Some(2)))
+        .collect();
+    keys[1].maximum = None;
+    keys[1].sealed_string = None;
+    keys[1].version = KeyVersion::Imported;
+    keys[1].expires_at = Some(NOW.saturating_add(second * 60));
+    keys[2].group_id = groups[1].id;
+    keys[2].signing_certificate_id = signers[2].id;
+    keys[2].enabled = false;
+    keys[2].allow_re_enrollment = true;
+    keys[2].description = Description::new("for the branch").unwrap();
+    keys[3].expires_at = Some(NOW);
+    keys[3].managed_by = Some(ManagedBy { client_id: ApiClientId::from_raw(9), label: rows::name("Terraform") });
+    keys[3].successor_id = Some(keys[4].id);
+    keys[4].created_at = NOW.saturating_sub(second);
+    keys[4].modified_at = NOW.saturating_add(second);
+    keys[4].maximum = NonZeroU32::new(1);
+    keys[4].key_id = "0/Z6lDTzzzzzzzzz".into();
+    keys[4].hint = "3|localhost:8443|0/Z6lDT...".into();
+    world.apply(keys.iter().cloned().map(Change::InsertKey).collect()).await;
+    let component = world.enrolled(&tenant, &keys[0], "device").await;
+    world.enrolled(&tenant, &keys[4], "device").await;
+    world.clock.advance(second);
+    let again = world.re_enrollment(&tenant, &keys[0], "device", &component);
+    world.store.commit_enrollment(again).await.unwrap();
+    for key in &mut keys {
+        *key = world.stored(key).await;
+    }
+
+    let now = world.now();
+    let value_of = |key: &ProvisioningKey, field| match field {
+        KeyField::AllowReEnrollment => Some(key.allow_re_enrollment.into()),
+        KeyField::CreatedAt => instant(key.created_at),
+        KeyField::Description => text(&key.description.as_str()),
+        KeyField::Enabled => Some(key.enabled.into()),
+        KeyField::ExpiresAt => key.expires_at.and_then(instant),
+        KeyField::Exportable => Some(key.is_exportable().into()),
+        KeyField::GroupId => number(key.group_id),
+        KeyField::GroupName => groups.iter().find(|group| group.id == key.group_id).and_then(|group| text(&group.name)),
+        KeyField::Hint => text(&key.hint),
+        KeyField::Id => number(key.id),
+        KeyField::KeyId => text(&key.key_id),
+        KeyField::LastUsedAt => key.usage.last_used.and_then(|last| instant(last.at)),
+        KeyField::LastUsedBy => key.usage.last_used.and_then(|last| number(last.by)),
+        KeyField::Managed => Some(key.managed_by.is_some().into()),
+        KeyField::ManagedBy => key.managed_by.as_ref().and_then(|managed| text(&managed.label)),
+        KeyField::Maximum => key.maximum.map(|maximum| i64::from(maximum.get()).into()),
+        KeyField::ModifiedAt => instant(key.modified_at),
+        KeyField::Name => text(&key.name),
+        KeyField::ReEnrollments => Some(i64::try_from(key.usage.re_enrollments).unwrap().into()),
+        KeyField::SigningCertificateId => number(key.signing_certificate_id),
+        KeyField::SigningCertificateName => {
+            let signer = signers.iter().find(|signer| signer.id == key.signing_certificate_id);
+            signer.and_then(|signer| text(&signer.name))
+        }
+        KeyField::State => text(&key.state(now).as_str()),
+        KeyField::SuccessorId => key.successor_id.and_then(number),
+        KeyField::Uses => Some(i64::from(key.usage.uses).into()),
+        KeyField::Version => key.version.number().map(|version| i64::from(version).into()),
+    };
+    let list = async |kind, query| world.store.list_keys(tenant.customer.id, kind, &query).await.unwrap();
+    let of_kind = async |query| list(Kind::Machine, query).await;
+    assert_agrees_with_model(&keys, KeyField::ALL, value_of, |key| key.id, of_kind).await;
+    let of_no_kind = async |query| list(Kind::ServiceEdge, query).await;
+    assert_agrees_with_model(&[], KeyField::ALL, value_of, |key| key.id, of_no_kind).await;
+
+    world.clock.advance(second * 58);
+    let states = async |state| {
+        let query = ListQuery::first_where(10, KeyField::State, Comparison::Equals, state);
+        list(Kind::Machine, query).await.rows.iter().map(|key| key.name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(states("active").await, "Berlin-1 berlin-2", "a second before it expires");
+    world.clock.advance(second);
+    assert_eq!((states("active").await, states("Expired").await), ("Berlin-1".into(), "berlin-2 a.b".into()));
+}
+
+pub async fn components_are_found_by_every_field(world: World) {
+    let (tenant, groups, _) = with_variety(&world).await;
+    let (key, gone) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
+    let mut ids = Vec::new();
+    let places = [
+        (&key, "192.0.2.9", Some("Edge-1.example"), None),
+        (&gone, "2001:db8::7", None, Some("muster 1.0")),
+        (&key, "192.0.2.10", Some("edge-2.example"), Some("Muster 1.1")),
+        (&key, "192.0.2.9", Some("edge-3.example"), None),
+        (&key, "192.0.2.9", None, None),
+    ];
+    for (n, (key, address, hostname, version)) in places.into_iter().enumerate() {
+        let mut commit = world.commit(&tenant, key, &format!("device-{n}"));
+        commit.remote_address = address.parse().unwrap();
+        commit.device.hostname = hostname.map(str::to_owned);
+        commit.device.platform = (n != 1).then(|| format!("el{n}"));
+        commit.device.software_version = version.map(str::to_owned);
+        commit.certificate.not_after = commit.certificate.not_after.saturating_add(Duration::from_secs(n as u64 % 2));
+        ids.push(commit.intent.component());
+        world.store.commit_enrollment(commit).await.unwrap();
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let customer = tenant.customer.id;
+    let mut moved = world.component(customer, ids[2]).await;
+    moved.name = "renamed".into();
+    moved.description = Description::new("in the cellar").unwrap();
+    moved.enabled = false;
+    moved.group_id = groups[1].id;
+    world
+        .apply(vec![
+            Change::UpdateComponent(moved),
+            Change::RevokeComponent { customer, id: ids[3], at: world.now() },
+            Change::DeleteComponent { customer, id: ids[4], at: world.now(), release_use: false },
+            Change::DeleteKey { customer, id: gone.id, revision: None },
+        ])
+        .await;
+    let mut components = Vec::new();
+    for id in &ids[..4] {
+        let component = world.component(customer, *id).await;
+        let not_after = world.certificate(customer, component.current_serial).await.not_after;
+        components.push((component, not_after));
+    }
+
+    let value_of = |(component, not_after): &(Component, Timestamp), field| match field {
+        ComponentField::CertificateNotAfter => instant(*not_after),
+        ComponentField::Description => text(&component.description.as_str()),
+        ComponentField::Enabled => Some(component.enabled.into()),
+        ComponentField::EnrolledAt => instant(component.enrolled_at),
+        ComponentField::Fingerprint => text(&component.fingerprint),
+        ComponentField::GroupId => number(component.group_id),
+        ComponentField::GroupName => {
+            groups.iter().find(|group| group.id == component.group_id).and_then(|group| text(&group.name))
+        }
+        ComponentField::Hostname => component.hostname.as_ref().and_then(text),
+        ComponentField::Id => number(component.id),
+        ComponentField::KeyId => number(component.key_id),
+        ComponentField::KeyName => (component.key_id == key.id).then(|| key.name.as_str().into()),
+        ComponentField::ModifiedAt => instant(component.modified_at),
+        ComponentField::Name => text(&component.name),
+        ComponentField::Platform => component.platform.as_ref().and_then(text),
+        ComponentField::RemoteAddress => text(&component.remote_address),
+        ComponentField::SerialNumber => text(&component.current_serial),
+        ComponentField::SoftwareVersion => component.software_version.as_ref().and_then(text),
+        ComponentField::State => text(&match component.state {
+            ComponentState::Revoked { .. } => "revoked",
+            _ if !component.enabled => "disabled",
+            _ => "live",
+        }),
+    };
+    let list = async |kind, query: ListQuery<_>| {
+        let page = world.store.list_components(customer, kind, &query).await.unwrap();
+        Page { rows: page.rows.into_iter().map(|row| (row, NOW)).collect(), total: page.total }
+    };
+    let of_kind = async |query| list(Kind::Machine, query).await;
+    assert_agrees_with_model(&components, ComponentField::ALL, value_of, |(row, _)| row.id, of_kind).await;
+    let of_no_kind = async |query| list(Kind::ServiceEdge, query).await;
+    assert_agrees_with_model(&[], ComponentField::ALL, value_of, |(row, _)| row.id, of_no_kind).await;
 }
 
 pub async fn scans_visit_every_customer_in_order_of_id(world: World) {
@@ -137,8 +421,8 @@ pub async fn the_ledger_is_listed_newest_first(world: World) {
         world.enrolled(&tenant, &key, &format!("device-{n}")).await;
         world.enrolled(&tenant, &other, &format!("device-{n}")).await;
     }
-    let query = ListQuery { offset: 1, ..ListQuery::first(2) };
-    let page = world.store.list_ledger(key.customer_id, key.id, &query).await.unwrap();
+    let request = PageRequest { offset: 1, limit: 2 };
+    let page = world.store.list_ledger(key.customer_id, key.id, request).await.unwrap();
     assert_eq!(page.rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [4, 3]);
     assert_eq!((page.total, page.rows[0].key_id), (5, key.id));
 }

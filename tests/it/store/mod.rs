@@ -65,8 +65,11 @@ macro_rules! hold_to_contract {
                     enrollments_are_not_announced,
                     sequences_follow_each_other_without_gaps;
                 lists:
-                    filters_compare_names_without_regard_to_case,
-                    filters_take_their_text_literally,
+                    all_conditions_of_a_query_must_hold,
+                    components_are_found_by_every_field,
+                    conditions_take_their_text_literally,
+                    groups_and_signing_certificates_are_found_by_every_field,
+                    keys_are_found_by_every_field,
                     pages_are_in_order_of_id_and_tell_the_total,
                     refusals_add_up_and_are_bounded,
                     scans_visit_every_customer_in_order_of_id,

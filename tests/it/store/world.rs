@@ -13,8 +13,8 @@ use muster::domain::{
 };
 use muster::id::{ComponentId, CustomerId, Id};
 use muster::store::{
-    BrokenRule, Change, ChangeError, ChangeSequence, EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, ListQuery,
-    SeenRevisions, Store, StoreError,
+    BrokenRule, Change, ChangeError, ChangeSequence, EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome,
+    PageRequest, SeenRevisions, Store, StoreError,
 };
 
 use crate::support::rows::{self, NOW};
@@ -184,7 +184,7 @@ impl World {
 
     /// Newest first, all of it.
     pub async fn ledger(&self, key: &ProvisioningKey) -> Vec<LedgerRow> {
-        let page = self.store.list_ledger(key.customer_id, key.id, &ListQuery::first(500)).await.unwrap();
+        let page = self.store.list_ledger(key.customer_id, key.id, PageRequest::first(500)).await.unwrap();
         assert_eq!(page.rows.len() as u64, page.total, "a test's ledger fits on one page");
         page.rows
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Text;
 use crate::domain::Name;
 use crate::id::GroupId;
-use crate::store::ListQuery;
+use crate::store::PageRequest;
 
 /// `{"totalPages":"1","totalCount":"3","list":[…]}`. A page past the end is an empty list.
 #[derive(Serialize)]
@@ -17,8 +17,8 @@ pub struct Envelope<T> {
 }
 
 impl<T> Envelope<T> {
-    pub fn new(list: Vec<T>, total: u64, query: &ListQuery) -> Self {
-        let total_pages = total.div_ceil(u64::from(query.limit.max(1)));
+    pub fn new(list: Vec<T>, total: u64, page: impl Into<PageRequest>) -> Self {
+        let total_pages = total.div_ceil(u64::from(page.into().limit.max(1)));
         Self { total_pages: Text(total_pages), total_count: Text(total), list }
     }
 }

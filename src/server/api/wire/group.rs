@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Listed;
 use super::members::Members;
 use crate::domain::Kind;
 use crate::management::Input;
 use crate::management::groups::{GroupInput, GroupView};
 use crate::server::api::schema::{Form, Member, Shape};
+use crate::store::GroupField;
 
 /// The part of the path that says a group's kind.
 pub const fn group_type(kind: Kind) -> &'static str {
@@ -125,6 +127,19 @@ const SERVICE_EDGE: &[Member] = &[
 
 const NETWORK_CONNECTOR: &[Member] =
     &[text("latitude"), text("longitude"), text("location"), text("cityCountry"), text("countryCode")];
+
+impl Listed for GroupField {
+    const MEMBERS: &'static [(&'static str, Self)] = &[
+        ("id", Self::Id),
+        ("modifiedTime", Self::ModifiedAt),
+        ("creationTime", Self::CreatedAt),
+        ("name", Self::Name),
+        ("description", Self::Description),
+        ("enabled", Self::Enabled),
+        ("enrollmentCertId", Self::SigningCertificateId),
+        ("enrollmentCertName", Self::SigningCertificateName),
+    ];
+}
 
 /// Reads what a caller says about a group, when making one and when editing one.
 pub fn decode(kind: Kind, members: &Members) -> GroupInput {

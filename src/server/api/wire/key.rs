@@ -4,12 +4,13 @@ use serde::Serialize;
 use std::num::NonZeroU32;
 
 use super::members::Members;
-use super::{Epoch, ModifiedBy, Text};
+use super::{Epoch, Listed, ModifiedBy, Text};
 use crate::domain::{AddressList, Description, KeySecret, KeyVersion, Kind, Name};
 use crate::id::{ComponentId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::management::Input;
 use crate::management::keys::{KeyInput, KeyView};
 use crate::server::api::schema::{Form, Member, Shape};
+use crate::store::KeyField;
 
 /// The part of the path that says a key's kind.
 pub const fn association(kind: Kind) -> &'static str {
@@ -96,6 +97,36 @@ pub fn decode(members: &Members) -> KeyInput {
         }
     }
     input
+}
+
+impl Listed for KeyField {
+    const MEMBERS: &'static [(&'static str, Self)] = &[
+        ("id", Self::Id),
+        ("modifiedTime", Self::ModifiedAt),
+        ("creationTime", Self::CreatedAt),
+        ("name", Self::Name),
+        ("usageCount", Self::Uses),
+        ("maxUsage", Self::Maximum),
+        ("zcomponentId", Self::GroupId),
+        ("enabled", Self::Enabled),
+        ("zcomponentName", Self::GroupName),
+        ("exportable", Self::Exportable),
+        ("readOnly", Self::Managed),
+        ("enrollmentCertId", Self::SigningCertificateId),
+        ("enrollmentCertName", Self::SigningCertificateName),
+        ("expirationInEpochSec", Self::ExpiresAt),
+        ("allowReEnrollment", Self::AllowReEnrollment),
+        ("reEnrollments", Self::ReEnrollments),
+        ("keyId", Self::KeyId),
+        ("keyHint", Self::Hint),
+        ("state", Self::State),
+        ("lastUsedTime", Self::LastUsedAt),
+        ("lastUsedBy", Self::LastUsedBy),
+        ("description", Self::Description),
+        ("keyVersion", Self::Version),
+        ("successorId", Self::SuccessorId),
+        ("managedBy", Self::ManagedBy),
+    ];
 }
 
 /// Go leaves out members that hold their zero value, so from Go a missing `enabled` means false and a

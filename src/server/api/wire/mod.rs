@@ -4,6 +4,7 @@
 //! out. On the way in it is the other way round: numbers are accepted where strings are meant and
 //! strings where booleans are, unknown and read-only members are ignored. One file per resource.
 
+pub mod component;
 pub mod envelope;
 pub mod error;
 pub mod group;
@@ -19,6 +20,7 @@ use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
 use crate::management::Field;
+use crate::store::ListField;
 
 /// The member that a field is on the wire, for error messages.
 pub fn member_of(field: Field) -> &'static str {
@@ -39,6 +41,17 @@ pub fn member_of(field: Field) -> &'static str {
         Field::Parent => "parentCertId",
         Field::SigningCertificate => "enrollmentCertId",
         Field::Version => "keyVersion",
+    }
+}
+
+/// Fields of a list, by the members that show them. What a member is called stands beside the resource
+/// that has it.
+pub trait Listed: ListField {
+    const MEMBERS: &'static [(&'static str, Self)];
+
+    /// Without regard to case, as the public clients are free with it.
+    fn of_member(name: &str) -> Option<Self> {
+        Self::MEMBERS.iter().find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
     }
 }
 

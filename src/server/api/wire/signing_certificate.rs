@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::members::Members;
-use super::{Epoch, ModifiedBy};
+use super::{Epoch, Listed, ModifiedBy};
 use crate::ca::{CertificateFacts, KeyAlgorithm, certificate_pem, request_pem};
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Description, Name};
@@ -72,6 +72,7 @@ pub static SIGNING_CERTIFICATE_EDIT: Shape = Shape::new(
         Member::flag("allowSigning", "Whether it may sign").writable(),
     ],
 );
+use crate::store::SigningCertificateField;
 
 /// `name`, `description`, `keyAlgorithm` (`ecdsa-p256`, `ecdsa-p384`, `ed25519`), `validityInDays`, `parentCertId`.
 pub fn decode_new(members: &Members) -> NewSigningCertificate {
@@ -101,6 +102,23 @@ pub fn decode_edit(members: &Members) -> SigningCertificateInput {
         description: members.text("description"),
         allow_signing: members.flag("allowSigning"),
     }
+}
+
+impl Listed for SigningCertificateField {
+    const MEMBERS: &'static [(&'static str, Self)] = &[
+        ("id", Self::Id),
+        ("modifiedTime", Self::ModifiedAt),
+        ("creationTime", Self::CreatedAt),
+        ("validFromInEpochSec", Self::NotBefore),
+        ("validToInEpochSec", Self::NotAfter),
+        ("name", Self::Name),
+        ("description", Self::Description),
+        ("allowSigning", Self::AllowSigning),
+        ("privateKeyPresent", Self::PrivateKeyPresent),
+        ("clientCertType", Self::Purpose),
+        ("parentCertId", Self::ParentId),
+        ("parentCertName", Self::ParentName),
+    ];
 }
 
 /// A signing certificate. The private key is never among its members.

@@ -15,6 +15,8 @@ pub static VERSION_PROFILE: Shape = Shape::new(
         Member::texts("versions", "Always empty"),
     ],
 );
+use super::Listed;
+use crate::store::{ListField, Value, ValueKind};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,3 +35,32 @@ const fn profile(id: &'static str, name: &'static str) -> VersionProfile {
 
 pub static PROFILES: [VersionProfile; 3] =
     [profile("0", "Default"), profile("1", "Previous Default"), profile("2", "New Release")];
+
+/// What the profiles are searched and sorted by. Ids are numbers here as everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionProfileField {
+    Id,
+    Name,
+}
+
+impl VersionProfileField {
+    pub fn value_of(self, profile: &VersionProfile) -> Option<Value> {
+        match self {
+            Self::Id => profile.id.parse().ok().map(Value::Number),
+            Self::Name => Some(profile.name.into()),
+        }
+    }
+}
+
+impl ListField for VersionProfileField {
+    fn value_kind(self) -> ValueKind {
+        match self {
+            Self::Id => ValueKind::Number,
+            Self::Name => ValueKind::Text,
+        }
+    }
+}
+
+impl Listed for VersionProfileField {
+    const MEMBERS: &'static [(&'static str, Self)] = &[("id", Self::Id), ("name", Self::Name)];
+}
