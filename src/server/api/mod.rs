@@ -10,7 +10,8 @@
 //! | `…/appConnectorGroup` `…/serviceEdgeGroup` `…/networkConnectorGroup` `…/machineGroup` | [`groups`] |
 //! | `…/associationType/{T}/provisioningKey` | [`keys`] |
 //! | `…/enrollmentCert` | [`signing_certificates`] |
-//! | `…/visible/versionProfiles` | [`version_profiles`] |
+//! | `…/clientTypes` | [`client_types`] |
+//! | `…/visible/versionProfiles` `…/versionProfile` | [`version_profiles`] |
 //!
 //! What all requests share is here: path prefixes are ignored, a body is accepted on every method
 //! and read to its end, `Authorization` takes a Bearer token only, answers are never cached.
@@ -20,6 +21,7 @@ pub mod routes;
 pub mod schema;
 pub mod wire;
 
+mod client_types;
 mod form;
 mod groups;
 mod keys;

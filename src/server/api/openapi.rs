@@ -84,9 +84,15 @@ fn operations(route: &'static Route) -> Vec<Operation> {
 const GROUP_TYPE: &str = "{groupType}";
 
 impl Operation {
-    /// `groups.list.machineGroup`
+    /// `groups.list.machineGroup`; where a handler stands on several paths, with what sets this one apart.
     fn id(&self) -> String {
         let mut id = self.route.handler.replace("::", ".");
+        let first = ROUTES.iter().find(|route| route.handler == self.route.handler).unwrap_or(self.route);
+        let own =
+            self.route.pattern.split('/').find(|part| *part != "v1" && first.pattern.split('/').all(|p| p != *part));
+        if let Some(own) = own {
+            id = format!("{id}.{own}");
+        }
         if let Some(group_type) = self.group_type {
             id = format!("{id}.{group_type}");
         }

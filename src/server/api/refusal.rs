@@ -35,6 +35,10 @@ pub enum Refusal {
     ForeignETag,
     NoToken,
     NoSuchRoute,
+    /// A setting that the public clients know and that has one value here.
+    NotOffered {
+        reason: &'static str,
+    },
     MethodNotAllowed {
         allowed: Vec<Method>,
     },
@@ -94,6 +98,9 @@ impl Refusal {
             Self::NoToken => unauthorized(),
             Self::NoSuchRoute => {
                 envelope(StatusCode::NOT_FOUND, "resource.not.found", "no such resource".to_owned(), vec![])
+            }
+            Self::NotOffered { reason } => {
+                envelope(bad_request, "config.change.not.allowed.sku.not.enabled", reason.to_owned(), vec![])
             }
             Self::MethodNotAllowed { allowed } => {
                 let reason = "the resource does not take this method".to_owned();

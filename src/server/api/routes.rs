@@ -18,6 +18,7 @@ use super::answer::Answer;
 use super::query::LIST;
 use super::refusal::Refusal;
 use super::schema::{Content, Parameter, Shape, Success, Takes};
+use super::wire::client_type::CLIENT_TYPES;
 use super::wire::group::{GROUP, GROUP_SUMMARY};
 use super::wire::key::KEY;
 use super::wire::session::{CLIENT_CREDENTIALS, LEGACY_TOKEN, OAUTH_TOKEN, SIGN_IN};
@@ -25,7 +26,7 @@ use super::wire::signing_certificate::{
     NEW_ROOT, NEW_SIGNING_CERTIFICATE, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_EDIT,
 };
 use super::wire::version_profile::VERSION_PROFILE;
-use super::{Api, Call, groups, keys, openapi, sign_in, signing_certificates, version_profiles, wire};
+use super::{Api, Call, client_types, groups, keys, openapi, sign_in, signing_certificates, version_profiles, wire};
 use crate::domain::{Kind, Role};
 use crate::management::sessions::Session;
 
@@ -121,6 +122,7 @@ pub static ROUTES: &[Route] = &[
     route!(GET    V1 "{groupType}/{id}", Auditor, groups::get, "Get a group").gets(&GROUP),
     route!(PUT    V1 "{groupType}/{id}", Admin, groups::edit, "Edit a group").edits(&GROUP),
     route!(DELETE V1 "{groupType}/{id}", Admin, groups::delete, "Delete a group that is not in use").deletes(),
+    route!(GET    V1 "{groupType}/{id}/sg", Auditor, groups::get, "Get a group with its server groups, which there are none of").gets(&GROUP),
 
     route!(GET    KEYS "", Auditor, keys::list, "List provisioning keys").lists(&KEY),
     route!(POST   KEYS "", Operator, keys::create, "Make a provisioning key").creates(&KEY).with_status(StatusCode::OK),
@@ -137,7 +139,11 @@ pub static ROUTES: &[Route] = &[
     route!(GET    V1 "enrollmentCert/{id}", Auditor, signing_certificates::get, "Get a signing certificate").gets(&SIGNING_CERTIFICATE),
     route!(PUT    V1 "enrollmentCert/{id}", Admin, signing_certificates::edit, "Edit a signing certificate").edits(&SIGNING_CERTIFICATE_EDIT),
 
+    route!(GET    V1 "clientTypes", Auditor, client_types::list, "List client types").answers(Content::Object(&CLIENT_TYPES)),
+    route!(GET    V1 "versionProfile", Auditor, version_profiles::get, "Get the version profile of a customer").answers(Content::Object(&VERSION_PROFILE)),
+    route!(PUT    V1 "versionProfiles/{id}", Admin, version_profiles::choose, "Choose the version profile of a customer"),
     route!(GET    V1 "visible/versionProfiles", Auditor, version_profiles::list, "List version profiles").lists(&VERSION_PROFILE),
+    route!(PUT    V1 "visible/versionProfiles/{id}", Admin, version_profiles::choose, "Choose the version profile of a customer"),
 ];
 
 impl Route {

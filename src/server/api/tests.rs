@@ -217,6 +217,13 @@ async fn must_5_11_and_16_a_group_as_pyzscaler_makes_it() {
     let made =
         client.post("serviceEdgeGroup", json!({ "name": "e", "signingCertId": edge, "isPublic": "FALSE" })).await;
     assert_eq!((&made.body["enrollmentCertId"], &made.body["isPublic"]), (&json!(edge), &json!("FALSE")));
+    let path = format!("serviceEdgeGroup/{}", made.body["id"].as_str().unwrap());
+    for (sent, kept) in [(json!(true), "TRUE"), (json!("false"), "FALSE"), (json!(null), "DEFAULT")] {
+        client.put(&path, json!({ "isPublic": sent })).await;
+        assert_eq!(client.get(&path).await["isPublic"], kept, "{sent}");
+    }
+    let refused = client.put(&path, json!({ "isPublic": "PERHAPS" })).await;
+    assert_eq!((refused.status, &refused.body["params"]), (StatusCode::BAD_REQUEST, &json!(["isPublic"])));
     let refused = client.post("serviceEdgeGroup", json!({ "name": "f", "enrollmentCertId": "999" })).await;
     assert_eq!((refused.status, &refused.body["params"]), (StatusCode::BAD_REQUEST, &json!(["enrollmentCertId"])));
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Listed;
 use super::members::Members;
+use super::version_profile;
 use crate::domain::Kind;
 use crate::management::Input;
 use crate::management::groups::{GroupInput, GroupView};
@@ -42,6 +43,7 @@ pub static GROUP: Shape = Shape::new(
             .optional(),
         Member::flag("readOnly", "Always false"),
         Member::flag("zscalerManaged", "Always false"),
+        Member::text("versionProfileName", "Name of the version profile, where one is named").optional(),
     ],
 )
 .with_variants(&[APP_CONNECTOR, SERVICE_EDGE, NETWORK_CONNECTOR]);
@@ -54,9 +56,16 @@ const TEXT_BYTES_MAX: usize = 255;
 
 const KEPT: &str = "Kept as given, without a meaning to this service";
 
+const SWITCH: &[&str] = &["TRUE", "FALSE", "DEFAULT"];
+
 /// A boolean that is kept for the public clients and means nothing to Muster.
 const fn flag(name: &'static str) -> Member {
     Member::flag(name, KEPT).writable().optional().or_flag(false)
+}
+
+/// A word that some clients send as a boolean.
+const fn switch(name: &'static str) -> Member {
+    Member::word(name, SWITCH, KEPT).writable().optional().or_text("DEFAULT")
 }
 
 /// The same for a string; numbers are taken for one.
@@ -109,7 +118,7 @@ const SERVICE_EDGE: &[Member] = &[
     text_or("versionProfileId", "0"),
     text_or("upgradeDay", "SUNDAY"),
     text_or("upgradeTimeInSecs", "66600"),
-    text_or("isPublic", "DEFAULT"),
+    switch("isPublic"),
     flag("useInDrMode"),
     flag("exclusiveForBusinessContinuity"),
     flag("graceDistanceEnabled"),
@@ -119,6 +128,7 @@ const SERVICE_EDGE: &[Member] = &[
     text("latitude"),
     text("longitude"),
     text("location"),
+    text("city"),
     text("cityCountry"),
     text("countryCode"),
     text("geoLocationId"),
@@ -168,6 +178,12 @@ fn decode_attribute(attribute: &Member, members: &Members) -> Input<Value> {
             Input::Cleared => Input::Cleared,
             Input::Malformed(expected) => Input::Malformed(expected),
         },
+        Form::Word(words) => match members.text_or_flag(attribute.name) {
+            Input::Given(text) if words.contains(&&*text) => Input::Given(json!(text)),
+            Input::Given(_) | Input::Malformed(_) => Input::Malformed("must be TRUE, FALSE or DEFAULT"),
+            Input::Absent => Input::Absent,
+            Input::Cleared => Input::Cleared,
+        },
         _ => match members.text_or_number(attribute.name) {
             Input::Given(text) if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) => {
                 Input::Malformed("must be at most 255 bytes without control characters")
@@ -210,5 +226,9 @@ pub fn encode(view: &GroupView) -> Map<String, Value> {
     }
     put("readOnly", json!(false));
     put("zscalerManaged", json!(false));
+    // Derived: who chose a profile by its name compares the name.
+    if let Some(name) = body.get("versionProfileId").and_then(Value::as_str).and_then(version_profile::name_of) {
+        body.insert("versionProfileName".to_owned(), json!(name));
+    }
     body
 }

@@ -61,6 +61,20 @@ impl Members {
         )
     }
 
+    /// A word, or a boolean in either spelling of [`flag`](Self::flag) for `TRUE` and `FALSE`.
+    pub fn text_or_flag(&self, name: &str) -> Input<String> {
+        self.read(
+            name,
+            |form| matches!(form, Form::Word(_)),
+            |value| match value {
+                Value::String(text) if text == "true" || text == "false" => Input::Given(text.to_ascii_uppercase()),
+                Value::String(text) => Input::Given(text.clone()),
+                Value::Bool(flag) => Input::Given(flag.to_string().to_ascii_uppercase()),
+                _ => Input::Malformed("must be a string"),
+            },
+        )
+    }
+
     /// A boolean, or `"true"` and `"false"` as the documented examples have it.
     pub fn flag(&self, name: &str) -> Input<bool> {
         self.read(

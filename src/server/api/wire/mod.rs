@@ -4,6 +4,7 @@
 //! out. On the way in it is the other way round: numbers are accepted where strings are meant and
 //! strings where booleans are, unknown and read-only members are ignored. One file per resource.
 
+pub mod client_type;
 pub mod component;
 pub mod envelope;
 pub mod error;

@@ -33,8 +33,15 @@ const fn profile(id: &'static str, name: &'static str) -> VersionProfile {
     VersionProfile { id, name, customer_id: "0", visibility_scope: "ALL", upgrade_priority: "WEEK", versions: [] }
 }
 
-pub static PROFILES: [VersionProfile; 3] =
-    [profile("0", "Default"), profile("1", "Previous Default"), profile("2", "New Release")];
+/// The one that every customer has.
+pub const DEFAULT: VersionProfile = profile("0", "Default");
+
+pub static PROFILES: [VersionProfile; 3] = [DEFAULT, profile("1", "Previous Default"), profile("2", "New Release")];
+
+/// What a profile is called; `None` for an id that is none.
+pub fn name_of(id: &str) -> Option<&'static str> {
+    PROFILES.iter().find(|profile| profile.id == id).map(|profile| profile.name)
+}
 
 /// What the profiles are searched and sorted by. Ids are numbers here as everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
