@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod certificates;
 mod cli;
+mod clients;
 mod door;
 mod enrollment;
 mod openssl_device;

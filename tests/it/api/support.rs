@@ -29,9 +29,8 @@ pub struct Client {
 
 impl Client {
     pub async fn sign_in(service: &Service) -> Self {
-        let file = std::fs::read(service.data_dir().join("api-client.json")).expect("the client's file");
-        let file: Value = serde_json::from_slice(&file).expect("JSON");
-        let member = |name: &str| file[name].as_str().expect("a string").to_owned();
+        let credentials = service.api_client();
+        let member = |name: &str| credentials[name].as_str().expect("a string").to_owned();
         let mut client = Self {
             address: service.admin,
             anchor_pem: service.trust_anchor_pem(),

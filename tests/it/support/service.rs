@@ -138,6 +138,12 @@ impl Service {
         fs::read_to_string(self.data_dir().join("tls-trust-anchor.pem")).expect("the anchor is written at first start")
     }
 
+    /// The API client of the first start: `clientId`, `clientSecret`, `customerId`.
+    pub fn api_client(&self) -> Value {
+        let file = fs::read(self.data_dir().join("api-client.json")).expect("the client's file");
+        serde_json::from_slice(&file).expect("JSON")
+    }
+
     /// Where devices enroll. Changes with every launch.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint { address: self.enroll, anchor_pem: self.trust_anchor_pem() }
