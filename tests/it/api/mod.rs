@@ -3,5 +3,5 @@
 
 mod enrollment;
 mod signing_certificates;
-mod support;
+pub mod support;
 mod wire;

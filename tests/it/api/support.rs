@@ -29,19 +29,21 @@ pub struct Client {
 
 impl Client {
     pub async fn sign_in(service: &Service) -> Self {
-        let credentials = service.api_client();
-        let member = |name: &str| credentials[name].as_str().expect("a string").to_owned();
-        let mut client = Self {
-            address: service.admin,
-            anchor_pem: service.trust_anchor_pem(),
-            base: format!("/mgmtconfig/v1/admin/customers/{}/", member("customerId")),
-            token: None,
-        };
-        let form = format!("client_id={}&client_secret={}", member("clientId"), member("clientSecret"));
-        let signed_in = client.send("POST", "/signin", form, &[]).await;
+        let mut client = Self::without_token(service);
+        let signed_in = client.send("POST", "/signin", credentials(service), &[]).await;
         assert_eq!(signed_in.status, 200, "{}", signed_in.body);
         client.token = Some(signed_in.text("access_token"));
         client
+    }
+
+    pub fn without_token(service: &Service) -> Self {
+        let customer = service.api_client()["customerId"].as_str().expect("a string").to_owned();
+        Self {
+            address: service.admin,
+            anchor_pem: service.trust_anchor_pem(),
+            base: format!("/mgmtconfig/v1/admin/customers/{customer}/"),
+            token: None,
+        }
     }
 
     /// `path` is below the customer, or absolute.
@@ -100,6 +102,13 @@ impl Client {
         let path = format!("{KEYS}/{}", id(&made));
         (made, path)
     }
+}
+
+/// The form that the API client of the first start signs in with.
+pub fn credentials(service: &Service) -> String {
+    let client = service.api_client();
+    let member = |name: &str| client[name].as_str().expect("a string").to_owned();
+    format!("client_id={}&client_secret={}", member("clientId"), member("clientSecret"))
 }
 
 /// Where the keys of App Connectors are.

@@ -1,5 +1,4 @@
-//! The published ZPA clients manage the real binary over TLS, unchanged but for the address: each has a
-//! scenario in `tests/clients/`, which asserts every step by itself.
+//! The published Python clients, each with a scenario in `tests/clients/` that asserts every step by itself.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
