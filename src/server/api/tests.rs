@@ -404,6 +404,24 @@ async fn must_8_no_refusal_makes_the_public_clients_retry_for_ever() {
 }
 
 #[test]
+fn must_7_passing_trouble_is_told_with_a_bare_number_of_seconds() {
+    let reason = String::new;
+    let waiting = 1;
+    for error in [
+        Error::Contended { object: Object::Group, id: reason() },
+        Error::StoreOverloaded { waiting },
+        Error::StoreUnavailable { reason: reason() },
+        Error::OutcomeUnknown { reason: reason() },
+    ] {
+        let reference = Reference::random();
+        let response = Refusal::from(error).into_answer(&reference).into_response(&reference);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let seconds = response.headers()["retry-after"].to_str().unwrap();
+        assert!((1..=4).contains(&seconds.parse::<u32>().unwrap()), "{seconds:?}");
+    }
+}
+
+#[test]
 fn answers_carry_their_headers_and_an_empty_one_no_type() {
     let reference = Reference::random();
     let full = Answer::json(StatusCode::OK, &json!({})).tagged(Revision(7)).retry_after(3).into_response(&reference);

@@ -3,7 +3,7 @@
 use muster::clock::{Clock as _, SystemClock, Timestamp};
 use serde_json::json;
 
-use super::support::{Client, KEYS, KINDS, id, string};
+use super::support::{Client, KINDS, id, string};
 use crate::support::{Device, Service};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,66 +104,6 @@ async fn a_key_is_good_until_its_expiry_and_again_when_that_is_taken_away() {
     assert_eq!(client.get(&path).await.json()["state"], "expired");
     client.edit(&path, &json!({ "expirationInEpochSec": null })).await;
     assert_eq!(Device::new("another").enroll(&endpoint, string(&key)).await.text("outcome"), "enrolled");
-    service.assert_healthy();
-}
-
-/// MUST 13: Go leaves out what is false or empty, and only Go sends `associationType`.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_go_leaves_out_is_off_and_what_others_leave_out_stays() {
-    let service = Service::start();
-    let (client, endpoint) = (Client::sign_in(&service).await, service.endpoint());
-    let group = client.make_group("appConnectorGroup", "HQ").await;
-    let (key, path) =
-        client.make_key(&group, "tf", json!({ "ipAcl": ["192.0.2.0/24"], "allowReEnrollment": true })).await;
-    let refusal = async || Device::new("device").enroll(&endpoint, string(&key)).await.code();
-    assert_eq!(refusal().await, "address-not-allowed");
-
-    let from_go = json!({ "id": id(&key), "name": "tf", "maxUsage": "10", "usageCount": "0", "zcomponentId": group,
-        "enrollmentCertId": key["enrollmentCertId"], "provisioningKey": string(&key), "associationType": "" });
-    client.edit(&path, &from_go).await;
-    let found = client.get(&path).await.json();
-    assert_eq!((&found["enabled"], found.get("ipAcl")), (&json!(false), None));
-    // Go does not know these: it cannot have meant to switch them off.
-    assert_eq!((&found["exportable"], &found["allowReEnrollment"]), (&json!(true), &json!(true)));
-    assert_eq!(refusal().await, "key-disabled");
-
-    client.edit(&path, &json!({ "enabled": true, "ipAcl": ["127.0.0.0/8"] })).await;
-    client.edit(&path, &json!({ "maxUsage": 11 })).await;
-    let found = client.get(&path).await.json();
-    assert_eq!((&found["enabled"], &found["ipAcl"]), (&json!(true), &json!(["127.0.0.0/8"])));
-    assert_eq!(Device::new("device").enroll(&endpoint, string(&key)).await.status, 200);
-    service.assert_healthy();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_string_is_shown_while_exportable_and_works_all_the_same() {
-    let service = Service::start();
-    let (client, endpoint) = (Client::sign_in(&service).await, service.endpoint());
-    let group = client.make_group("appConnectorGroup", "HQ").await;
-    let (viewable, viewable_path) = client.make_key(&group, "viewable", json!({})).await;
-    let (once, once_path) = client.make_key(&group, "once", json!({ "exportable": false })).await;
-    let shown = async || {
-        let list = client.get(KEYS).await.json();
-        let listed: Vec<_> =
-            list["list"].as_array().expect("a list").iter().map(|key| key["provisioningKey"].clone()).collect();
-        for (path, listed) in [&viewable_path, &once_path].into_iter().zip(&listed) {
-            assert_eq!(client.get(path).await.json()["provisioningKey"], *listed, "{path}");
-        }
-        listed
-    };
-    assert_eq!(shown().await, [viewable["provisioningKey"].clone(), json!(null)]);
-    assert_eq!(client.get(&once_path).await.json()["exportable"], false);
-
-    client.edit(&viewable_path, &json!({ "exportable": false })).await;
-    assert_eq!(shown().await, [json!(null), json!(null)]);
-    for path in [&viewable_path, &once_path] {
-        let refused = client.put(path, &json!({ "exportable": true })).await;
-        assert_eq!((refused.status, &refused.json()["params"]), (400, &json!(["exportable"])), "{path}");
-        assert_eq!(client.get(path).await.json()["exportable"], false, "{path}");
-    }
-    for key in [&viewable, &once] {
-        assert_eq!(Device::new("device").enroll(&endpoint, string(key)).await.status, 200);
-    }
     service.assert_healthy();
 }
 

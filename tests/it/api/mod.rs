@@ -2,6 +2,7 @@
 //! change does to the very next enrollment.
 
 mod enrollment;
+mod must;
 mod signing_certificates;
 pub mod support;
 mod wire;

@@ -46,10 +46,15 @@ impl Client {
         }
     }
 
+    /// The path of what is below the customer.
+    pub fn absolute(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     /// `path` is below the customer, or absolute.
     pub async fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>, headers: &[(&str, &str)]) -> Answer {
         let body = body.as_ref();
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("{}{path}", self.base) };
+        let path = if path.starts_with('/') { path.to_owned() } else { self.absolute(path) };
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
         if let Some(token) = &self.token {
             head += &format!("authorization: Bearer {token}\r\n");
@@ -121,4 +126,22 @@ pub fn id(made: &Value) -> &str {
 /// The key string of an answer that shows it.
 pub fn string(made: &Value) -> &str {
     made["provisioningKey"].as_str().expect("the key string is shown")
+}
+
+/// 204 with neither body nor type.
+pub fn assert_bare(answer: &Answer) {
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    for header in ["content-type", "content-length", "transfer-encoding"] {
+        assert_eq!(answer.header(header), None, "{header}");
+    }
+}
+
+/// Counters, ids and epochs are strings, and what is not there is left out.
+pub fn assert_no_numbers_and_no_nulls(value: &Value) {
+    match value {
+        Value::Number(_) | Value::Null => panic!("{value} on the wire"),
+        Value::Array(list) => list.iter().for_each(assert_no_numbers_and_no_nulls),
+        Value::Object(members) => members.values().for_each(assert_no_numbers_and_no_nulls),
+        Value::Bool(_) | Value::String(_) => {}
+    }
 }

@@ -2,25 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Client, KEYS, KINDS, id, string};
-use crate::support::{Answer, Device, Service};
-
-fn assert_bare(answer: &Answer) {
-    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
-    for header in ["content-type", "content-length", "transfer-encoding"] {
-        assert_eq!(answer.header(header), None, "{header}");
-    }
-}
-
-/// MUST 5: counters, ids and epochs are strings, and what is not there is left out.
-fn assert_no_numbers_and_no_nulls(value: &Value) {
-    match value {
-        Value::Number(_) | Value::Null => panic!("{value} on the wire"),
-        Value::Array(list) => list.iter().for_each(assert_no_numbers_and_no_nulls),
-        Value::Object(members) => members.values().for_each(assert_no_numbers_and_no_nulls),
-        Value::Bool(_) | Value::String(_) => {}
-    }
-}
+use super::support::{Client, KINDS, assert_bare, assert_no_numbers_and_no_nulls, id, string};
+use crate::support::{Device, Service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_and_its_keys_from_first_to_last() {
@@ -108,65 +91,6 @@ async fn what_all_answers_carry() {
     assert_bare(&client.send("POST", "/signout", "", &[]).await);
     let refused = client.get("machineGroup").await;
     assert_eq!((refused.status, refused.text("id").as_str()), (401, "access.denied"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_end_with_empty_ones() {
-    let service = Service::start();
-    let client = Client::sign_in(&service).await;
-    let group = client.make_group("appConnectorGroup", "HQ").await;
-    for n in 1..=5 {
-        client.make_key(&group, &format!("k{n}"), json!({})).await;
-    }
-    let page = async |query: &str| {
-        let answer = client.get(&format!("{KEYS}?{query}")).await;
-        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
-        let page = answer.json();
-        assert_no_numbers_and_no_nulls(&page);
-        let names: Vec<String> =
-            page["list"].as_array().expect("a list").iter().map(|key| key["name"].to_string()).collect();
-        (page["totalPages"].clone(), page["totalCount"].clone(), names.join(" "))
-    };
-    let expected = |pages: &str, count: &str, names: &str| (json!(pages), json!(count), names.to_owned());
-    assert_eq!(page("").await, expected("1", "5", r#""k1" "k2" "k3" "k4" "k5""#));
-    assert_eq!(page("page=2&pagesize=2").await, expected("3", "5", r#""k3" "k4""#));
-    assert_eq!(page("page=3&pagesize=2").await, expected("3", "5", r#""k5""#));
-    for past in ["page=4&pagesize=2", "page=4294967295&pagesize=500"] {
-        let (_, count, names) = page(past).await;
-        assert_eq!((count, names.as_str()), (json!("5"), ""), "{past}");
-    }
-    for (wrong, member) in [("page=0", "page"), ("pagesize=0", "pagesize"), ("pagesize=501", "pagesize")] {
-        let refused = client.get(&format!("{KEYS}?{wrong}")).await;
-        assert_eq!((refused.status, &refused.json()["params"]), (400, &json!([member])), "{wrong}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_kind_reads_like_a_missing_one() {
-    let service = Service::start();
-    let client = Client::sign_in(&service).await;
-    let group = client.make_group("appConnectorGroup", "HQ").await;
-    let (key, _) = client.make_key(&group, "k", json!({})).await;
-    let missing = |id: &str| json!({ "id": "resource.not.found", "params": [id], "reason": format!("Resource not found: provisioningKey {id}") });
-    let body = json!({ "enabled": false }).to_string();
-    for (_, association, _) in KINDS {
-        let keys = format!("associationType/{association}/provisioningKey");
-        // Where it is, an id that nothing has; elsewhere its own.
-        let id = if association == "CONNECTOR_GRP" { "4711" } else { id(&key) };
-        for method in ["GET", "PUT", "DELETE"] {
-            let refused = client.send(method, &format!("{keys}/{id}"), &body, &[]).await;
-            assert_eq!((refused.status, refused.json()), (404, missing(id)), "{method} {association}");
-        }
-    }
-    for (resource, ..) in &KINDS[1..] {
-        assert_eq!(client.get(&format!("{resource}/{group}")).await.status, 404, "{resource}");
-    }
-    for association in ["", "connector_grp", "SITE_CONTROLLER_GRP"] {
-        let path = format!("associationType/{association}/provisioningKey");
-        assert_eq!(client.get(&path).await.status, 404, "{association:?}");
-    }
-    let found = client.get(&format!("{KEYS}/{}", id(&key))).await;
-    assert_eq!((found.status, &found.json()["enabled"]), (200, &json!(true)), "none of it touched the key");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,6 @@
 //! What zscaler-sdk-go does with requests and answers: the two sign-ins, structs whose zero values are left
 //! out, strictness about types, whole lists page by page, and when it would send a request again.
 
-use std::cell::RefCell;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use muster::clock::{Clock as _, SystemClock};
@@ -21,11 +19,11 @@ pub enum SignIn {
 /// One process with the SDK in it. It ends with its token.
 pub struct Sdk<'a> {
     service: &'a Service,
-    client: RefCell<Client>,
+    client: Client,
     sign_in: SignIn,
     customer: String,
     /// Every request that was sent: method, path, status.
-    sent: RefCell<Vec<(String, String, u16)>>,
+    sent: Vec<(String, String, u16)>,
 }
 
 /// `nil` in Go: the object is not there.
@@ -54,8 +52,7 @@ struct OAuthToken {
 impl<'a> Sdk<'a> {
     pub fn new(service: &'a Service, sign_in: SignIn) -> Self {
         let customer = service.api_client()["customerId"].as_str().expect("a string").to_owned();
-        let client = RefCell::new(Client::without_token(service));
-        Self { service, client, sign_in, customer, sent: RefCell::default() }
+        Self { service, client: Client::without_token(service), sign_in, customer, sent: Vec::new() }
     }
 
     /// Below the customer of version 1, or with a version of its own in front: `v2 enrollmentCert`.
@@ -65,11 +62,11 @@ impl<'a> Sdk<'a> {
         format!("{prefix}/mgmtconfig/{version}/admin/customers/{}/{path}", self.customer)
     }
 
-    async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+    async fn send(&mut self, method: &str, path: &str, body: &str) -> Answer {
         self.authenticate().await;
         let path = self.path(path);
         let answer = self.exchange(method, &path, body).await;
-        self.sent.borrow_mut().push((method.to_owned(), path, answer.status));
+        self.sent.push((method.to_owned(), path, answer.status));
         answer
     }
 
@@ -79,15 +76,13 @@ impl<'a> Sdk<'a> {
         let json = ("content-type", "application/json");
         let form = ("content-type", "application/x-www-form-urlencoded");
         let content_type = if path.ends_with("/signin") || path.ends_with("/token") { form } else { json };
-        // One connection for each request, so that a borrow over the await disturbs nobody.
-        #[expect(clippy::await_holding_refcell_ref, reason = "one task sends one request after the other")]
-        self.client.borrow().send(method, path, body, &[agent, content_type]).await
+        self.client.send(method, path, body, &[agent, content_type]).await
     }
 
     /// Legacy looks into the token before every request and signs in anew unless it is a JWT that has not
     /// expired; OneAPI trusts `expires_in`.
-    async fn authenticate(&self) {
-        let is_good = self.client.borrow().token.as_deref().is_some_and(|token| match self.sign_in {
+    async fn authenticate(&mut self) {
+        let is_good = self.client.token.as_deref().is_some_and(|token| match self.sign_in {
             SignIn::Legacy => expiry(token).is_some_and(|at| at > SystemClock.now().unix_seconds()),
             SignIn::OneApi => true,
         });
@@ -98,7 +93,7 @@ impl<'a> Sdk<'a> {
         let token = match self.sign_in {
             SignIn::Legacy => {
                 let answer = self.exchange("POST", "/signin", &credentials).await;
-                self.sent.borrow_mut().push(("POST".into(), "/signin".into(), answer.status));
+                self.sent.push(("POST".into(), "/signin".into(), answer.status));
                 let token: LegacyToken = decode(&answer);
                 assert!(token.expires_in.parse::<u32>().is_ok_and(|seconds| seconds >= 3_600));
                 token.access_token
@@ -107,13 +102,13 @@ impl<'a> Sdk<'a> {
                 let form =
                     format!("audience=https%3A%2F%2Fapi.zscaler.com&{credentials}&grant_type=client_credentials");
                 let answer = self.exchange("POST", "/oauth2/v1/token", &form).await;
-                self.sent.borrow_mut().push(("POST".into(), "/oauth2/v1/token".into(), answer.status));
+                self.sent.push(("POST".into(), "/oauth2/v1/token".into(), answer.status));
                 let token: OAuthToken = decode(&answer);
                 assert!(token.expires_in >= 3_600);
                 token.access_token
             }
         };
-        self.client.borrow_mut().token = Some(token);
+        self.client.token = Some(token);
     }
 
     /// JSON as Go's encoder writes it: with a line break behind it, which OneAPI cuts off.
@@ -122,27 +117,29 @@ impl<'a> Sdk<'a> {
         serde_json::to_string(body).expect("a struct serializes") + end
     }
 
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NotFound> {
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, NotFound> {
         let answer = self.send("GET", path, "").await;
         if is_not_found(&answer) { Err(NotFound) } else { Ok(decode(&answer)) }
     }
 
-    pub async fn create<T: Serialize + DeserializeOwned>(&self, path: &str, body: &T) -> T {
-        decode(&self.send("POST", path, &self.encode(body)).await)
+    pub async fn create<T: Serialize + DeserializeOwned>(&mut self, path: &str, body: &T) -> T {
+        let body = self.encode(body);
+        decode(&self.send("POST", path, &body).await)
     }
 
-    pub async fn update(&self, path: &str, body: &impl Serialize) {
-        let answer = self.send("PUT", path, &self.encode(body)).await;
+    pub async fn update(&mut self, path: &str, body: &impl Serialize) {
+        let body = self.encode(body);
+        let answer = self.send("PUT", path, &body).await;
         assert_eq!(answer.status, 204, "{path}: {}", answer.body);
     }
 
-    pub async fn delete(&self, path: &str) {
+    pub async fn delete(&mut self, path: &str) {
         let answer = self.send("DELETE", path, "").await;
         assert_eq!(answer.status, 204, "{path}: {}", answer.body);
     }
 
     /// All pages of a list, of the rows with this name if there is one. Blanks are escaped differently.
-    pub async fn list<T: DeserializeOwned>(&self, path: &str, name: Option<&str>) -> Vec<T> {
+    pub async fn list<T: DeserializeOwned>(&mut self, path: &str, name: Option<&str>) -> Vec<T> {
         let blank = if self.sign_in == SignIn::Legacy { "%20" } else { "+" };
         let search = name.map(|name| format!("&search=name%2BEQ%2B{}", name.replace(' ', blank)));
         let search = search.unwrap_or_default();
@@ -160,8 +157,7 @@ impl<'a> Sdk<'a> {
 
     /// How often it signed in; all requests were answered with what one expects, none would be sent again.
     pub fn assert_calm(&self) -> usize {
-        let sent = self.sent.borrow();
-        for (method, path, status) in &*sent {
+        for (method, path, status) in &self.sent {
             // Go repeats a 409, a 429 and a 5xx up to a hundred times, and a 400 with one of four ids: there
             // was none at all.
             let is_expected = match method.as_str() {
@@ -171,9 +167,9 @@ impl<'a> Sdk<'a> {
             };
             assert!(is_expected, "{method} {path}: {status}");
         }
-        let twice = sent.windows(2).find(|pair| pair[0] == pair[1] && pair[0].0 != "GET");
+        let twice = self.sent.windows(2).find(|pair| pair[0] == pair[1] && pair[0].0 != "GET");
         assert_eq!(twice, None, "a request was repeated");
-        sent.iter().filter(|(_, path, _)| path.ends_with("/signin") || path.ends_with("/token")).count()
+        self.sent.iter().filter(|(_, path, _)| path.ends_with("/signin") || path.ends_with("/token")).count()
     }
 }
 

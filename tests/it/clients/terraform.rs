@@ -37,14 +37,14 @@ trait Resource {
     fn path(&self) -> String;
 
     /// What the provider looks up before it makes one.
-    async fn complete(&self, sdk: &Sdk<'_>, planned: &mut Configuration);
+    async fn complete(&self, sdk: &mut Sdk<'_>, planned: &mut Configuration);
 
-    async fn read(&self, sdk: &Sdk<'_>, id: &str) -> Result<Self::Body, NotFound> {
+    async fn read(&self, sdk: &mut Sdk<'_>, id: &str) -> Result<Self::Body, NotFound> {
         sdk.get(&format!("{}/{id}", self.path())).await
     }
 
     /// What the provider does before it deletes one.
-    async fn before_delete(&self, _sdk: &Sdk<'_>) {}
+    async fn before_delete(&self, _sdk: &mut Sdk<'_>) {}
 }
 
 struct Key(&'static str);
@@ -75,7 +75,7 @@ impl Resource for Key {
         format!("associationType/{}/provisioningKey", self.0)
     }
 
-    async fn complete(&self, _sdk: &Sdk<'_>, _planned: &mut Configuration) {}
+    async fn complete(&self, _sdk: &mut Sdk<'_>, _planned: &mut Configuration) {}
 }
 
 struct ConnectorGroup;
@@ -103,18 +103,18 @@ impl Resource for ConnectorGroup {
         "appConnectorGroup".to_owned()
     }
 
-    async fn complete(&self, sdk: &Sdk<'_>, planned: &mut Configuration) {
+    async fn complete(&self, sdk: &mut Sdk<'_>, planned: &mut Configuration) {
         look_up(sdk, "Connector", planned).await;
     }
 
     /// The whole list, for the sake of one member that the vendor gets wrong elsewhere.
-    async fn read(&self, sdk: &Sdk<'_>, id: &str) -> Result<AppConnectorGroup, NotFound> {
+    async fn read(&self, sdk: &mut Sdk<'_>, id: &str) -> Result<AppConnectorGroup, NotFound> {
         let all: Vec<AppConnectorGroup> = sdk.list("appConnectorGroup", None).await;
         all.into_iter().find(|group| group.id == id).ok_or(NotFound)
     }
 
     /// Detaches it from the rules of the access policy. Where there is no policy, there is nothing to do.
-    async fn before_delete(&self, sdk: &Sdk<'_>) {
+    async fn before_delete(&self, sdk: &mut Sdk<'_>) {
         let policy: Result<Named, NotFound> = sdk.get("policySet/policyType/ACCESS_POLICY").await;
         assert!(policy.is_err(), "with a policy set it would go on to its rules");
     }
@@ -147,7 +147,7 @@ impl Resource for EdgeGroup {
         "serviceEdgeGroup".to_owned()
     }
 
-    async fn complete(&self, sdk: &Sdk<'_>, planned: &mut Configuration) {
+    async fn complete(&self, sdk: &mut Sdk<'_>, planned: &mut Configuration) {
         look_up(sdk, "Service Edge", planned).await;
     }
 }
@@ -172,7 +172,7 @@ fn group_schema() -> Schema {
 }
 
 /// Ids for what the configuration names: the signing certificate always, the version profile if it does.
-async fn look_up(sdk: &Sdk<'_>, certificate: &str, planned: &mut Configuration) {
+async fn look_up(sdk: &mut Sdk<'_>, certificate: &str, planned: &mut Configuration) {
     let profile = planned.get("versionProfileName").and_then(Value::as_str).unwrap_or_default().to_owned();
     for (member, path, name) in [
         ("enrollmentCertId", "v2 enrollmentCert", certificate),
@@ -198,7 +198,7 @@ struct Managed<R: Resource> {
 
 impl<R: Resource> Managed<R> {
     /// Apply, for a resource that is not in the state.
-    async fn create(sdk: &Sdk<'_>, resource: R, configuration: Value) -> Self {
+    async fn create(sdk: &mut Sdk<'_>, resource: R, configuration: Value) -> Self {
         let Value::Object(configuration) = configuration else { panic!("an object") };
         let mut planned = planned::<R>(&configuration, &Map::new());
         resource.complete(sdk, &mut planned).await;
@@ -211,14 +211,14 @@ impl<R: Resource> Managed<R> {
     }
 
     /// What every plan begins with.
-    async fn refresh(&mut self, sdk: &Sdk<'_>) {
+    async fn refresh(&mut self, sdk: &mut Sdk<'_>) {
         let Ok(read) = self.resource.read(sdk, &self.id).await else { panic!("{} is gone", self.id) };
         self.state = to_state(&read);
     }
 
     /// Plan and apply with `changes` to the configuration (`null` takes an attribute out of it), then plan
     /// again. A change that changes nothing sends nothing.
-    async fn apply(&mut self, sdk: &Sdk<'_>, changes: Value) {
+    async fn apply(&mut self, sdk: &mut Sdk<'_>, changes: Value) {
         let Value::Object(changes) = changes else { panic!("an object") };
         self.refresh(sdk).await;
         for (name, value) in &changes {
@@ -238,7 +238,7 @@ impl<R: Resource> Managed<R> {
         self.assert_clean(&format!("after {changes:?}"));
     }
 
-    async fn destroy(self, sdk: &Sdk<'_>) {
+    async fn destroy(self, sdk: &mut Sdk<'_>) {
         self.resource.before_delete(sdk).await;
         sdk.delete(&format!("{}/{}", self.resource.path(), self.id)).await;
         assert!(self.resource.read(sdk, &self.id).await.is_err(), "it is gone from the state");
@@ -316,7 +316,7 @@ async fn code(service: &Service, key: &str, device: &str) -> String {
 /// From the first apply to the destroy, as one directory of Terraform files lives.
 async fn life(sign_in: SignIn) {
     let service = Service::start();
-    let sdk = Sdk::new(&service, sign_in);
+    let mut sdk = Sdk::new(&service, sign_in);
     let place = json!({ "latitude": "37.33874", "longitude": "-121.8852525", "location": "San Jose, CA, USA" });
     let with = |more: Value| {
         let mut configuration = place.clone();
@@ -324,81 +324,81 @@ async fn life(sign_in: SignIn) {
         configuration
     };
     let hq = json!({ "name": "HQ", "description": "d", "countryCode": "US", "cityCountry": "San Jose, US" });
-    let mut hq = Managed::create(&sdk, ConnectorGroup, with(hq)).await;
+    let mut hq = Managed::create(&mut sdk, ConnectorGroup, with(hq)).await;
     let edges = json!({ "name": "Edges", "city": "San Jose", "overrideVersionProfile": true,
         "versionProfileName": "New Release" });
-    let mut edges = Managed::create(&sdk, EdgeGroup, with(edges)).await;
+    let mut edges = Managed::create(&mut sdk, EdgeGroup, with(edges)).await;
     assert_eq!((edges.text("versionProfileId"), edges.text("isPublic")), ("2", "FALSE"));
 
     let certificate = hq.text("enrollmentCertId").to_owned();
     let configuration = json!({ "name": "k", "maxUsage": "2", "enrollmentCertId": certificate, "zcomponentId": hq.id,
         "ipAcl": ["192.0.2.0/24", "127.0.0.1"] });
-    let mut key = Managed::create(&sdk, Key("CONNECTOR_GRP"), configuration).await;
+    let mut key = Managed::create(&mut sdk, Key("CONNECTOR_GRP"), configuration).await;
     let string = key.text("provisioningKey").to_owned();
     let certificate = edges.text("enrollmentCertId").to_owned();
     let configuration = json!({ "name": "k", "maxUsage": "1", "enrollmentCertId": certificate, "zcomponentId": edges.id,
         "enabled": false });
-    let mut edge_key = Managed::create(&sdk, Key("SERVICE_EDGE_GRP"), configuration).await;
+    let mut edge_key = Managed::create(&mut sdk, Key("SERVICE_EDGE_GRP"), configuration).await;
     assert_eq!(code(&service, edge_key.text("provisioningKey"), "e").await, "key-disabled", "also when it is made");
     assert_eq!(sdk.assert_calm(), 1);
 
     // Another run of Terraform. Devices came meanwhile.
     assert_eq!(code(&service, &string, "first").await, "enrolled");
-    let sdk = Sdk::new(&service, sign_in);
-    key.refresh(&sdk).await;
+    let mut sdk = Sdk::new(&service, sign_in);
+    key.refresh(&mut sdk).await;
     key.assert_clean("after an enrollment");
-    key.apply(&sdk, json!({ "maxUsage": "3", "name": "k two" })).await;
+    key.apply(&mut sdk, json!({ "maxUsage": "3", "name": "k two" })).await;
     // It sends the count that it read before: nobody's use is taken back.
     let stale = key.state.clone();
     assert_eq!(code(&service, &string, "second").await, "enrolled");
     let path = format!("{}/{}", key.resource.path(), key.id);
     sdk.update(&path, &body::<Key>(&stale)).await;
-    key.refresh(&sdk).await;
+    key.refresh(&mut sdk).await;
     assert_eq!((key.text("usageCount"), key.text("maxUsage")), ("2", "3"));
     assert_eq!(key.text("provisioningKey"), string);
 
-    key.apply(&sdk, json!({ "enabled": false })).await;
+    key.apply(&mut sdk, json!({ "enabled": false })).await;
     assert_eq!(code(&service, &string, "third").await, "key-disabled");
-    key.apply(&sdk, json!({ "ipAcl": null })).await;
+    key.apply(&mut sdk, json!({ "ipAcl": null })).await;
     assert_eq!(code(&service, &string, "third").await, "key-disabled", "the other change left it as it was");
-    key.apply(&sdk, json!({ "enabled": true, "ipAcl": ["192.0.2.0/24"] })).await;
+    key.apply(&mut sdk, json!({ "enabled": true, "ipAcl": ["192.0.2.0/24"] })).await;
     assert_eq!(code(&service, &string, "third").await, "address-not-allowed");
-    key.apply(&sdk, json!({ "ipAcl": null })).await;
+    key.apply(&mut sdk, json!({ "ipAcl": null })).await;
     assert_eq!(code(&service, &string, "third").await, "enrolled");
-    edge_key.apply(&sdk, json!({ "enabled": true, "maxUsage": "4" })).await;
+    edge_key.apply(&mut sdk, json!({ "enabled": true, "maxUsage": "4" })).await;
 
     hq.apply(
-        &sdk,
+        &mut sdk,
         json!({ "enabled": false, "description": "e", "tcpQuickAckApp": true,
         "tcpQuickAckAssistant": true, "tcpQuickAckReadAssistant": true }),
     )
     .await;
     assert_eq!(code(&service, &string, "fourth").await, "group-disabled");
-    hq.apply(&sdk, json!({ "enabled": true, "cityCountry": null, "upgradeDay": "MONDAY" })).await;
+    hq.apply(&mut sdk, json!({ "enabled": true, "cityCountry": null, "upgradeDay": "MONDAY" })).await;
     hq.apply(
-        &sdk,
+        &mut sdk,
         json!({ "upgradeDay": null, "overrideVersionProfile": true, "versionProfileName": "Previous Default" }),
     )
     .await;
-    edges.apply(&sdk, json!({ "isPublic": "TRUE", "latitude": "48", "versionProfileName": "Default" })).await;
+    edges.apply(&mut sdk, json!({ "isPublic": "TRUE", "latitude": "48", "versionProfileName": "Default" })).await;
     assert_eq!(sdk.assert_calm(), 1);
 
     // A run that finds everything in order changes nothing.
-    let sdk = Sdk::new(&service, sign_in);
+    let mut sdk = Sdk::new(&service, sign_in);
     for _ in 0..2 {
-        hq.refresh(&sdk).await;
+        hq.refresh(&mut sdk).await;
         hq.assert_clean("at rest");
-        edges.refresh(&sdk).await;
+        edges.refresh(&mut sdk).await;
         edges.assert_clean("at rest");
-        edge_key.refresh(&sdk).await;
+        edge_key.refresh(&mut sdk).await;
         edge_key.assert_clean("at rest");
     }
-    edge_key.destroy(&sdk).await;
-    edges.destroy(&sdk).await;
-    key.destroy(&sdk).await;
+    edge_key.destroy(&mut sdk).await;
+    edges.destroy(&mut sdk).await;
+    key.destroy(&mut sdk).await;
     // The first group has components by now, which only their deletion would free.
-    let spare = Managed::create(&sdk, ConnectorGroup, with(json!({ "name": "Spare" }))).await;
-    spare.destroy(&sdk).await;
+    let spare = Managed::create(&mut sdk, ConnectorGroup, with(json!({ "name": "Spare" }))).await;
+    spare.destroy(&mut sdk).await;
     assert_eq!(sdk.assert_calm(), 1);
     service.assert_healthy();
 }
@@ -421,7 +421,7 @@ async fn terraform_imports_a_key_by_id_and_by_name() {
     service.create_key("network-connector", "N", "Odd Key", &[]);
     let id = service.key("network-connector", "Odd Key")["id"].as_str().expect("an id").to_owned();
     for sign_in in [SignIn::Legacy, SignIn::OneApi] {
-        let sdk = Sdk::new(&service, sign_in);
+        let mut sdk = Sdk::new(&service, sign_in);
         let mut found = Vec::new();
         for association in ["CONNECTOR_GRP", "SERVICE_EDGE_GRP", "NP_ASSISTANT_GRP"] {
             let keys = Key(association).path();
