@@ -101,7 +101,8 @@ macro_rules! route {
     };
 }
 
-/// All routes. Where two patterns match a path, the first one is meant.
+/// All routes. Where two patterns match a path, the one that says more of it is meant (OpenAPI 3.1,
+/// Path Templating Matching).
 ///
 /// A new row: method, path, weakest role, handler, summary, then what goes in and out. As it begins, a
 /// row takes nothing and answers 204 without a body; `lists`, `gets`, `creates`, `edits` and `deletes` say
@@ -312,15 +313,19 @@ impl Lookup {
 
 pub(super) fn find(method: &Method, path: &str) -> Lookup {
     let parts = parts_of(path);
-    let mut allowed = Vec::new();
-    for route in ROUTES {
-        let Some(parameters) = match_pattern(route.pattern, &parts) else { continue };
-        if route.method == *method {
-            return Lookup::Found(route, parameters);
-        }
-        allowed.push(route.method.clone());
+    let matching = ROUTES.iter().filter_map(|route| Some((route.pattern, match_pattern(route.pattern, &parts)?)));
+    let Some((pattern, parameters)) = matching.max_by_key(|(pattern, _)| literal_parts(pattern)) else {
+        return Lookup::None;
+    };
+    let rows = ROUTES.iter().filter(|route| route.pattern == pattern);
+    match rows.clone().find(|route| route.method == *method) {
+        Some(route) => Lookup::Found(route, parameters),
+        None => Lookup::WrongMethod { allowed: rows.map(|route| route.method.clone()).collect() },
     }
-    if allowed.is_empty() { Lookup::None } else { Lookup::WrongMethod { allowed } }
+}
+
+fn literal_parts(pattern: &str) -> usize {
+    pattern.split('/').filter(|part| !part.starts_with('{')).count()
 }
 
 /// The query, also where it was put behind an `&` without a `?`, as some documented examples have it.
@@ -389,6 +394,10 @@ mod tests {
         let path = "/mgmtconfig/v1/admin/customers/7/machineGroup";
         let Lookup::WrongMethod { allowed } = find(&Method::PATCH, path) else { panic!("{path}") };
         assert_eq!(allowed, [Method::GET, Method::POST]);
+        // What is no group is not edited.
+        let path = "/mgmtconfig/v1/admin/customers/7/machineGroup/summary";
+        let Lookup::WrongMethod { allowed } = find(&Method::PUT, path) else { panic!("{path}") };
+        assert_eq!(allowed, [Method::GET]);
         for path in [
             "/",
             "",

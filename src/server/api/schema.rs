@@ -57,6 +57,10 @@ pub enum Form {
     Id,
     /// The id of who changed something, or `-2` for the service itself.
     ModifiedBy,
+    /// What people call an object.
+    Name,
+    /// Addresses and CIDR blocks.
+    Networks,
     /// A JSON number: only where a standard asks for one.
     Number,
     Object(&'static Shape),
@@ -198,6 +202,10 @@ impl Member {
         Self::new(name, Form::Id, about)
     }
 
+    pub const fn name(about: &'static str) -> Self {
+        Self::new("name", Form::Name, about)
+    }
+
     pub const fn text(name: &'static str, about: &'static str) -> Self {
         Self::new(name, Form::Text, about)
     }
@@ -259,6 +267,9 @@ impl Member {
 
 const DIGITS: &str = "^[0-9]+$";
 
+/// As [`Name`](crate::domain::Name) has it.
+const NAME: &str = "^[A-Za-z0-9._-]([A-Za-z0-9 ._-]{0,253}[A-Za-z0-9._-])?$";
+
 impl Form {
     fn answer_schema(self) -> Value {
         match self {
@@ -267,6 +278,8 @@ impl Form {
             Self::Epoch => json!({ "type": "string", "pattern": "^-?[0-9]+$" }),
             Self::Flag => json!({ "type": "boolean" }),
             Self::ModifiedBy => json!({ "type": "string", "pattern": "^(-2|[0-9]+)$" }),
+            Self::Name => json!({ "type": "string", "pattern": NAME }),
+            Self::Networks => json!({ "type": "array", "items": network() }),
             Self::Number => json!({ "type": "integer" }),
             Self::Object(shape) => reference(shape.name),
             Self::Objects(shape) => json!({ "type": "array", "items": reference(shape.name) }),
@@ -286,7 +299,7 @@ impl Form {
             Self::Any => json!({}),
             Self::Counter | Self::Epoch | Self::Id | Self::ModifiedBy | Self::Number => {
                 let mut schema = types(&["string", "integer"]);
-                schema["pattern"] = json!("^[0-9]*$");
+                schema["pattern"] = json!("^(0|[1-9][0-9]*)?$");
                 schema["minimum"] = json!(0);
                 schema
             }
@@ -294,6 +307,16 @@ impl Form {
                 let null = if required { None } else { Some(Value::Null) };
                 let values = [json!(true), json!(false), json!("true"), json!("false")];
                 json!({ "enum": values.into_iter().chain(null).collect::<Vec<_>>() })
+            }
+            Self::Name => {
+                let mut schema = types(&["string"]);
+                schema["pattern"] = json!(NAME);
+                schema
+            }
+            Self::Networks => {
+                let mut schema = types(&["array"]);
+                schema["items"] = network();
+                schema
             }
             Self::Object(shape) => shape.request_schema(true),
             Self::Objects(shape) => json!({ "type": "array", "items": shape.request_schema(true) }),
@@ -325,12 +348,17 @@ impl Form {
                 let Some(list) = value.as_array() else { return Some("is no list".to_owned()) };
                 return list.iter().find_map(|entry| shape.contradiction(entry));
             }
-            Self::Text => text.is_some(),
-            Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+            Self::Name | Self::Text => text.is_some(),
+            Self::Networks | Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
             Self::Word(words) => text.is_some_and(|text| words.contains(&text)),
         };
         (!holds).then(|| format!("{} was declared", self.answer_schema()))
     }
+}
+
+fn network() -> Value {
+    let block = json!({ "pattern": "^[0-9A-Fa-f:.]+/[0-9]{1,3}$" });
+    json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }, block] })
 }
 
 /// To the schema of a shape's answers.

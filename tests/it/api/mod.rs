@@ -1,8 +1,10 @@
 //! The management API of the real binary, as public clients call it: what the wire carries, and what a
 //! change does to the very next enrollment.
 
+mod access;
 mod enrollment;
 mod must;
+mod openapi;
 mod signing_certificates;
 pub mod support;
 mod wire;

@@ -51,6 +51,11 @@ impl Client {
         format!("{}{path}", self.base)
     }
 
+    /// The id of its customer.
+    pub fn customer(&self) -> &str {
+        self.base.trim_end_matches('/').rsplit('/').next().expect("the last part of a path")
+    }
+
     /// `path` is below the customer, or absolute.
     pub async fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>, headers: &[(&str, &str)]) -> Answer {
         let body = body.as_ref();

@@ -39,7 +39,8 @@ pub struct World {
     pub store: Arc<EmbeddedStore>,
     pub audit_key: Arc<AuditKey>,
     pub service: EnrollmentService,
-    pub management: Management,
+    pub management: Arc<Management>,
+    pub token_key: Arc<TokenKey>,
     pub customer: CustomerId,
     parts: EnrollmentParts,
     _dir: tempfile::TempDir,
@@ -100,7 +101,7 @@ impl World {
             profile: Arc::clone(&profile),
             metrics,
         };
-        let token_key: TokenKey = token_key;
+        let token_key = Arc::new(token_key);
         let management = Management::new(Parts {
             store,
             ids,
@@ -109,14 +110,15 @@ impl World {
             master_keys,
             audit_key: Arc::clone(&audit_key),
             peppers,
-            token_key: Arc::new(token_key),
+            token_key: Arc::clone(&token_key),
             cloud: Arc::new(ArcSwap::from_pointee(cloud)),
             trust_pin: Arc::new(ArcSwap::from_pointee(TrustPin::NONE)),
             profile,
             component_lifetime_seconds,
         });
         let service = EnrollmentService::new(parts.clone());
-        Self { clock, store: embedded, audit_key, service, management, customer, parts, _dir: dir }
+        let management = Arc::new(management);
+        Self { clock, store: embedded, audit_key, service, management, token_key, customer, parts, _dir: dir }
     }
 
     /// Another enrollment service on the same state, which talks to the store through `store`.

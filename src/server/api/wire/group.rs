@@ -32,13 +32,13 @@ pub static GROUP: Shape = Shape::new(
         Member::epoch("modifiedTime", "When it was changed last"),
         Member::epoch("creationTime", "When it was made"),
         Member::new("modifiedBy", Form::ModifiedBy, "Who changed it last"),
-        Member::text("name", "Unique in its kind").required(),
+        Member::name("Unique in its kind").required(),
         Member::text("description", "For people").writable().optional(),
         Member::flag("enabled", "Whether its keys enroll; true by default").writable(),
         Member::id("enrollmentCertId", "Signing certificate of its new keys; by default the kind's").writable(),
         Member::id("signingCertId", "An older name of enrollmentCertId").write_only(),
         Member::text("enrollmentCertName", "Name of the signing certificate").optional(),
-        Member::texts("ipAcl", "Addresses and networks that it enrolls from; everywhere by default")
+        Member::new("ipAcl", Form::Networks, "Addresses and networks that it enrolls from; everywhere by default")
             .writable()
             .optional(),
         Member::flag("readOnly", "Always false"),
@@ -48,8 +48,7 @@ pub static GROUP: Shape = Shape::new(
 )
 .with_variants(&[APP_CONNECTOR, SERVICE_EDGE, NETWORK_CONNECTOR]);
 
-pub static GROUP_SUMMARY: Shape =
-    Shape::new("GroupSummary", &[Member::id("id", "Its id"), Member::text("name", "Its name")]);
+pub static GROUP_SUMMARY: Shape = Shape::new("GroupSummary", &[Member::id("id", "Its id"), Member::name("Its name")]);
 
 /// Longest kept text, in bytes.
 const TEXT_BYTES_MAX: usize = 255;

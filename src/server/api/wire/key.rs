@@ -33,7 +33,7 @@ pub static KEY: Shape = Shape::new(
         Member::epoch("modifiedTime", "When it was changed last"),
         Member::epoch("creationTime", "When it was made"),
         Member::new("modifiedBy", Form::ModifiedBy, "Who changed it last"),
-        Member::text("name", "Unique in its kind; begins the names of its components").required(),
+        Member::name("Unique in its kind; begins the names of its components").required(),
         Member::counter("usageCount", "Uses taken"),
         Member::counter("maxUsage", "Most uses; required for CONNECTOR_GRP and SERVICE_EDGE_GRP").writable().optional(),
         Member::id("zcomponentId", "The group that devices join; does not change").required(),
@@ -45,7 +45,7 @@ pub static KEY: Shape = Shape::new(
         Member::id("enrollmentCertId", "What signs its components; the group's by default").writable(),
         Member::text("enrollmentCertName", "Name of the signing certificate").optional(),
         Member::text("provisioningKey", "The key string, to those who may see it").optional(),
-        Member::texts("ipAcl", "Addresses and networks that it enrolls from; everywhere by default")
+        Member::new("ipAcl", Form::Networks, "Addresses and networks that it enrolls from; everywhere by default")
             .writable()
             .optional(),
         Member::epoch("expirationInEpochSec", "When it ends").writable().optional(),
@@ -57,7 +57,9 @@ pub static KEY: Shape = Shape::new(
         Member::epoch("lastUsedTime", "When a device enrolled with it last").optional(),
         Member::id("lastUsedBy", "The component that this made").optional(),
         Member::text("description", "For people").writable().optional(),
-        Member::counter("keyVersion", "Version of the key string: 3, or 1 for short passwords").writable().optional(),
+        Member::word("keyVersion", &["1", "3"], "Version of the key string: 3, or 1 for short passwords")
+            .writable()
+            .optional(),
         Member::id("successorId", "The key that it was rotated to").optional(),
         Member::text("managedBy", "Label of the API client that manages it").optional(),
         Member::text("associationType", "Ignored; where it is given, a missing enabled means false").write_only(),

@@ -40,7 +40,7 @@ impl Members {
     pub fn text(&self, name: &str) -> Input<String> {
         self.read(
             name,
-            |form| matches!(form, Form::Text | Form::Word(_)),
+            |form| matches!(form, Form::Name | Form::Text | Form::Word(_)),
             |value| match value {
                 Value::String(text) => Input::Given(text.clone()),
                 _ => Input::Malformed("must be a string"),
@@ -93,7 +93,7 @@ impl Members {
     pub fn number(&self, name: &str) -> Input<u64> {
         self.read(
             name,
-            |form| matches!(form, Form::Counter | Form::Epoch),
+            |form| matches!(form, Form::Counter | Form::Epoch | Form::Word(_)),
             |value| match value {
                 Value::Number(number) => number.as_u64().map_or(Input::Malformed(WHOLE_NUMBER), Input::Given),
                 Value::String(text) if text.is_empty() => Input::Cleared,
@@ -138,7 +138,7 @@ impl Members {
     pub fn texts(&self, name: &str) -> Input<Vec<String>> {
         self.read(
             name,
-            |form| matches!(form, Form::Texts),
+            |form| matches!(form, Form::Networks | Form::Texts),
             |value| {
                 let texts = value.as_array().and_then(|list| {
                     list.iter().map(|entry| entry.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()

@@ -27,7 +27,7 @@ pub static SIGNING_CERTIFICATE: Shape = Shape::new(
         Member::text("issuedTo", "Subject of the certificate").optional(),
         Member::text("issuedBy", "Issuer of the certificate").optional(),
         Member::counter("serialNo", "Serial number of the certificate, decimal").optional(),
-        Member::text("name", "Unique"),
+        Member::name("Unique"),
         Member::text("description", "For people").optional(),
         Member::flag("allowSigning", "Whether it may sign"),
         Member::flag("privateKeyPresent", "Whether the service holds its private key"),
@@ -45,7 +45,7 @@ const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "ed25519"];
 pub static NEW_ROOT: Shape = Shape::new(
     "Root",
     &[
-        Member::text("name", "Unique").required(),
+        Member::name("Unique").required(),
         Member::text("description", "For people").writable(),
         Member::word("keyAlgorithm", ALGORITHMS, "ecdsa-p256 by default").writable(),
         Member::counter("validityInDays", "How long it is valid").writable(),
@@ -56,7 +56,7 @@ pub static NEW_ROOT: Shape = Shape::new(
 pub static NEW_SIGNING_CERTIFICATE: Shape = Shape::new(
     "SigningCertificate",
     &[
-        Member::text("name", "Unique").required(),
+        Member::name("Unique").required(),
         Member::text("description", "For people").writable(),
         Member::word("keyAlgorithm", ALGORITHMS, "ecdsa-p256 by default").writable(),
         Member::counter("validityInDays", "How long it is valid").writable(),
@@ -67,7 +67,7 @@ pub static NEW_SIGNING_CERTIFICATE: Shape = Shape::new(
 pub static SIGNING_CERTIFICATE_EDIT: Shape = Shape::new(
     "SigningCertificate",
     &[
-        Member::text("name", "Unique").writable(),
+        Member::name("Unique").writable(),
         Member::text("description", "For people").writable(),
         Member::flag("allowSigning", "Whether it may sign").writable(),
     ],

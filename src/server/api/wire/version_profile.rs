@@ -8,7 +8,7 @@ pub static VERSION_PROFILE: Shape = Shape::new(
     "VersionProfile",
     &[
         Member::id("id", "Its id"),
-        Member::text("name", "Its name"),
+        Member::name("Its name"),
         Member::id("customerId", "Always 0"),
         Member::text("visibilityScope", "Always ALL"),
         Member::text("upgradePriority", "Always WEEK"),

@@ -1,0 +1,361 @@
+//! Who may do what: every row of the table of routes × every kind of caller, through the door's handler.
+//!
+//! A new row is visited by itself. One on a new kind of object needs an object that is there:
+//! [`Arranged::existing`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use muster::auth::token::{Claims, SubjectKind};
+use muster::clock::Clock as _;
+use muster::domain::{ApiClient, Customer, Kind, Role};
+use muster::id::CustomerId;
+use muster::management::Input;
+use muster::management::keys::KeyInput;
+use muster::management::sessions::TOKEN_LIFETIME;
+use muster::server::api::Api;
+use muster::server::api::routes::{Endpoint, ROUTES, Route};
+use muster::server::api::wire::group::group_type;
+use muster::server::api::wire::key::association;
+use muster::server::http::{Handler as _, Peer};
+use muster::store::{Change, ListQuery, Store as _};
+use serde_json::{Value, json};
+
+use crate::support::rows;
+use crate::support::world::World;
+
+/// A customer that is not there.
+const NOBODY: &str = "999999";
+
+/// Who asks. The first eight are nobody to the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Caller {
+    Anonymous,
+    Garbage,
+    Forged,
+    Expired,
+    SignedOut,
+    Deleted,
+    Disabled,
+    OfDisabledCustomer,
+    /// Of the customer whose objects are asked for; an owner belongs to none.
+    Insider(Role),
+    /// Of another customer.
+    Outsider(Role),
+}
+
+const STRANGERS: [Caller; 8] = [
+    Caller::Anonymous,
+    Caller::Garbage,
+    Caller::Forged,
+    Caller::Expired,
+    Caller::SignedOut,
+    Caller::Deleted,
+    Caller::Disabled,
+    Caller::OfDisabledCustomer,
+];
+
+const OUTSIDERS: [Role; 3] = [Role::Auditor, Role::Operator, Role::Admin];
+
+/// An answer without what differs from one to the next: its reference and its date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Received {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Received {
+    /// As it would read about another object.
+    fn about(mut self, id: &str, other: &str) -> Self {
+        assert_eq!(id.len(), other.len());
+        self.body = self.body.replace(id, other);
+        self
+    }
+
+    fn id(&self) -> String {
+        let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body["id"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A service with two customers, callers of every kind, and one object of every kind in the first customer.
+struct Arranged {
+    world: World,
+    api: Arc<Api>,
+    tokens: BTreeMap<Caller, String>,
+    other_customer: CustomerId,
+    /// By resource and kind.
+    objects: BTreeMap<(&'static str, Kind), String>,
+}
+
+impl Arranged {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let api = Arc::new(Api::new(Arc::clone(&world.management)));
+        let (other, closed) = (rows::customer(800_001, "Other"), rows::customer(800_002, "Closed"));
+        let closed = Customer { enabled: false, ..closed };
+        for customer in [&other, &closed] {
+            apply(&world, Change::InsertCustomer(customer.clone())).await;
+        }
+
+        let mut tokens = BTreeMap::from([(Caller::Garbage, "x.y.z".to_owned())]);
+        let insiders = Role::ALL.map(|role| {
+            let customer = if role == Role::Owner { CustomerId::SERVICE } else { world.customer };
+            (Caller::Insider(role), customer, role)
+        });
+        let outsiders = OUTSIDERS.map(|role| (Caller::Outsider(role), other.id, role));
+        let others = [
+            (Caller::Disabled, world.customer, Role::Admin),
+            (Caller::Expired, world.customer, Role::Admin),
+            (Caller::OfDisabledCustomer, closed.id, Role::Admin),
+            (Caller::SignedOut, world.customer, Role::Admin),
+        ];
+        let clients = insiders.into_iter().chain(outsiders).chain(others);
+        for (number, (caller, customer, role)) in clients.enumerate() {
+            let name = format!("client {number}");
+            let enabled = caller != Caller::Disabled;
+            let client = rows::api_client(900_000 + number as u64, customer, &name, &name);
+            let client = ApiClient { role, enabled, ..client };
+            let age = if caller == Caller::Expired { TOKEN_LIFETIME } else { Duration::ZERO };
+            tokens.insert(caller, token(&world, &client.client_id, customer, age));
+            apply(&world, Change::InsertApiClient(client)).await;
+        }
+        tokens.insert(Caller::Deleted, token(&world, "nobody", world.customer, Duration::ZERO));
+        // The last character may carry bits that do not count.
+        let mut forged = tokens[&Caller::Insider(Role::Admin)].clone().into_bytes();
+        let near_the_end = forged.len() - 5;
+        forged[near_the_end] = if forged[near_the_end] == b'A' { b'B' } else { b'A' };
+        tokens.insert(Caller::Forged, String::from_utf8(forged).expect("ASCII"));
+
+        let mut objects = BTreeMap::new();
+        let certificates = world.store.list_signing_certificates(world.customer, &ListQuery::first(1)).await;
+        let certificate = certificates.expect("a list").rows.remove(0).id;
+        for kind in Kind::ALL {
+            let group = world.group(kind, "HQ").await;
+            let input = KeyInput {
+                name: Input::Given("key".to_owned()),
+                group: Input::Given(group),
+                maximum: Input::Given(10),
+                ..KeyInput::default()
+            };
+            let system = muster::domain::Actor::system();
+            let key = world.management.create_key(&system, world.customer, kind, input).await.expect("a key").key.id;
+            objects.insert(("group", kind), group.to_string());
+            objects.insert(("provisioningKey", kind), key.to_string());
+            objects.insert(("enrollmentCert", kind), certificate.to_string());
+        }
+        let arranged = Self { world, api, tokens, other_customer: other.id, objects };
+        let signed_out = arranged.ask(Caller::SignedOut, "POST", "/signout", "").await;
+        assert_eq!(signed_out.status, 204);
+        arranged
+    }
+
+    /// The id of an object in the first customer that the row is about; rows that are about none have no
+    /// `{id}`.
+    fn existing(&self, route: &Route, kind: Kind) -> &str {
+        let before = route.pattern.split("/{id}").next().expect("a part");
+        let resource = match before.rsplit('/').next().expect("a part") {
+            "{groupType}" => "group",
+            resource => resource,
+        };
+        let object = self.objects.iter().find(|((name, of), _)| *name == resource && *of == kind);
+        object.unwrap_or_else(|| panic!("no {resource} is arranged: {}", route.pattern)).1
+    }
+
+    async fn visit(&self, caller: Caller, route: &Route, customer: &str, kind: Kind, id: &str) -> Received {
+        self.visit_with(caller, route, customer, kind, id, "{}").await
+    }
+
+    async fn visit_with(
+        &self,
+        caller: Caller,
+        route: &Route,
+        customer: &str,
+        kind: Kind,
+        id: &str,
+        body: &str,
+    ) -> Received {
+        let path = format!("/{}", route.pattern)
+            .replace("{customerId}", customer)
+            .replace("{groupType}", group_type(kind))
+            .replace("{associationType}", association(kind))
+            .replace("{id}", id);
+        assert!(!path.contains('{'), "{path}");
+        self.ask(caller, route.method.as_str(), &path, body).await
+    }
+
+    async fn ask(&self, caller: Caller, method: &str, path: &str, body: &str) -> Received {
+        // Each from a place of its own, so that nobody's failures are counted against another.
+        let host = self.tokens.keys().position(|known| *known == caller).unwrap_or(255) as u8;
+        let peer = Peer { address: SocketAddr::new(IpAddr::from([192, 0, 2, host]), 50_000), client_certificate: None };
+        let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
+        if let Some(token) = self.tokens.get(&caller) {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
+
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (api, peer) = (Arc::clone(&self.api), Arc::new(peer));
+        let service = service_fn(move |request| {
+            let (api, peer) = (Arc::clone(&api), Arc::clone(&peer));
+            async move { Ok::<_, std::convert::Infallible>(api.handle(request, &peer).await) }
+        });
+        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service));
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.expect("a door");
+        tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let headers = head.headers.iter().filter(|(name, _)| *name != "x-transaction-id" && *name != "date");
+        Received {
+            status: head.status.as_u16(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), value.to_str().expect("ASCII").to_owned()))
+                .collect(),
+            body: String::from_utf8(body.to_vec()).expect("UTF-8"),
+        }
+    }
+}
+
+async fn apply(world: &World, change: Change) {
+    world.store.commit_changes(vec![change], vec![], &world.audit_key).await.expect("a change");
+}
+
+/// A token that was given so long ago.
+fn token(world: &World, client_id: &str, customer: CustomerId, age: Duration) -> String {
+    let issued = muster::clock::Timestamp::from_unix_seconds(world.clock.now().unix_seconds() - age.as_secs() as i64);
+    let claims = Claims::new(client_id, SubjectKind::ApiClient, customer, issued, TOKEN_LIFETIME);
+    world.token_key.sign(&claims).to_string()
+}
+
+/// As long as `id`, and nobody's.
+fn missing(id: &str) -> String {
+    "9".repeat(id.len())
+}
+
+/// The rows that a token is needed for, on each of the kinds where they have one.
+fn guarded() -> impl Iterator<Item = (&'static Route, Role, Kind)> {
+    ROUTES.iter().flat_map(|route| {
+        let role = match route.endpoint {
+            Endpoint::Authenticated { role, .. } => Some(role),
+            Endpoint::Public(_) => None,
+        };
+        let kinds = if route.pattern.contains("Type}") { &Kind::ALL[..] } else { &Kind::ALL[..1] };
+        role.into_iter().flat_map(move |role| kinds.iter().map(move |kind| (route, role, *kind)))
+    })
+}
+
+#[tokio::test]
+async fn whoever_is_nobody_gets_one_answer_everywhere() {
+    let arranged = Arranged::new().await;
+    let customer = arranged.world.customer.to_string();
+    let one = arranged.ask(Caller::Anonymous, "POST", "/signout", "").await;
+    assert_eq!((one.status, one.id().as_str()), (401, "access.denied"));
+    assert_eq!(one.headers["www-authenticate"], "Bearer");
+    for (route, _, kind) in guarded() {
+        let has_id = route.pattern.contains("{id}");
+        let ids = if has_id { vec![arranged.existing(route, kind), "999999", "x"] } else { vec![""] };
+        for caller in STRANGERS {
+            for customer in [&customer, NOBODY] {
+                for id in &ids {
+                    let refused = arranged.visit(caller, route, customer, kind, id).await;
+                    assert_eq!(refused, one, "{caller:?}: {} {}", route.method, route.pattern);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_row_lets_its_role_through_and_no_weaker_one() {
+    let arranged = Arranged::new().await;
+    let customer = arranged.world.customer.to_string();
+    for (route, needed, kind) in guarded() {
+        let has_id = route.pattern.contains("{id}");
+        let id = if has_id { arranged.existing(route, kind).to_owned() } else { String::new() };
+        for role in Role::ALL {
+            let row = format!("{role}: {} {}", route.method, route.pattern);
+            if role < needed {
+                let refused = arranged.visit(Caller::Insider(role), route, &customer, kind, &id).await;
+                assert_eq!((refused.status, refused.id().as_str()), (403, "authorization.failed"), "{row}");
+                let reason = format!("this takes the role {needed}; the caller is {role}");
+                assert!(refused.body.contains(&reason), "{row}: {}", refused.body);
+                continue;
+            }
+            // What is there is read; what would change is not there, so that it is there for the next one.
+            let id = if route.method == "GET" { id.clone() } else { missing(&id) };
+            let answer = arranged.visit(Caller::Insider(role), route, &customer, kind, &id).await;
+            let expected = match (route.method.as_str(), has_id) {
+                ("GET", _) => vec![200],
+                (_, true) => vec![404],
+                (_, false) => vec![200, 201, 204, 400],
+            };
+            assert!(expected.contains(&answer.status), "{row}: {answer:?}");
+            if route.success.status == 204 && !has_id {
+                continue; // It signed out, with a token that the other rows need.
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_open_to_all_does_not_look_at_the_caller() {
+    let arranged = Arranged::new().await;
+    for route in ROUTES.iter().filter(|route| matches!(route.endpoint, Endpoint::Public(_))) {
+        let one = arranged.visit(Caller::Anonymous, route, "", Kind::Machine, "").await;
+        for caller in STRANGERS.into_iter().chain(Role::ALL.map(Caller::Insider)) {
+            let answer = arranged.visit(caller, route, "", Kind::Machine, "").await;
+            assert_eq!(answer, one, "{caller:?}: {}", route.pattern);
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_customer_reads_like_a_missing_one() {
+    let arranged = Arranged::new().await;
+    let customer = arranged.world.customer.to_string();
+    let nobody = missing(&customer);
+    for (route, _, kind) in guarded().filter(|(route, ..)| route.pattern.contains("{customerId}")) {
+        let id = if route.pattern.contains("{id}") { arranged.existing(route, kind) } else { "" };
+        for caller in OUTSIDERS.map(Caller::Outsider) {
+            let row = format!("{caller:?}: {} {}", route.method, route.pattern);
+            let foreign = arranged.visit(caller, route, &customer, kind, id).await;
+            let none = arranged.visit(caller, route, &nobody, kind, id).await;
+            assert_eq!((foreign.status, foreign.id().as_str()), (404, "resource.not.found"), "{row}");
+            assert_eq!(foreign.about(&customer, &nobody), none, "{row}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_customers_object_reads_like_a_missing_one() {
+    let arranged = Arranged::new().await;
+    let own = arranged.other_customer.to_string();
+    let caller = Caller::Outsider(Role::Admin);
+    let rows = guarded().filter(|(route, needed, _)| route.pattern.contains("{customerId}") && *needed <= Role::Admin);
+    for (route, _, kind) in rows {
+        let row = format!("{} {}", route.method, route.pattern);
+        if route.pattern.contains("{id}") {
+            let id = arranged.existing(route, kind);
+            let foreign = arranged.visit(caller, route, &own, kind, id).await;
+            let none = arranged.visit(caller, route, &own, kind, &missing(id)).await;
+            assert_eq!((foreign.status, foreign.id().as_str()), (404, "resource.not.found"), "{row}");
+            assert_eq!(foreign.about(id, &missing(id)), none, "{row}");
+        }
+        // In what a request refers to, too.
+        for ((resource, of), id) in &arranged.objects {
+            for member in ["enrollmentCertId", "parentCertId", "signingCertId", "zcomponentId"] {
+                let body = |id: &str| json!({ "name": "n", "maxUsage": 1, member: id }).to_string();
+                let foreign = arranged.visit_with(caller, route, &own, *of, "1", &body(id)).await;
+                let none = arranged.visit_with(caller, route, &own, *of, "1", &body(&missing(id))).await;
+                assert_eq!(foreign.about(id, &missing(id)), none, "{row}: {member} of a {resource}");
+            }
+        }
+    }
+}

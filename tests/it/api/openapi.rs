@@ -1,0 +1,138 @@
+//! The document that the service gives of itself: valid, and true. A validator and a contract fuzzer from
+//! the package index judge it; `tests/run` installs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use muster::domain::Kind;
+use muster::server::api::routes::ROUTES;
+use muster::server::api::wire::group::group_type;
+use muster::server::api::wire::key::association;
+use serde_json::{Value, json};
+
+use super::support::{Client, id};
+use crate::support::Service;
+
+/// What the fuzzer holds answers to. Not here: that bad input is refused, since unknown members and looser
+/// spellings are accepted on purpose.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+    response_schema_conformance,ignored_auth,unsupported_method,allow_header_conformance";
+
+/// Of each kind, so that some are left when others were deleted.
+const GROUPS: usize = 8;
+
+/// A program of the environment that `tests/python-env` makes.
+fn program(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
+    let program = target.join("python/openapi/bin").join(name);
+    assert!(program.is_file(), "{} is needed (tests/run installs it)", program.display());
+    program
+}
+
+/// `tests/long` says more than the default, which takes about a minute.
+fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_valid_and_open_to_all() {
+    let service = Service::start();
+    let mut client = Client::sign_in(&service).await;
+    client.token = None;
+    let answer = client.get("/openapi.json").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json;charset=utf-8")));
+    assert_eq!(client.get("/a/prefix/openapi.json").await.body, answer.body);
+    let file = service.dir().join("openapi.json");
+    std::fs::write(&file, &answer.body).expect("a file");
+    let output = Command::new(program("openapi-spec-validator")).arg(&file).output().expect("the validator runs");
+    assert!(output.status.success(), "{}", said(&output));
+    // A validator that passes everything would pass this too.
+    let broken = answer
+        .body
+        .replace("\"operationId\":\"groups.get.machineGroup\"", "\"operationId\":\"groups.list.machineGroup\"");
+    std::fs::write(&file, broken).expect("a file");
+    let output = Command::new(program("openapi-spec-validator")).arg(&file).output().expect("the validator runs");
+    assert!(!output.status.success(), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_fuzzer_finds_nothing_undeclared() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let objects = objects(&service, &client).await;
+    let (objects_file, config_file) = (service.dir().join("objects.json"), service.dir().join("schemathesis.toml"));
+    std::fs::write(&objects_file, objects.to_string()).expect("a file");
+    // Signing out is tried on a session of its own: with the fuzzer's own, all the rest would be refused.
+    let other = Client::sign_in(&service).await.token.expect("a token");
+    let config = format!(
+        "[parameters]\n\"path.customerId\" = \"{}\"\n\n[[operations]]\ninclude-operation-id = \"sign_in.sign_out\"\n\
+         headers = {{ Authorization = \"Bearer {other}\" }}\n",
+        client.customer(),
+    );
+    std::fs::write(&config_file, config).expect("a file");
+
+    let url = format!("https://localhost:{}", service.admin.port());
+    let output = Command::new(program("schemathesis"))
+        .arg("--config-file")
+        .arg(&config_file)
+        .args(["run", &format!("{url}/openapi.json"), "--url", &url, "--checks", CHECKS, "--tls-verify"])
+        .arg(service.data_dir().join("tls-trust-anchor.pem"))
+        .args(["--header", &format!("Authorization: Bearer {}", client.token.as_deref().expect("a token"))])
+        .args(["--max-examples", &setting("FUZZ_EXAMPLES", "10"), "--seed", &setting("FUZZ_SEED", "1")])
+        .args(["--suppress-health-check", "all", "--continue-on-failure", "--warnings", "off"])
+        .current_dir(service.dir())
+        .env("SCHEMATHESIS_HOOKS", "hooks")
+        .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("OBJECTS", &objects_file)
+        .env_remove("HTTPS_PROXY")
+        .env_remove("https_proxy")
+        .output()
+        .expect("the fuzzer runs");
+    assert!(output.status.success(), "{}", said(&output));
+
+    // It says nothing of what it did not reach.
+    let log = service.log();
+    let succeeded = |line: &str| line.contains("response.status=20");
+    for route in ROUTES {
+        let row = format!("request.method={} request.route=\"{}\"", route.method, route.pattern);
+        assert!(log.lines().any(|line| line.contains(&row) && succeeded(line)), "never answered: {row}");
+    }
+    service.assert_healthy();
+}
+
+/// What is there for the fuzzer to find: `ids` by resource, `members` of requests by name.
+async fn objects(service: &Service, client: &Client) -> Value {
+    let (mut ids, mut members) = (json!({}), json!({ "maxUsage": ["10"], "grant_type": ["client_credentials"] }));
+    for kind in Kind::ALL {
+        let (groups, association) = (group_type(kind), association(kind));
+        let (mut group_ids, mut key_ids) = (Vec::new(), Vec::new());
+        for number in 0..GROUPS {
+            let group = client.make_group(groups, &format!("group {number}")).await;
+            let key = json!({ "name": format!("key {number}"), "maxUsage": 10, "zcomponentId": group });
+            let key = client.make(&format!("associationType/{association}/provisioningKey"), &key).await;
+            key_ids.push(id(&key).to_owned());
+            group_ids.push(group);
+        }
+        members[format!("zcomponentId {association}")] = json!(group_ids);
+        ids[groups] = json!(group_ids);
+        ids[format!("provisioningKey {association}")] = json!(key_ids);
+    }
+    let certificates = client.get("enrollmentCert").await.json();
+    let certificates = certificates["list"].as_array().expect("a list");
+    ids["enrollmentCert"] = certificates.iter().map(|certificate| certificate["id"].clone()).collect();
+    let root = certificates.iter().find(|certificate| certificate["name"] == "Root").expect("a root");
+    for member in ["enrollmentCertId", "parentCertId", "signingCertId"] {
+        members[member] = json!([root["id"]]);
+    }
+    let file = std::fs::read(service.data_dir().join("api-client.json")).expect("the client's file");
+    let credentials: Value = serde_json::from_slice(&file).expect("JSON");
+    for (member, value) in [("client_id", "clientId"), ("client_secret", "clientSecret")] {
+        members[member] = json!([credentials[value]]);
+    }
+    json!({ "ids": ids, "members": members })
+}
