@@ -8,12 +8,12 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 use zeroize::Zeroizing;
 
-use super::certificate::{Attribute, Contents, write_name};
+use super::certificate::{Attribute, Contents};
 use super::csr::VerifiedCsr;
-use super::der::{self, Writer};
 use super::issuer::{IssueError, Issuer};
 use super::profile::{self, BACKDATING, Profile, Subject, Validity};
 use super::public_key::PublicKey;
+use super::request::write_request;
 use super::signer::{NoRandomness, PrivateKey};
 use crate::clock::Timestamp;
 use crate::domain::{Fingerprint, Kind};
@@ -172,15 +172,7 @@ pub(super) fn new_key(algorithm: KeyAlgorithm) -> Result<(Zeroizing<Vec<u8>>, Pu
 fn trial_csr() -> Result<VerifiedCsr, NoRandomness> {
     let (pkcs8, public_key) = new_key(KeyAlgorithm::EcdsaP256)?;
     let key = PrivateKey::from_pkcs8(&pkcs8).expect("a key that was just made parses");
-    let info = Writer::collect(|writer| {
-        writer.nested(der::SEQUENCE, |info| {
-            info.element(der::INTEGER, &[0]);
-            write_name(info, &[(Attribute::CommonName, "trial".to_owned())]);
-            info.raw(public_key.der());
-            info.element(der::context_constructed(0), &[]);
-        });
-    });
-    let text = STANDARD.encode(key.sign_in_frame(&info)?);
+    let text = STANDARD.encode(write_request(&[(Attribute::CommonName, "trial".to_owned())], &public_key, &key, None)?);
     Ok(VerifiedCsr::verify(&text).expect("a request made here is one that is accepted here"))
 }
 

@@ -14,6 +14,8 @@ use super::public_key::{PublicKey, PublicKeyError, SignatureAlgorithm, Signature
 /// already, so that no component gets a chain that strict verifiers refuse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CaCertificateError {
+    #[error("its basic constraints are not marked critical")]
+    ConstraintsNotCritical,
     #[error("it is not allowed to sign certificates: keyCertSign is missing from its key usage")]
     KeyUsage,
     #[error("it is not an X.509 version 3 certificate in DER")]
@@ -41,6 +43,8 @@ pub(super) struct CaCertificate {
     /// Its subject key identifier: the authority key identifier of what it signs.
     pub key_identifier: Vec<u8>,
     pub validity: Validity,
+    /// Key identifier of its authority key identifier, if it has one.
+    pub authority_key_identifier: Option<Vec<u8>>,
     /// How many CAs may stand between this one and an end entity; `None`: any number.
     pub path_length: Option<u32>,
     /// TBSCertificate, header included.
@@ -62,19 +66,24 @@ impl CaCertificate {
         // Fails when an extension is there twice or does not parse.
         let constraints = tbs.basic_constraints().map_err(|_| CaCertificateError::Malformed)?;
         let key_usage = tbs.key_usage().map_err(|_| CaCertificateError::Malformed)?;
-        let constraints = constraints.map(|found| found.value).filter(|value| value.ca);
-        let path_length = constraints.ok_or(CaCertificateError::NotAuthority)?.path_len_constraint;
+        let constraints = constraints.filter(|found| found.value.ca).ok_or(CaCertificateError::NotAuthority)?;
+        if !constraints.critical {
+            return Err(CaCertificateError::ConstraintsNotCritical);
+        }
         if !key_usage.is_some_and(|found| found.value.key_cert_sign()) {
             return Err(CaCertificateError::KeyUsage);
         }
-        let identifier_of = |extension: &ParsedExtension<'_>| match extension {
-            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
-            _ => None,
-        };
-        let key_identifier = tbs
-            .iter_extensions()
-            .find_map(|extension| identifier_of(extension.parsed_extension()))
-            .ok_or(CaCertificateError::SubjectKeyIdentifier)?;
+        let (mut key_identifier, mut authority_key_identifier) = (None, None);
+        for extension in tbs.iter_extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(found) => key_identifier = Some(found.0.to_vec()),
+                ParsedExtension::AuthorityKeyIdentifier(found) => {
+                    authority_key_identifier = found.key_identifier.as_ref().map(|found| found.0.to_vec());
+                }
+                _ => {}
+            }
+        }
+        let key_identifier = key_identifier.ok_or(CaCertificateError::SubjectKeyIdentifier)?;
         if tbs.subject().iter_rdn().next().is_none() {
             return Err(CaCertificateError::SubjectEmpty);
         }
@@ -87,8 +96,9 @@ impl CaCertificate {
             issuer: tbs.issuer().as_raw().to_vec(),
             public_key: PublicKey::from_der(tbs.public_key().raw)?,
             key_identifier,
+            authority_key_identifier,
             validity,
-            path_length,
+            path_length: constraints.value.path_len_constraint,
             signed: tbs.as_ref().to_vec(),
             signature: certificate.signature_value.data.to_vec(),
             signature_algorithm: signature_algorithm(&certificate.signature_algorithm),

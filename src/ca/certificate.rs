@@ -38,10 +38,12 @@ pub(super) struct Contents<'a> {
     pub crl_uri: Option<String>,
 }
 
-/// Attributes of a subject (X.520). All are UTF8Strings but the serial number, a PrintableString.
+/// Attributes of a subject (X.520). All are UTF8Strings but country and serial number, which are
+/// PrintableStrings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attribute {
     CommonName,
+    Country,
     Organization,
     OrganizationalUnit,
     SerialNumber,
@@ -108,20 +110,7 @@ impl Contents<'_> {
     }
 
     fn write_extensions(&self, writer: &mut Writer, authority_key_identifier: &[u8]) {
-        write_extension(writer, BASIC_CONSTRAINTS, true, |value| {
-            value.nested(der::SEQUENCE, |constraints| {
-                if let Role::Authority { path_length } = self.role {
-                    constraints.raw(der::BOOLEAN_TRUE);
-                    constraints.element(der::INTEGER, &[path_length]);
-                }
-            });
-        });
-        write_extension(writer, KEY_USAGE, true, |value| {
-            value.named_bits(match self.role {
-                Role::Authority { .. } => KEY_CERT_SIGN_AND_CRL_SIGN,
-                Role::EndEntity => DIGITAL_SIGNATURE,
-            });
-        });
+        self.role.write(writer);
         if !self.extended_key_usages.is_empty() {
             write_extension(writer, EXTENDED_KEY_USAGE, false, |value| {
                 value.nested(der::SEQUENCE, |usages| {
@@ -164,6 +153,26 @@ impl Contents<'_> {
     }
 }
 
+impl Role {
+    /// Basic constraints and key usage, two extensions.
+    pub fn write(self, writer: &mut Writer) {
+        write_extension(writer, BASIC_CONSTRAINTS, true, |value| {
+            value.nested(der::SEQUENCE, |constraints| {
+                if let Self::Authority { path_length } = self {
+                    constraints.raw(der::BOOLEAN_TRUE);
+                    constraints.element(der::INTEGER, &[path_length]);
+                }
+            });
+        });
+        write_extension(writer, KEY_USAGE, true, |value| {
+            value.named_bits(match self {
+                Self::Authority { .. } => KEY_CERT_SIGN_AND_CRL_SIGN,
+                Self::EndEntity => DIGITAL_SIGNATURE,
+            });
+        });
+    }
+}
+
 impl AlternativeName {
     /// GeneralName (RFC 5280 §4.2.1.6)
     fn write(&self, writer: &mut Writer) {
@@ -182,6 +191,7 @@ pub(super) fn write_name(writer: &mut Writer, attributes: &[(Attribute, String)]
         for (attribute, value) in attributes {
             let (arc, tag) = match attribute {
                 Attribute::CommonName => (3, der::UTF8_STRING),
+                Attribute::Country => (6, der::PRINTABLE_STRING),
                 Attribute::Organization => (10, der::UTF8_STRING),
                 Attribute::OrganizationalUnit => (11, der::UTF8_STRING),
                 Attribute::SerialNumber => (5, der::PRINTABLE_STRING),

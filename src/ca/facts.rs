@@ -2,6 +2,8 @@
 
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::clock::Timestamp;
+
 /// Shown, never decided by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -12,6 +14,8 @@ pub struct CertificateFacts {
     pub issuer: String,
     /// Decimal.
     pub serial: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
 }
 
 impl CertificateFacts {
@@ -25,6 +29,8 @@ impl CertificateFacts {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
             serial: certificate.tbs_certificate.serial.to_string(),
+            not_before: certificate.validity().not_before.to_datetime().into(),
+            not_after: certificate.validity().not_after.to_datetime().into(),
         })
     }
 }
@@ -40,11 +46,15 @@ mod tests {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(rcgen::DnType::CommonName, "Connector");
         params.serial_number = Some(rcgen::SerialNumber::from(vec![1, 0]));
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2001, 2, 3), rcgen::date_time_ymd(2101, 2, 3));
         let made = params.self_signed(&key).unwrap();
 
         let facts = CertificateFacts::read(made.der()).unwrap();
         assert_eq!((&*facts.common_name, &*facts.serial), ("Connector", "256"));
         assert_eq!((&*facts.subject, &*facts.issuer), ("CN=Connector", "CN=Connector"));
+        let day = |text| Timestamp::from_rfc3339(text).unwrap();
+        assert_eq!(facts.not_before, day("2001-02-03T00:00:00Z"));
+        assert_eq!(facts.not_after, day("2101-02-03T00:00:00Z"));
         assert_eq!(CertificateFacts::read(b"no certificate"), None);
     }
 }

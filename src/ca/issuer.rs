@@ -2,6 +2,7 @@
 
 use super::ca_certificate::{CaCertificate, CaCertificateError};
 use super::certificate::{Contents, Signatory};
+use super::chain::AuthorityChain;
 use super::csr::VerifiedCsr;
 use super::pem::certificate_pem;
 use super::profile::{self, Profile, Subject, Validity};
@@ -33,7 +34,12 @@ pub struct Issuer {
 pub enum IssuerError {
     #[error("certificate {index} of the chain cannot be used: {source}")]
     Certificate { index: usize, source: CaCertificateError },
-    #[error("certificate {index} of the chain was not signed by the next one: {source}")]
+    #[error("certificate {index} of the chain does not name the key of the next one as its authority's")]
+    ChainKeyIdentifier { index: usize },
+    #[error(
+        "certificate {index} of the chain was not signed by the next one (the CA comes first, each issuer after what \
+         it signed): {source}"
+    )]
     ChainLink { index: usize, source: SignatureError },
     #[error("the last certificate of the chain is not a root (signed by itself): {source}")]
     ChainRoot { source: SignatureError },
@@ -75,32 +81,13 @@ impl Issuer {
         private_key: &[u8],
         lifetime_seconds: u32,
     ) -> Result<Self, IssuerError> {
-        let signer = Signer::new(certificate, private_key)?;
-        let above = (1..)
-            .zip(chain)
-            .map(|(index, der)| CaCertificate::parse(der).map_err(|source| IssuerError::Certificate { index, source }))
-            .collect::<Result<Vec<_>, _>>()?;
-
+        let chain = AuthorityChain::new(certificate, chain)?;
+        let (latest_not_before, earliest_not_after) = (chain.not_before(), chain.not_after());
+        let (certificate, above) = chain.into_parts();
+        let signer = Signer::of(certificate, private_key)?;
         let whole: Vec<&CaCertificate> = std::iter::once(&signer.certificate).chain(&above).collect();
-        for (index, pair) in whole.windows(2).enumerate() {
-            pair[0].verify_signed_by(pair[1]).map_err(|source| IssuerError::ChainLink { index, source })?;
-        }
-        for (index, authority) in whole.iter().enumerate() {
-            match authority.path_length {
-                Some(permitted) if index > permitted as usize => {
-                    return Err(IssuerError::PathLength { index, permitted, found: index });
-                }
-                _ => {}
-            }
-        }
-        let root = whole[whole.len() - 1]; // there is at least the signing certificate
-        root.verify_signed_by(root).map_err(|source| IssuerError::ChainRoot { source })?;
-
-        let validities = || whole.iter().map(|authority| authority.validity);
-        let own = signer.certificate.validity;
-        let latest_not_before = validities().map(|validity| validity.not_before).fold(own.not_before, Ord::max);
-        let earliest_not_after = validities().map(|validity| validity.not_after).fold(own.not_after, Ord::min);
-        let chain_pem = whole[..whole.len() - 1].iter().map(|authority| certificate_pem(&authority.der)).collect();
+        let (root, below_root) = whole.split_last().expect("there is at least the signing certificate");
+        let chain_pem = below_root.iter().map(|authority| certificate_pem(&authority.der)).collect();
         let root_pem = certificate_pem(&root.der);
         Ok(Self {
             id: signing_certificate_id,
@@ -213,6 +200,10 @@ impl Signer {
     pub fn new(certificate: &[u8], private_key: &[u8]) -> Result<Self, IssuerError> {
         let certificate =
             CaCertificate::parse(certificate).map_err(|source| IssuerError::Certificate { index: 0, source })?;
+        Self::of(certificate, private_key)
+    }
+
+    fn of(certificate: CaCertificate, private_key: &[u8]) -> Result<Self, IssuerError> {
         let private_key = PrivateKey::from_pkcs8(private_key).map_err(|_| IssuerError::PrivateKey)?;
         if private_key.public_key_der() != certificate.public_key.der() {
             return Err(IssuerError::PrivateKeyForeign);

@@ -8,7 +8,10 @@
 //! | `certificate` | how that is written |
 //! | `issuer` | a signing certificate that was parsed once → [`IssuedCertificate`](crate::domain::IssuedCertificate) |
 //! | `ca_certificate` | a CA certificate, parsed and checked once |
+//! | `chain` | a CA with everything above it, checked as a whole; PEM as operators send it |
+//! | `imported_key` | private keys that operators bring |
 //! | `authority` | CAs made here; a trial by a verifier that is not ours |
+//! | `request` | CSRs made here, for CAs that an operator's CA signs |
 //! | `endpoint` | the CA above this service's own TLS certificates, and their leaves |
 //! | `facts` | what people are shown of a certificate |
 //! | `signer` | private keys in memory |
@@ -16,21 +19,24 @@
 //!
 //! What this room deliberately does not do: it knows no store, no key string and no component's
 //! history. It never decides *whether* someone gets a certificate; it makes the one that was decided.
-//! It opens no sealed key (private keys come in as PKCS#8 and are not kept in that form). It reads
+//! It opens no sealed key (private keys come in as PKCS#8 or an operator's PEM and are not kept in that form). It reads
 //! no clock. It does not remember what it signed: a certificate that no commit records must be
 //! dropped by the caller. Of a CSR it uses the public key and nothing else.
 
 mod authority;
 mod ca_certificate;
 mod certificate;
+mod chain;
 mod csr;
 mod der;
 mod endpoint;
 mod facts;
+mod imported_key;
 mod issuer;
 mod pem;
 mod profile;
 mod public_key;
+mod request;
 mod signer;
 
 pub use authority::{
@@ -38,10 +44,13 @@ pub use authority::{
     ROOT_LIFETIME_DAYS_DEFAULT, make_below, make_root, try_out,
 };
 pub use ca_certificate::CaCertificateError;
+pub use chain::{AuthorityChain, CertificatesError, certificates_of_pem};
 pub use csr::{CsrError, VerifiedCsr};
 pub use endpoint::{EndpointAnchor, EndpointLeaf};
 pub use facts::CertificateFacts;
+pub use imported_key::{ImportedKey, ImportedKeyError, PrivateKeyForeign};
 pub use issuer::{IssueError, Issuer, IssuerError};
-pub use pem::{certificate_pem, request_pem};
+pub use pem::{PemError, certificate_pem, request_pem};
 pub use profile::{Profile, Subject};
 pub use public_key::{KeyType, PublicKeyError, SignatureError};
+pub use request::{NewRequest, RequestSubject, make_request};

@@ -130,6 +130,11 @@ impl PublicKey {
         &self.der
     }
 
+    /// The key itself, without what says its type: the contents of the BIT STRING.
+    pub fn key_bits(&self) -> &[u8] {
+        &self.der[self.der.len() - self.key_bytes..]
+    }
+
     pub fn hash(&self) -> &PublicKeyHash {
         &self.hash
     }
@@ -152,8 +157,9 @@ impl PublicKey {
         let verification = algorithm
             .verification(self.key_type)
             .ok_or(SignatureError::ForeignKey { key: self.key_type, found: algorithm.as_str() })?;
-        let key = &self.der[self.der.len() - self.key_bytes..];
-        UnparsedPublicKey::new(verification, key).verify(message, signature).map_err(|_| SignatureError::DoesNotVerify)
+        UnparsedPublicKey::new(verification, self.key_bits())
+            .verify(message, signature)
+            .map_err(|_| SignatureError::DoesNotVerify)
     }
 }
 
@@ -170,19 +176,11 @@ fn check(der: &[u8]) -> Result<(KeyType, &[u8]), PublicKeyError> {
         spki.finish()?;
         Some((oid, algorithm, key))
     };
-    let (oid, mut parameters, key) = skeleton().ok_or(PublicKeyError::Encoding)?;
+    let (oid, parameters, key) = skeleton().ok_or(PublicKeyError::Encoding)?;
     match oid {
         EC_PUBLIC_KEY => {
-            if parameters.rest().first() == Some(&der::SEQUENCE) {
-                return Err(PublicKeyError::CurveExplicit);
-            }
-            let curve = parameters.element(der::OBJECT_IDENTIFIER).ok_or(PublicKeyError::Encoding)?.contents;
-            parameters.finish().ok_or(PublicKeyError::Encoding)?;
-            let (key_type, expected) = match curve {
-                P256 => (KeyType::EcdsaP256, 65),
-                P384 => (KeyType::EcdsaP384, 97),
-                found => return Err(PublicKeyError::Curve { found: name_of(found) }),
-            };
+            let key_type = curve_of(parameters)?;
+            let expected = if key_type == KeyType::EcdsaP256 { 65 } else { 97 };
             if key.len() != expected || key[0] != 0x04 {
                 return Err(PublicKeyError::Point { expected, found: key.len() });
             }
@@ -195,8 +193,22 @@ fn check(der: &[u8]) -> Result<(KeyType, &[u8]), PublicKeyError> {
     }
 }
 
+/// ECParameters (RFC 5480 §2.1.1): the curve by its name, and nothing else.
+pub(super) fn curve_of(mut parameters: Reader<'_>) -> Result<KeyType, PublicKeyError> {
+    if parameters.rest().first() == Some(&der::SEQUENCE) {
+        return Err(PublicKeyError::CurveExplicit);
+    }
+    let curve = parameters.element(der::OBJECT_IDENTIFIER).ok_or(PublicKeyError::Encoding)?.contents;
+    parameters.finish().ok_or(PublicKeyError::Encoding)?;
+    match curve {
+        P256 => Ok(KeyType::EcdsaP256),
+        P384 => Ok(KeyType::EcdsaP384),
+        found => Err(PublicKeyError::Curve { found: name_of(found) }),
+    }
+}
+
 /// `RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }` (RFC 8017 §A.1.1)
-fn check_rsa(key: &[u8]) -> Result<(), PublicKeyError> {
+pub(super) fn check_rsa(key: &[u8]) -> Result<(), PublicKeyError> {
     let numbers = || {
         let mut reader = Reader::new(key);
         let mut numbers = reader.enter(der::SEQUENCE)?;
@@ -279,7 +291,7 @@ impl SignatureAlgorithm {
 }
 
 /// A name for a person: that of the algorithms which people do send, else the dotted form.
-fn name_of(oid: &[u8]) -> String {
+pub(super) fn name_of(oid: &[u8]) -> String {
     /// Longer ones are nobody's; their dotted form would only fill a log line.
     const OID_BYTES_MAX: usize = 32;
     let known = match *oid {
