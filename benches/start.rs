@@ -93,6 +93,7 @@ async fn fill(dir: &Path, keys: u64) {
             description: Description::default(),
             certificate: None,
             chain: Vec::new(),
+            public_key_hash: [0; 32],
             sealed_private_key: None,
             csr: None,
             parent_id: None,

@@ -272,6 +272,7 @@ fn rows() -> (Customer, SigningCertificate, Group) {
         description: Description::default(),
         certificate: Some(vec![0x30; 500]),
         chain: vec![vec![0x30; 500]],
+        public_key_hash: [0; 32],
         sealed_private_key: Some(vec![1; 200]),
         csr: None,
         parent_id: None,

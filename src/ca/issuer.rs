@@ -51,6 +51,19 @@ pub enum IssuerError {
     PrivateKeyForeign,
 }
 
+impl IssuerError {
+    /// Which certificate of the chain is at fault; `None`: the last one, or the private key.
+    pub fn index(&self) -> Option<usize> {
+        match *self {
+            Self::Certificate { index, .. } | Self::ChainKeyIdentifier { index } | Self::PathLength { index, .. } => {
+                Some(index)
+            }
+            Self::ChainLink { index, .. } => Some(index + 1),
+            Self::ChainRoot { .. } | Self::PrivateKey | Self::PrivateKeyForeign => None,
+        }
+    }
+}
+
 /// Why nothing was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
@@ -149,6 +162,11 @@ impl Issuer {
         self.signer.key_type().as_str()
     }
 
+    /// Of this CA's public key.
+    pub fn public_key_hash(&self) -> &PublicKeyHash {
+        self.signer.certificate.public_key.hash()
+    }
+
     /// Of the public keys of this CA and of those above it: a CSR must not bring one of them.
     pub fn key_hashes(&self) -> impl Iterator<Item = &PublicKeyHash> {
         self.whole_chain().map(|authority| authority.public_key.hash())
@@ -180,7 +198,7 @@ impl Issuer {
     }
 
     /// Whether another CA may stand below this one.
-    pub(super) fn permits_authority_below(&self) -> bool {
+    pub fn permits_authority_below(&self) -> bool {
         (1..).zip(self.whole_chain()).all(|(below, authority)| authority.path_length.is_none_or(|most| below <= most))
     }
 

@@ -170,7 +170,7 @@ fn certificate_authority(
 /// O, OU and CN have at most 64 characters (RFC 5280 appendix A.1, `ub-common-name` and its like). A longer
 /// text becomes its first 47, `~`, and 16 lower-case hex digits of the SHA-256 of the whole: still
 /// readable, still different where the wholes differ.
-fn at_most_64_characters(text: &str) -> String {
+pub(super) fn at_most_64_characters(text: &str) -> String {
     const CHARACTERS_MAX: usize = 64;
     const CHARACTERS_KEPT: usize = 47;
     if text.chars().nth(CHARACTERS_MAX).is_none() {

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::authority::{AuthorityError, KeyAlgorithm, new_key};
 use super::certificate::{Attribute, Role, write_name};
 use super::der::{self, Writer};
+use super::profile::at_most_64_characters;
 use super::public_key::PublicKey;
 use super::signer::{NoRandomness, PrivateKey};
 use crate::domain::certificate::PublicKeyHash;
@@ -12,8 +13,8 @@ use crate::domain::certificate::PublicKeyHash;
 /// extensionRequest (RFC 2985 §5.4.2)
 const EXTENSION_REQUEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
 
-/// Names that an operator's CA is asked to put into the subject. Each has 1 to 64 characters (RFC 5280, appendix
-/// A.1); the country is two ASCII capitals.
+/// Names that an operator's CA is asked to put into the subject. Those over 64 characters are shortened as in
+/// certificates; the country is two ASCII capitals.
 pub struct RequestSubject<'a> {
     pub common_name: &'a str,
     pub country: Option<&'a str>,
@@ -45,7 +46,7 @@ pub fn make_request(subject: &RequestSubject<'_>, algorithm: KeyAlgorithm) -> Re
         (Attribute::CommonName, Some(subject.common_name)),
     ];
     let names: Vec<_> =
-        names.into_iter().filter_map(|(attribute, value)| Some((attribute, value?.to_owned()))).collect();
+        names.into_iter().filter_map(|(attribute, value)| Some((attribute, at_most_64_characters(value?)))).collect();
     let csr = write_request(&names, &public_key, &key, Some(Role::Authority { path_length: 0 }))?;
     Ok(NewRequest { csr, private_key, public_key_hash: *public_key.hash() })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ring::digest::{SHA256, digest};
+
 use super::{Description, Name, Revision};
 use crate::clock::Timestamp;
 use crate::id::{ComponentId, CustomerId, SigningCertificateId};
@@ -61,9 +63,12 @@ pub struct SigningCertificate {
     pub certificate: Option<Vec<u8>>,
     /// DER of the issuers above it, nearest first, the root last; empty for a root.
     pub chain: Vec<Vec<u8>>,
+    /// Of its key pair, which no other signing certificate of the service has.
+    pub public_key_hash: PublicKeyHash,
     /// PKCS#8 DER, sealed. `None`: this one cannot sign.
     pub sealed_private_key: Option<Vec<u8>>,
-    /// DER of the CSR, for one whose key was made here and whose certificate comes from elsewhere.
+    /// DER of the CSR, for one whose key was made here and whose certificate comes from elsewhere. Stays when
+    /// that has come: it is what the next one is asked for with.
     pub csr: Option<Vec<u8>>,
     /// The signing certificate of ours that signed it.
     pub parent_id: Option<SigningCertificateId>,
@@ -72,7 +77,8 @@ pub struct SigningCertificate {
     /// Lifetime of what it signs, in seconds.
     pub lifetime_seconds: u32,
     pub purpose: SigningPurpose,
-    /// Of its certificate; both equal `created_at` while there is none.
+    /// When it can sign: all of its chain counts then, which may be shorter than what its own certificate says.
+    /// Both equal `created_at` while there is no certificate.
     pub not_before: Timestamp,
     pub not_after: Timestamp,
     pub created_at: Timestamp,
@@ -103,6 +109,12 @@ pub fn renew_after(issued_at: Timestamp, not_after: Timestamp) -> Timestamp {
 
 impl SigningCertificate {
     pub const LIFETIME_SECONDS_DEFAULT: u32 = 90 * 86_400;
+
+    /// SHA-256 of its certificate, lower-case hex: what people compare certificates by.
+    pub fn certificate_sha256(&self) -> Option<String> {
+        let digest = digest(&SHA256, self.certificate.as_ref()?);
+        Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
 
     /// Whether it can be offered and accepted for a key: it has certificate and private key, is
     /// allowed to sign and in validity.

@@ -79,7 +79,6 @@ pub(super) struct Signer {
     pub(super) revision: Revision,
     customer_id: CustomerId,
     settings_allow: bool,
-    /// Of the signing certificate itself; its issuer knows the whole chain's.
     validity: Range<Timestamp>,
     /// `Ok(None)`: there is nothing to sign with, by intent. `Err`: why it does not open.
     issuer: Result<Option<Issuer>, String>,
@@ -241,7 +240,7 @@ impl Directory {
             }
         }
         for id in gone {
-            self.signers.remove(&id);
+            self.remove_signer(id);
         }
         let mut gone = self.index.ids();
         let mut after = ProvisioningKeyId::from_raw(0);
@@ -278,7 +277,7 @@ impl Directory {
             ObjectRef::SigningCertificate(customer, id) => {
                 match self.store.find_signing_certificate(customer, id).await? {
                     Some(certificate) => self.put_signer(&certificate),
-                    None => drop(self.signers.remove(&id)),
+                    None => self.remove_signer(id),
                 }
                 self.collect_trust_anchors(&HashSet::from([customer]));
             }
@@ -321,7 +320,9 @@ impl Directory {
         for hash in usable.into_iter().flat_map(Issuer::key_hashes) {
             self.signing_keys.insert(*hash, ());
         }
-        self.metrics.set_certificate_expiry(&certificate.id.to_string(), certificate.not_after);
+        if certificate.certificate.is_some() {
+            self.metrics.set_certificate_expiry(&certificate.id.to_string(), certificate.not_after);
+        }
         let signer = Signer {
             id: certificate.id,
             revision: certificate.revision,
@@ -332,6 +333,11 @@ impl Directory {
             issuer,
         };
         self.signers.insert(certificate.id, Arc::new(signer));
+    }
+
+    fn remove_signer(&self, id: SigningCertificateId) {
+        self.signers.remove(&id);
+        self.metrics.forget_certificate(&id.to_string());
     }
 
     /// `None` when there is no certificate or no private key to sign with; else why it does not open.

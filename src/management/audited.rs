@@ -191,6 +191,7 @@ impl Audited for SigningCertificate {
             "allowSigning": self.allow_signing,
             "lifetimeSeconds": self.lifetime_seconds,
             "parentId": self.parent_id,
+            "certificateSha256": self.certificate_sha256(),
             "notBefore": self.not_before,
             "notAfter": self.not_after,
         })

@@ -35,6 +35,8 @@ pub enum Error {
     // --- a rule that refuses
     #[error("no such {object}: {id}")]
     NotFound { object: Object, id: String },
+    #[error("another signing certificate has the key pair")]
+    DuplicateKeyPair,
     #[error("the key string is known already")]
     DuplicateKeyString,
     #[error("a {object} named {name:?} exists already")]

@@ -38,6 +38,11 @@ pub enum Field {
     AllowSigning,
     /// A kept member of the public API, by its wire name.
     Attribute(&'static str),
+    Certificate,
+    Chain,
+    CommonName,
+    ComponentLifetimeDays,
+    Country,
     Description,
     Enabled,
     ExpiresAt,
@@ -47,7 +52,10 @@ pub enum Field {
     LifetimeDays,
     Maximum,
     Name,
+    Organization,
+    OrganizationalUnit,
     Parent,
+    PrivateKey,
     SigningCertificate,
     Version,
 }

@@ -9,6 +9,7 @@
 //! certificates; see the enrollment room. After a commit it tells [`Announce`], and answers only when
 //! that is done, so that a key enrolls the moment its creation is answered.
 
+pub mod certificate_uploads;
 pub mod customers;
 pub mod error;
 pub mod fields;
@@ -192,6 +193,7 @@ impl CommitError {
             Self::Failed(error) => error,
             Self::Rule(BrokenRule::AnsweredBefore) => Error::Contended { object, id: id.to_string() },
             Self::Rule(BrokenRule::DuplicateDigest) => Error::DuplicateKeyString,
+            Self::Rule(BrokenRule::DuplicateKeyPair) => Error::DuplicateKeyPair,
             Self::Rule(BrokenRule::DuplicateName) => Error::DuplicateName { object, name: name.to_owned() },
             Self::Rule(BrokenRule::NotFound) => Error::not_found(object, id),
             Self::Rule(BrokenRule::Outdated { .. }) => Error::Contended { object, id: id.to_string() },

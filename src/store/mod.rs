@@ -127,6 +127,11 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         id: SigningCertificateId,
     ) -> Result<Option<SigningCertificate>, StoreError>;
+    async fn find_signing_certificate_references(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<Option<SigningCertificateReferences>, StoreError>;
     async fn find_key(
         &self,
         customer: CustomerId,
@@ -292,6 +297,14 @@ pub enum Change {
         id: ProvisioningKeyId,
         revision: Option<Revision>,
     },
+    /// `revision` as for a group. Refused while anything of [`SigningCertificateReferences`] refers to it
+    /// at `at`.
+    DeleteSigningCertificate {
+        customer: CustomerId,
+        id: SigningCertificateId,
+        revision: Option<Revision>,
+        at: Timestamp,
+    },
     InsertAdministrator(Administrator),
     InsertApiClient(ApiClient),
     InsertCustomer(Customer),
@@ -327,6 +340,34 @@ pub enum Change {
     UpdateGroup(Group),
     UpdateKey(ProvisioningKey),
     UpdateSigningCertificate(SigningCertificate),
+}
+
+/// What keeps a signing certificate from being deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SigningCertificateReferences {
+    pub keys: u64,
+    /// Groups that have it as their default.
+    pub groups: u64,
+    /// Signing certificates right below it.
+    pub below: u64,
+    /// The last of the component certificates that it signed has ended by then, whatever became of them: those
+    /// that count may be renewed, those that are revoked must stay on its CRL. Up to a day late. `None`: it
+    /// never signed.
+    pub signed_until: Option<Timestamp>,
+}
+
+impl SigningCertificateReferences {
+    /// Whether it may be deleted at `at`; else the first that is in the way.
+    pub fn in_the_way(&self, at: Timestamp) -> Option<&'static str> {
+        [
+            (self.keys > 0, "provisioning keys"),
+            (self.groups > 0, "groups"),
+            (self.below > 0, "signing certificates below it"),
+            (self.signed_until.is_some_and(|end| at < end), "component certificates that have not ended"),
+        ]
+        .into_iter()
+        .find_map(|(is_in_the_way, what)| is_in_the_way.then_some(what))
+    }
 }
 
 /// A sealed value with its name, e.g. purpose `pepper`, name `1`.
@@ -427,6 +468,8 @@ pub enum BrokenRule {
     AnsweredBefore,
     #[error("the key string is known already")]
     DuplicateDigest,
+    #[error("another signing certificate has the key pair")]
+    DuplicateKeyPair,
     #[error("the name is taken")]
     DuplicateName,
     #[error("no such object")]

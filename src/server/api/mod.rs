@@ -43,6 +43,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, IF_MATCH};
 use hyper::{Request, Response, Uri};
+use zeroize::Zeroize as _;
 
 use self::answer::Answer;
 use self::query::Query;
@@ -243,6 +244,15 @@ fn repeatable(
             Ok(Some(Repeatable::new(actor, key, &request)))
         }
         _ => Err(Refusal::IdempotencyKey),
+    }
+}
+
+/// A body may hold a key string or a private key.
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Ok(mut bytes) = std::mem::take(&mut self.body).try_into_mut() {
+            bytes.zeroize();
+        }
     }
 }
 

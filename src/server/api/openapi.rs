@@ -26,7 +26,7 @@ pub(super) fn write() -> Bytes {
             let entry = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
             entry[route.method.as_str().to_ascii_lowercase()] = operation.write();
         }
-        if let Some(shape) = route.success.content.shape() {
+        for shape in route.success.content.shape().into_iter().chain(route.preview) {
             declare(shape, &mut schemas);
         }
         if let Some((name, schema)) = request_schema(route) {
@@ -166,6 +166,12 @@ impl Operation {
             answer["content"] = json!({ content_type: { "schema": schema } });
         }
         let mut responses = Map::from_iter([(success.status.as_str().to_owned(), answer)]);
+        if let Some(preview) = self.route.preview {
+            let content = json!({ Content::JSON: { "schema": reference(preview.name) } });
+            let about = "With dryRun: what would be done";
+            let headers = Map::from_iter([header("X-Transaction-Id")]);
+            responses.insert("200".to_owned(), json!({ "description": about, "headers": headers, "content": content }));
+        }
         for (status, about) in self.route.refusals() {
             let mut headers = Map::from_iter([header("X-Transaction-Id")]);
             if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {

@@ -29,6 +29,10 @@ pub(super) static LIST: &[Parameter] = &[
     Parameter::new("sortDir", ParameterForm::Text, "`ASC` by default, or `DESC`; `sortOrder` is the same"),
 ];
 
+/// What a deletion looks at that can be tried.
+pub(super) static DRY_RUN: &[Parameter] =
+    &[Parameter::new("dryRun", ParameterForm::Flag, "`true`: nothing is deleted, and what would be is answered")];
+
 /// Conditions that one search may join: each is a term of the statement that the store runs.
 const CONDITIONS_MAX: usize = 16;
 
@@ -36,6 +40,7 @@ const CONDITIONS_MAX: usize = 16;
 /// clients send them as they please.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
+    dry_run: Option<String>,
     page: Option<String>,
     page_size: Option<String>,
     searches: Vec<String>,
@@ -52,6 +57,7 @@ impl Query {
         let mut query = Self::default();
         for (name, value) in form::parse(text).ok_or_else(malformed)? {
             match &*name {
+                "dryRun" => query.dry_run = Some(value.to_string()),
                 "page" => query.page = Some(value.to_string()),
                 "pagesize" | "pageSize" => query.page_size = Some(value.to_string()),
                 "search" => query.searches.push(value.to_string()),
@@ -62,6 +68,18 @@ impl Query {
             }
         }
         Ok(query)
+    }
+
+    /// `dryRun`; false when it is not there.
+    ///
+    /// # Errors
+    /// [`Refusal::Query`] when it is neither `true` nor `false`: what was meant as a question deletes nothing.
+    pub(super) fn is_dry_run(&self) -> Result<bool, Refusal> {
+        match self.dry_run.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Refusal::Query { member: "dryRun", detail: "must be true or false".to_owned() }),
+        }
     }
 
     /// # Errors
@@ -375,6 +393,17 @@ mod tests {
         ] {
             let refused = list_query(text);
             assert!(matches!(refused, Err(Refusal::Query { member, .. }) if member == at_fault), "{text}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_dry_run_is_true_or_false() {
+        let is_dry_run = |text: &str| Query::parse(text).unwrap().is_dry_run();
+        for (text, expected) in [("", false), ("dryRun=false", false), ("dryRun=true", true)] {
+            assert_eq!(is_dry_run(text).unwrap(), expected, "{text}");
+        }
+        for text in ["dryRun", "dryRun=", "dryRun=1", "dryRun=TRUE"] {
+            assert!(matches!(is_dry_run(text), Err(Refusal::Query { member: "dryRun", .. })), "{text}");
         }
     }
 

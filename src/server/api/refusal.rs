@@ -156,6 +156,10 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
             let reason = format!("Resource not found: {} {id}", resource(*object));
             envelope(StatusCode::NOT_FOUND, "resource.not.found", reason, vec![id.clone()])
         }
+        Error::DuplicateKeyPair => {
+            let reason = "another signing certificate has this private key".to_owned();
+            envelope(bad_request, "duplicate.resource.name", reason, vec!["privateKey".to_owned()])
+        }
         Error::DuplicateKeyString => {
             let reason = "the key string is known already".to_owned();
             envelope(bad_request, "duplicate.resource.name", reason, vec!["provisioningKey".to_owned()])

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use hyper::{Method, StatusCode, Uri};
 
 use super::answer::Answer;
-use super::query::LIST;
+use super::query::{DRY_RUN, LIST};
 use super::refusal::Refusal;
 use super::schema::{Content, Parameter, Shape, Success, Takes};
 use super::wire::client_type::CLIENT_TYPES;
@@ -23,7 +23,8 @@ use super::wire::group::{GROUP, GROUP_SUMMARY};
 use super::wire::key::KEY;
 use super::wire::session::{CLIENT_CREDENTIALS, LEGACY_TOKEN, OAUTH_TOKEN, SIGN_IN};
 use super::wire::signing_certificate::{
-    NEW_ROOT, NEW_SIGNING_CERTIFICATE, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_EDIT,
+    NEW_ROOT, NEW_SIGNING_CERTIFICATE, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_DELETION, SIGNING_CERTIFICATE_EDIT,
+    SIGNING_CERTIFICATE_IMPORT, SIGNING_CERTIFICATE_REQUEST,
 };
 use super::wire::version_profile::VERSION_PROFILE;
 use super::{Api, Call, client_types, groups, keys, openapi, sign_in, signing_certificates, version_profiles, wire};
@@ -43,6 +44,8 @@ pub struct Route {
     /// Members of the query. Others are ignored.
     pub parameters: &'static [Parameter],
     pub success: Success,
+    /// With `dryRun=true` nothing is done, and what would be is answered with 200.
+    pub preview: Option<&'static Shape>,
     /// `If-Match` binds it to a revision.
     pub honours_if_match: bool,
     /// `Idempotency-Key` makes it safe to repeat.
@@ -133,12 +136,17 @@ pub static ROUTES: &[Route] = &[
 
     route!(GET    V2 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
     route!(GET    V1 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
+    route!(POST   V1 "enrollmentCert", Admin, signing_certificates::import, "Import a signing certificate with its private key")
+        .creates(&SIGNING_CERTIFICATE).takes(&SIGNING_CERTIFICATE_IMPORT),
+    route!(POST   V1 "enrollmentCert/csr/generate", Admin, signing_certificates::request, "Make a key pair and the CSR for its signing certificate")
+        .creates(&SIGNING_CERTIFICATE).takes(&SIGNING_CERTIFICATE_REQUEST).with_status(StatusCode::OK),
     route!(POST   V1 "enrollmentCert/selfsigned/generate", Admin, signing_certificates::create_root, "Make a root")
         .creates(&SIGNING_CERTIFICATE).takes(&NEW_ROOT).with_status(StatusCode::OK),
     route!(POST   V1 "enrollmentCert/generate", Admin, signing_certificates::create_below, "Make a signing certificate below another")
         .creates(&SIGNING_CERTIFICATE).takes(&NEW_SIGNING_CERTIFICATE).with_status(StatusCode::OK),
     route!(GET    V1 "enrollmentCert/{id}", Auditor, signing_certificates::get, "Get a signing certificate").gets(&SIGNING_CERTIFICATE),
-    route!(PUT    V1 "enrollmentCert/{id}", Admin, signing_certificates::edit, "Edit a signing certificate").edits(&SIGNING_CERTIFICATE_EDIT),
+    route!(PUT    V1 "enrollmentCert/{id}", Admin, signing_certificates::edit, "Edit a signing certificate, or bring its certificate").edits(&SIGNING_CERTIFICATE_EDIT),
+    route!(DELETE V1 "enrollmentCert/{id}", Admin, signing_certificates::delete, "Delete a signing certificate that is not in use").deletes().or_previews(&SIGNING_CERTIFICATE_DELETION),
 
     route!(GET    V1 "clientTypes", Auditor, client_types::list, "List client types").answers(Content::Object(&CLIENT_TYPES)),
     route!(GET    V1 "versionProfile", Auditor, version_profiles::get, "Get the version profile of a customer").answers(Content::Object(&VERSION_PROFILE)),
@@ -164,6 +172,7 @@ impl Route {
             takes: Takes::Nothing,
             parameters: &[],
             success: Success { status: StatusCode::NO_CONTENT, content: Content::Nothing, has_etag: false },
+            preview: None,
             honours_if_match: false,
             honours_idempotency_key: false,
             signs_in: false,
@@ -195,6 +204,13 @@ impl Route {
     /// In any revision or in one: 204.
     const fn deletes(self) -> Self {
         self.with_if_match()
+    }
+
+    /// With `dryRun=true` it says what would be done.
+    const fn or_previews(mut self, shape: &'static Shape) -> Self {
+        self.preview = Some(shape);
+        self.parameters = DRY_RUN;
+        self
     }
 
     /// Credentials from a form for a token.
@@ -263,6 +279,8 @@ impl Route {
         let why = if !status.is_success() {
             let declared = self.refusals().iter().any(|(refusal, _)| *refusal == status);
             (!declared).then(|| format!("{status} is not declared"))
+        } else if let (StatusCode::OK, Some(preview)) = (status, self.preview) {
+            Content::Object(preview).contradiction(answer.body())
         } else if status != success.status {
             Some(format!("{status} instead of {}", success.status))
         } else if answer.revision().is_some() != success.has_etag {

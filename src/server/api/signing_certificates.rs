@@ -5,9 +5,12 @@ use hyper::StatusCode;
 use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::envelope::Envelope;
-use super::wire::signing_certificate::{SigningCertificateBody, decode_edit, decode_new};
+use super::wire::signing_certificate::{
+    DeletionBody, SigningCertificateBody, decode_edit, decode_import, decode_new, decode_request,
+};
 use super::{Api, Call, actor};
 use crate::management::sessions::Session;
+use crate::management::signing_certificates::{NewSigningCertificate, SigningCertificateView};
 use crate::management::{Input, Object};
 
 pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
@@ -20,7 +23,25 @@ pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<An
 pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let id = call.object(Object::SigningCertificate)?;
     let found = api.management.find_signing_certificate(actor(session), call.customer()?, id).await?;
-    Ok(Answer::json(StatusCode::OK, &SigningCertificateBody::new(&found)).tagged(found.certificate.revision))
+    Ok(answer(StatusCode::OK, &found))
+}
+
+/// An import: certificate, issuers and private key.
+pub(super) async fn import(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let input = decode_import(&mut call.members()?);
+    let outcome = |made: &SigningCertificateView| answer(StatusCode::CREATED, made).outcome(None);
+    let request = call.request(session, &outcome);
+    let made = api.management.import_signing_certificate(request, call.customer()?, input).await?;
+    Ok(answer(StatusCode::CREATED, &made))
+}
+
+/// `…/csr/generate`: a key pair made here, for a certificate that an [`edit`] will bring.
+pub(super) async fn request(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let input = decode_request(&call.members()?);
+    let outcome = |made: &SigningCertificateView| answer(StatusCode::OK, made).outcome(None);
+    let request = call.request(session, &outcome);
+    let made = api.management.request_signing_certificate(request, call.customer()?, input).await?;
+    Ok(answer(StatusCode::OK, &made))
 }
 
 pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
@@ -29,6 +50,17 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let expected = call.expected_revision()?;
     let edited = api.management.edit_signing_certificate(actor(session), customer, id, expected, &input).await?;
     Ok(Answer::empty().tagged(edited.certificate.revision))
+}
+
+/// With `dryRun=true` it says what a deletion would meet, and deletes nothing.
+pub(super) async fn delete(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let (customer, id) = (call.customer()?, call.object(Object::SigningCertificate)?);
+    if call.query.is_dry_run()? {
+        let preview = api.management.preview_signing_certificate_deletion(actor(session), customer, id).await?;
+        return Ok(Answer::json(StatusCode::OK, &DeletionBody::new(&preview)));
+    }
+    api.management.delete_signing_certificate(actor(session), customer, id, call.expected_revision()?).await?;
+    Ok(Answer::empty())
 }
 
 /// `…/selfsigned/generate`: a root, whatever `parentCertId` says.
@@ -47,12 +79,13 @@ pub(super) async fn create_below(api: &Api, call: &Call, session: &Session) -> R
     create(api, call, session, input).await
 }
 
-async fn create(
-    api: &Api,
-    call: &Call,
-    session: &Session,
-    input: crate::management::signing_certificates::NewSigningCertificate,
-) -> Result<Answer, Refusal> {
-    let made = api.management.create_signing_certificate(actor(session), call.customer()?, input).await?;
-    Ok(Answer::json(StatusCode::OK, &SigningCertificateBody::new(&made)).tagged(made.certificate.revision))
+async fn create(api: &Api, call: &Call, session: &Session, input: NewSigningCertificate) -> Result<Answer, Refusal> {
+    let outcome = |made: &SigningCertificateView| answer(StatusCode::OK, made).outcome(None);
+    let request = call.request(session, &outcome);
+    let made = api.management.create_signing_certificate(request, call.customer()?, input).await?;
+    Ok(answer(StatusCode::OK, &made))
+}
+
+fn answer(status: StatusCode, view: &SigningCertificateView) -> Answer {
+    Answer::json(status, &SigningCertificateBody::new(view)).tagged(view.certificate.revision)
 }

@@ -45,6 +45,9 @@ fn apply_one(
     let object = match change {
         Change::DeleteGroup { customer, id, revision } => groups::delete(connection, *customer, *id, *revision)?,
         Change::DeleteKey { customer, id, revision } => keys::delete(connection, *customer, *id, *revision)?,
+        Change::DeleteSigningCertificate { customer, id, revision, at } => {
+            signing_certificates::delete(connection, *customer, *id, *revision, *at)?
+        }
         Change::InsertAdministrator(row) => administrators::insert(connection, row)?,
         Change::InsertApiClient(row) => administrators::insert_client(connection, row)?,
         Change::InsertCustomer(row) => customers::insert(connection, row)?,

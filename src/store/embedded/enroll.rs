@@ -6,7 +6,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::encoding::Address;
-use super::{certificates, encoding, errors, groups, ledger};
+use super::{certificates, encoding, errors, groups, ledger, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::certificate::PublicKeyHash;
 use crate::domain::{Kind, Revision, SerialNumber};
@@ -72,7 +72,7 @@ impl<'c> Statements<'c> {
             find_key: connection.prepare_cached(
                 "SELECT k.customer_id, c.revision, k.group_id, g.revision, k.signing_certificate_id, s.revision,
                      k.revision, k.maximum, k.expires_at, k.kind, k.name,
-                     n.uses, n.re_enrollments, n.last_ordinal, n.last_sequence
+                     n.uses, n.re_enrollments, n.last_ordinal, n.last_sequence, s.signed_until
                  FROM provisioning_keys k
                      JOIN key_counters n ON n.key_id = k.id
                      JOIN customers c ON c.id = k.customer_id
@@ -113,6 +113,8 @@ struct KeyRow {
     customer: (CustomerId, Revision),
     group: (GroupId, Revision),
     signing_certificate: (SigningCertificateId, Revision),
+    /// Of the signing certificate.
+    signed_until: Option<Timestamp>,
     revision: Revision,
     maximum: Option<u32>,
     expires_at: Option<Timestamp>,
@@ -146,6 +148,7 @@ impl KeyRow {
                 re_enrollments: row.get(12)?,
                 last_ordinal: row.get(13)?,
                 last_sequence: row.get(14)?,
+                signed_until: row.get(15)?,
                 last_used: None,
                 enrolled: 0,
                 is_changed: false,
@@ -315,7 +318,7 @@ impl KeyRow {
     }
 
     fn insert_certificate(
-        &self,
+        &mut self,
         statements: &mut Statements<'_>,
         commit: &EnrollmentCommit,
         component: ComponentId,
@@ -333,7 +336,8 @@ impl KeyRow {
             certificate.not_after,
             certificate.der,
         ])?;
-        Ok(())
+        let signer = self.signing_certificate.0;
+        signing_certificates::note_signed(statements.connection, signer, &mut self.signed_until, certificate.not_after)
     }
 
     fn write_counters(&self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {

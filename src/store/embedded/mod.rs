@@ -45,7 +45,7 @@ use self::writer::{Verdict, WriterHandle};
 use super::{
     AnswerId, BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, ComponentField,
     EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupField, KeyField, ListQuery, Page, PageRequest,
-    SealedSecret, SigningCertificateField, Store, StoreError, StoredAnswer,
+    SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
@@ -315,6 +315,14 @@ impl Store for EmbeddedStore {
         id: SigningCertificateId,
     ) -> Result<Option<SigningCertificate>, StoreError> {
         self.read(move |connection| signing_certificates::find(connection, customer, id)).await
+    }
+
+    async fn find_signing_certificate_references(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<Option<SigningCertificateReferences>, StoreError> {
+        self.read(move |connection| signing_certificates::find_references(connection, customer, id)).await
     }
 
     async fn find_key(

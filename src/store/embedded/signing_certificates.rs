@@ -1,5 +1,7 @@
 //! `signing_certificates`.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::customers;
@@ -9,11 +11,11 @@ use super::lists::{Column, Columns, List, Values, own};
 use crate::clock::Timestamp;
 use crate::domain::{Revision, SigningCertificate};
 use crate::id::{CustomerId, SigningCertificateId};
-use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField};
+use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField, SigningCertificateReferences};
 
 const COLUMNS: &str = "id, customer_id, name, description, certificate, chain, sealed_private_key, csr, parent_id, \
                        allow_signing, lifetime_seconds, purpose, not_before, not_after, created_at, modified_at, \
-                       modified_by, revision";
+                       modified_by, revision, public_key_hash";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<SigningCertificate> {
     let Chain(chain) = row.get(5)?;
@@ -36,6 +38,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SigningCertificate> {
         modified_at: row.get(15)?,
         modified_by: row.get(16)?,
         revision: row.get(17)?,
+        public_key_hash: row.get(18)?,
     })
 }
 
@@ -98,12 +101,13 @@ pub(super) fn insert(connection: &Connection, row: &SigningCertificate) -> Resul
     customers::require(connection, row.customer_id, false)?;
     require_parent(connection, row)?;
     require_free_name(connection, row)?;
+    require_free_key_pair(connection, row)?;
     connection
         .prepare_cached(
             "INSERT INTO signing_certificates (id, customer_id, revision, name, description, certificate, chain,
                  sealed_private_key, csr, parent_id, allow_signing, lifetime_seconds, purpose, not_before, not_after,
-                 created_at, modified_at, modified_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                 created_at, modified_at, modified_by, public_key_hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             row.id,
@@ -124,6 +128,7 @@ pub(super) fn insert(connection: &Connection, row: &SigningCertificate) -> Resul
             row.created_at,
             row.modified_at,
             row.modified_by,
+            row.public_key_hash,
         ])?;
     Ok(ObjectRef::SigningCertificate(row.customer_id, row.id))
 }
@@ -136,11 +141,13 @@ pub(super) fn update(connection: &Connection, row: &SigningCertificate) -> Resul
     let next = customers::next_revision(found, row.revision)?;
     require_parent(connection, row)?;
     require_free_name(connection, row)?;
+    require_free_key_pair(connection, row)?;
     connection
         .prepare_cached(
             "UPDATE signing_certificates SET revision = ?2, name = ?3, description = ?4, certificate = ?5, chain = ?6,
                  sealed_private_key = ?7, csr = ?8, parent_id = ?9, allow_signing = ?10, lifetime_seconds = ?11,
-                 purpose = ?12, not_before = ?13, not_after = ?14, modified_at = ?15, modified_by = ?16
+                 purpose = ?12, not_before = ?13, not_after = ?14, modified_at = ?15, modified_by = ?16,
+                 public_key_hash = ?17
              WHERE id = ?1",
         )?
         .execute(params![
@@ -160,8 +167,75 @@ pub(super) fn update(connection: &Connection, row: &SigningCertificate) -> Resul
             row.not_after,
             row.modified_at,
             row.modified_by,
+            row.public_key_hash,
         ])?;
     Ok(ObjectRef::SigningCertificate(row.customer_id, row.id))
+}
+
+/// One that something refers to stays.
+pub(super) fn delete(
+    connection: &Connection,
+    customer: CustomerId,
+    id: SigningCertificateId,
+    revision: Option<Revision>,
+    at: Timestamp,
+) -> Result<ObjectRef, ApplyError> {
+    let found = connection
+        .prepare_cached("SELECT revision FROM signing_certificates WHERE id = ?1 AND customer_id = ?2")?
+        .query_row(params![id, customer], |row| row.get(0))
+        .optional()?;
+    customers::require_revision(found.ok_or(BrokenRule::NotFound)?, revision)?;
+    let references = find_references(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
+    if let Some(by) = references.in_the_way(at) {
+        return Err(BrokenRule::Referenced { by }.into());
+    }
+    connection.prepare_cached("DELETE FROM signing_certificates WHERE id = ?1")?.execute([id])?;
+    Ok(ObjectRef::SigningCertificate(customer, id))
+}
+
+pub(super) fn find_references(
+    connection: &Connection,
+    customer: CustomerId,
+    id: SigningCertificateId,
+) -> rusqlite::Result<Option<SigningCertificateReferences>> {
+    connection
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM provisioning_keys WHERE customer_id = ?2 AND signing_certificate_id = ?1),
+                 (SELECT count(*) FROM groups WHERE customer_id = ?2 AND signing_certificate_id = ?1),
+                 (SELECT count(*) FROM signing_certificates WHERE customer_id = ?2 AND parent_id = ?1),
+                 signed_until
+             FROM signing_certificates WHERE id = ?1 AND customer_id = ?2",
+        )?
+        .query_row(params![id, customer], |row| {
+            Ok(SigningCertificateReferences {
+                keys: row.get(0)?,
+                groups: row.get(1)?,
+                below: row.get(2)?,
+                signed_until: row.get(3)?,
+            })
+        })
+        .optional()
+}
+
+/// How far ahead [`note_signed`] writes, so that it seldom has to.
+const SIGNED_AHEAD: Duration = Duration::from_secs(86_400);
+
+/// Notes that it signed a certificate that counts until `not_after`. `noted`: what stands in the row.
+pub(super) fn note_signed(
+    connection: &Connection,
+    id: SigningCertificateId,
+    noted: &mut Option<Timestamp>,
+    not_after: Timestamp,
+) -> rusqlite::Result<()> {
+    if noted.is_some_and(|until| not_after <= until) {
+        return Ok(());
+    }
+    let until = not_after.saturating_add(SIGNED_AHEAD);
+    connection
+        .prepare_cached("UPDATE signing_certificates SET signed_until = ?2 WHERE id = ?1")?
+        .execute(params![id, until])?;
+    *noted = Some(until);
+    Ok(())
 }
 
 /// What groups and keys refer to.
@@ -185,4 +259,11 @@ fn require_free_name(connection: &Connection, row: &SigningCertificate) -> Resul
         .prepare_cached("SELECT 1 FROM signing_certificates WHERE customer_id = ?1 AND name = ?2 AND id <> ?3")?
         .exists(params![row.customer_id, row.name, row.id])?;
     if taken { Err(BrokenRule::DuplicateName.into()) } else { Ok(()) }
+}
+
+fn require_free_key_pair(connection: &Connection, row: &SigningCertificate) -> Result<(), ApplyError> {
+    let taken = connection
+        .prepare_cached("SELECT 1 FROM signing_certificates WHERE public_key_hash = ?1 AND id <> ?2")?
+        .exists(params![row.public_key_hash, row.id])?;
+    if taken { Err(BrokenRule::DuplicateKeyPair.into()) } else { Ok(()) }
 }

@@ -494,7 +494,7 @@ mod tests {
                 .execute_batch(
                     "INSERT INTO customers VALUES (1, 1, 'Acme', 1, 0, 0);
                      INSERT INTO signing_certificates
-                         VALUES (2, 1, 1, 'Client', '', NULL, x'', NULL, NULL, NULL, 1, 60, 2, 0, 0, 0, 0, NULL);
+                         VALUES (2, 1, 1, NULL, x'', 'Client', '', NULL, x'', NULL, NULL, NULL, 1, 60, 2, 0, 0, 0, 0, NULL);
                      INSERT INTO groups VALUES (3, 1, 1, 4, 'HQ', '', 1, 2, '', '{}', 0, 0, NULL);
                      INSERT INTO group_counters VALUES (3, 0);
                      INSERT INTO provisioning_keys (id, customer_id, revision, group_id, signing_certificate_id,

@@ -34,6 +34,7 @@ fn assert_same_signer(left: &SigningCertificate, right: &SigningCertificate) {
     assert_eq!((left.id, left.customer_id), (right.id, right.customer_id));
     assert_eq!((&left.name, &left.description), (&right.name, &right.description));
     assert_eq!((&left.certificate, &left.chain), (&right.certificate, &right.chain));
+    assert_eq!(left.public_key_hash, right.public_key_hash);
     assert_eq!((&left.sealed_private_key, &left.csr), (&right.sealed_private_key, &right.csr));
     assert_eq!((left.parent_id, left.allow_signing), (right.parent_id, right.allow_signing));
     assert_eq!((left.lifetime_seconds, left.purpose), (right.lifetime_seconds, right.purpose));

@@ -31,7 +31,10 @@ pub fn customer(id: u64, named: &str) -> Customer {
     }
 }
 
+/// Its key pair's hash follows from its id.
 pub fn signing_certificate(id: u64, customer_id: CustomerId, named: &str) -> SigningCertificate {
+    let mut public_key_hash = [0x9a; 32];
+    public_key_hash[..8].copy_from_slice(&id.to_be_bytes());
     SigningCertificate {
         id: SigningCertificateId::from_raw(id),
         customer_id,
@@ -39,6 +42,7 @@ pub fn signing_certificate(id: u64, customer_id: CustomerId, named: &str) -> Sig
         description: Description::default(),
         certificate: Some(vec![0x30, 1]),
         chain: vec![vec![0x30, 2], vec![0x30, 3, 3]],
+        public_key_hash,
         sealed_private_key: Some(vec![7; 60]),
         csr: None,
         parent_id: None,

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::management::Input;
@@ -46,6 +47,18 @@ impl Members {
                 _ => Input::Malformed("must be a string"),
             },
         )
+    }
+
+    /// A string that is a secret. It is taken out, so that its one copy here is the receiver's, which
+    /// wipes it. (The parser's own buffer is not wiped.)
+    pub fn take_secret(&mut self, name: &str) -> Input<Zeroizing<String>> {
+        let is_there = self.read(name, |form| matches!(form, Form::Text), |_| Input::Given(()));
+        match (is_there, self.members.remove(name)) {
+            (Input::Cleared, _) => Input::Cleared,
+            (_, None) => Input::Absent,
+            (_, Some(Value::String(text))) => Input::Given(Zeroizing::new(text)),
+            (_, Some(_)) => Input::Malformed("must be a string"),
+        }
     }
 
     /// A string, or a number for the digits it is written with.

@@ -3,13 +3,16 @@
 use serde::Serialize;
 
 use super::members::Members;
-use super::{Epoch, Listed, ModifiedBy};
+use super::{Epoch, Listed, ModifiedBy, Text};
 use crate::ca::{CertificateFacts, KeyAlgorithm, certificate_pem, request_pem};
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Description, Name};
 use crate::id::SigningCertificateId;
 use crate::management::Input;
-use crate::management::signing_certificates::{NewSigningCertificate, SigningCertificateInput, SigningCertificateView};
+use crate::management::certificate_uploads::{SigningCertificateImport, SigningCertificateRequest};
+use crate::management::signing_certificates::{
+    DeletionPreview, NewSigningCertificate, SigningCertificateInput, SigningCertificateView,
+};
 use crate::server::api::schema::{Form, Member, Shape};
 
 pub static SIGNING_CERTIFICATE: Shape = Shape::new(
@@ -23,13 +26,15 @@ pub static SIGNING_CERTIFICATE: Shape = Shape::new(
         Member::epoch("validFromInEpochSec", "From when it is valid").optional(),
         Member::epoch("validToInEpochSec", "Until when it is valid").optional(),
         Member::text("certificate", "PEM").optional(),
-        Member::text("csr", "PEM, while the certificate that completes it is awaited").optional(),
+        Member::text("chain", "PEM of its issuers, nearest first, the root last").optional(),
+        Member::text("csr", "PEM, where the certificate comes from an operator's CA").optional(),
         Member::text("issuedTo", "Subject of the certificate").optional(),
         Member::text("issuedBy", "Issuer of the certificate").optional(),
         Member::counter("serialNo", "Serial number of the certificate, decimal").optional(),
         Member::name("Unique"),
         Member::text("description", "For people").optional(),
         Member::flag("allowSigning", "Whether it may sign"),
+        LIFETIME,
         Member::flag("privateKeyPresent", "Whether the service holds its private key"),
         Member::word("clientCertType", &["ISOLATION_CLIENT", "NONE", "ZAPP_CLIENT"], "The vendor's purpose for it"),
         Member::flag("storeInHsm", "Always false"),
@@ -37,8 +42,12 @@ pub static SIGNING_CERTIFICATE: Shape = Shape::new(
         Member::flag("zscalerManaged", "Always false"),
         Member::id("parentCertId", "What signed it").optional(),
         Member::text("parentCertName", "Name of what signed it").optional(),
+        Member::id("rootCertificateId", "The root above it, if it is one of the customer's").optional(),
     ],
 );
+
+/// How long the certificates of components count that it signs.
+const LIFETIME: Member = Member::counter("componentLifetimeInDays", "How long what it signs is valid");
 
 const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "ed25519"];
 
@@ -48,6 +57,7 @@ pub static NEW_ROOT: Shape = Shape::new(
         Member::name("Unique").required(),
         Member::text("description", "For people").writable(),
         Member::word("keyAlgorithm", ALGORITHMS, "ecdsa-p256 by default").writable(),
+        LIFETIME.writable(),
         Member::counter("validityInDays", "How long it is valid").writable(),
         Member::id("parentCertId", "Ignored").writable(),
     ],
@@ -59,6 +69,7 @@ pub static NEW_SIGNING_CERTIFICATE: Shape = Shape::new(
         Member::name("Unique").required(),
         Member::text("description", "For people").writable(),
         Member::word("keyAlgorithm", ALGORITHMS, "ecdsa-p256 by default").writable(),
+        LIFETIME.writable(),
         Member::counter("validityInDays", "How long it is valid").writable(),
         Member::id("parentCertId", "What signs it").required(),
     ],
@@ -70,37 +81,116 @@ pub static SIGNING_CERTIFICATE_EDIT: Shape = Shape::new(
         Member::name("Unique").writable(),
         Member::text("description", "For people").writable(),
         Member::flag("allowSigning", "Whether it may sign").writable(),
+        LIFETIME.writable(),
+        Member::text("certificate", "PEM, which completes it or takes the place of the one it has").writable(),
+        Member::text("chain", "PEM of the issuers, where they do not follow in `certificate`").writable(),
+    ],
+);
+
+pub static SIGNING_CERTIFICATE_IMPORT: Shape = Shape::new(
+    "ImportedSigningCertificate",
+    &[
+        Member::name("Unique").required(),
+        Member::text("description", "For people").writable(),
+        LIFETIME.writable(),
+        Member::text("certificate", "PEM, its issuers after it").required(),
+        Member::text("chain", "PEM of the issuers, where they do not follow in `certificate`").writable(),
+        Member::text("privateKey", "PEM: PKCS#8, SEC 1 or PKCS#1, unencrypted").required(),
+    ],
+);
+
+pub static SIGNING_CERTIFICATE_REQUEST: Shape = Shape::new(
+    "SigningCertificateRequest",
+    &[
+        Member::name("Unique").required(),
+        Member::text("description", "For people").writable(),
+        LIFETIME.writable(),
+        Member::word("keyAlgorithm", ALGORITHMS, "ecdsa-p256 by default").writable(),
+        Member::text("commonName", "Of the subject; the name by default").writable(),
+        Member::text("organization", "Of the subject").writable(),
+        Member::text("organizationalUnit", "Of the subject").writable(),
+        Member::text("country", "Of the subject: two letters").writable(),
+    ],
+);
+
+pub static SIGNING_CERTIFICATE_DELETION: Shape = Shape::new(
+    "SigningCertificateDeletion",
+    &[
+        Member::flag("wouldDelete", "Whether nothing is in the way"),
+        Member::text("reason", "The first of what is in the way").optional(),
+        Member::counter("provisioningKeys", "Keys that name it"),
+        Member::counter("groups", "Groups that name it"),
+        Member::counter("enrollmentCerts", "Signing certificates below it"),
+        Member::epoch("signedUntilInEpochSec", "When the last certificate that it signed has surely ended").optional(),
     ],
 );
 use crate::store::SigningCertificateField;
 
-/// `name`, `description`, `keyAlgorithm` (`ecdsa-p256`, `ecdsa-p384`, `ed25519`), `validityInDays`, `parentCertId`.
+/// `name`, `description`, `componentLifetimeInDays`, `keyAlgorithm` (`ecdsa-p256`, `ecdsa-p384`, `ed25519`),
+/// `validityInDays`, `parentCertId`.
 pub fn decode_new(members: &Members) -> NewSigningCertificate {
     NewSigningCertificate {
         name: members.text("name"),
         description: members.text("description"),
-        algorithm: match members.text("keyAlgorithm") {
-            Input::Given(text) => match &*text {
-                "ecdsa-p256" => Input::Given(KeyAlgorithm::EcdsaP256),
-                "ecdsa-p384" => Input::Given(KeyAlgorithm::EcdsaP384),
-                "ed25519" => Input::Given(KeyAlgorithm::Ed25519),
-                _ => Input::Malformed("must be ecdsa-p256, ecdsa-p384 or ed25519"),
-            },
-            Input::Absent => Input::Absent,
-            Input::Cleared => Input::Cleared,
-            Input::Malformed(expected) => Input::Malformed(expected),
-        },
+        component_lifetime_days: members.number("componentLifetimeInDays"),
+        algorithm: key_algorithm(members),
         lifetime_days: members.number("validityInDays"),
         parent: members.id("parentCertId"),
     }
 }
 
-/// `name`, `description`, `allowSigning`; everything else is what the certificate says and stays.
+/// `name`, `description`, `componentLifetimeInDays`, `certificate` and `chain` (PEM), `privateKey` (PEM), which is
+/// taken out.
+pub fn decode_import(members: &mut Members) -> SigningCertificateImport {
+    SigningCertificateImport {
+        private_key: members.take_secret("privateKey"),
+        name: members.text("name"),
+        description: members.text("description"),
+        component_lifetime_days: members.number("componentLifetimeInDays"),
+        certificate: members.text("certificate"),
+        chain: members.text("chain"),
+    }
+}
+
+/// `name`, `description`, `componentLifetimeInDays`, `keyAlgorithm`, and of the subject `commonName`, `organization`,
+/// `organizationalUnit`, `country`.
+pub fn decode_request(members: &Members) -> SigningCertificateRequest {
+    SigningCertificateRequest {
+        name: members.text("name"),
+        description: members.text("description"),
+        component_lifetime_days: members.number("componentLifetimeInDays"),
+        algorithm: key_algorithm(members),
+        common_name: members.text("commonName"),
+        organization: members.text("organization"),
+        organizational_unit: members.text("organizationalUnit"),
+        country: members.text("country"),
+    }
+}
+
+/// `name`, `description`, `allowSigning`, `componentLifetimeInDays`; `certificate` and `chain`, which complete or
+/// replace. Everything else is what the certificate says and stays.
 pub fn decode_edit(members: &Members) -> SigningCertificateInput {
     SigningCertificateInput {
         name: members.text("name"),
         description: members.text("description"),
         allow_signing: members.flag("allowSigning"),
+        component_lifetime_days: members.number("componentLifetimeInDays"),
+        certificate: members.text("certificate"),
+        chain: members.text("chain"),
+    }
+}
+
+fn key_algorithm(members: &Members) -> Input<KeyAlgorithm> {
+    match members.text("keyAlgorithm") {
+        Input::Given(text) => match &*text {
+            "ecdsa-p256" => Input::Given(KeyAlgorithm::EcdsaP256),
+            "ecdsa-p384" => Input::Given(KeyAlgorithm::EcdsaP384),
+            "ed25519" => Input::Given(KeyAlgorithm::Ed25519),
+            _ => Input::Malformed("must be ecdsa-p256, ecdsa-p384 or ed25519"),
+        },
+        Input::Absent => Input::Absent,
+        Input::Cleared => Input::Cleared,
+        Input::Malformed(expected) => Input::Malformed(expected),
     }
 }
 
@@ -138,7 +228,10 @@ pub struct SigningCertificateBody<'a> {
     /// PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
-    /// PEM, while the certificate that completes it is awaited.
+    /// PEM of the issuers, nearest first, the root last. (Ours.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<String>,
+    /// PEM, where the certificate comes from an operator's CA.
     #[serde(skip_serializing_if = "Option::is_none")]
     csr: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +244,10 @@ pub struct SigningCertificateBody<'a> {
     name: &'a Name,
     #[serde(skip_serializing_if = "is_empty")]
     description: &'a Description,
+    /// Not while its certificate is awaited.
     allow_signing: bool,
+    /// How long what it signs counts. (Ours.)
+    component_lifetime_in_days: Text<u32>,
     private_key_present: bool,
     client_cert_type: &'static str,
     store_in_hsm: bool,
@@ -161,6 +257,8 @@ pub struct SigningCertificateBody<'a> {
     parent_cert_id: Option<SigningCertificateId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_cert_name: Option<&'a Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_certificate_id: Option<SigningCertificateId>,
 }
 
 impl<'a> SigningCertificateBody<'a> {
@@ -168,26 +266,25 @@ impl<'a> SigningCertificateBody<'a> {
         let row = &view.certificate;
         let der = row.certificate.as_deref();
         let facts = der.and_then(CertificateFacts::read);
-        let (c_name, issued_to, issued_by, serial_no) = match facts {
-            Some(facts) => (Some(facts.common_name), Some(facts.subject), Some(facts.issuer), Some(facts.serial)),
-            None => (None, None, None, None),
-        };
         Self {
             id: row.id,
             modified_time: Epoch(row.modified_at),
             creation_time: Epoch(row.created_at),
             modified_by: ModifiedBy(row.modified_by),
-            c_name,
-            valid_from_in_epoch_sec: der.map(|_| Epoch(row.not_before)),
-            valid_to_in_epoch_sec: der.map(|_| Epoch(row.not_after)),
+            valid_from_in_epoch_sec: facts.as_ref().map(|facts| Epoch(facts.not_before)),
+            valid_to_in_epoch_sec: facts.as_ref().map(|facts| Epoch(facts.not_after)),
+            c_name: facts.as_ref().map(|facts| facts.common_name.clone()),
+            issued_to: facts.as_ref().map(|facts| facts.subject.clone()),
+            issued_by: facts.as_ref().map(|facts| facts.issuer.clone()),
+            serial_no: facts.map(|facts| facts.serial),
             certificate: der.map(certificate_pem),
+            chain: Some(row.chain.iter().map(|der| certificate_pem(der)).collect())
+                .filter(|pem: &String| !pem.is_empty()),
             csr: row.csr.as_deref().map(request_pem),
-            issued_to,
-            issued_by,
-            serial_no,
             name: &row.name,
             description: &row.description,
-            allow_signing: row.allow_signing,
+            allow_signing: row.allow_signing && der.is_some(),
+            component_lifetime_in_days: Text(row.lifetime_seconds / 86_400),
             private_key_present: row.sealed_private_key.is_some(),
             client_cert_type: match row.purpose {
                 SigningPurpose::IsolationClient => "ISOLATION_CLIENT",
@@ -199,6 +296,37 @@ impl<'a> SigningCertificateBody<'a> {
             zscaler_managed: false,
             parent_cert_id: row.parent_id,
             parent_cert_name: view.parent_name.as_ref(),
+            root_certificate_id: view.root_id,
+        }
+    }
+}
+
+/// The answer to a deletion that was only asked about: counts by resource, as text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletionBody {
+    would_delete: bool,
+    /// The first of what is in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    provisioning_keys: Text<u64>,
+    groups: Text<u64>,
+    enrollment_certs: Text<u64>,
+    /// When the last component certificate that it signed has surely ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_until_in_epoch_sec: Option<Epoch>,
+}
+
+impl DeletionBody {
+    pub fn new(preview: &DeletionPreview) -> Self {
+        let references = &preview.references;
+        Self {
+            would_delete: preview.in_the_way.is_none(),
+            reason: preview.in_the_way.map(|by| format!("the enrollmentCert is in use by: {by}")),
+            provisioning_keys: Text(references.keys),
+            groups: Text(references.groups),
+            enrollment_certs: Text(references.below),
+            signed_until_in_epoch_sec: references.signed_until.map(Epoch),
         }
     }
 }

@@ -51,6 +51,10 @@ CREATE TABLE signing_certificates (
     id                 INTEGER NOT NULL PRIMARY KEY,
     customer_id        INTEGER NOT NULL,
     revision           INTEGER NOT NULL,
+    -- By then every component certificate that it signed has ended. Written a day ahead, so that this row
+    -- changes once a day and not with each enrollment.
+    signed_until       INTEGER,
+    public_key_hash    BLOB    NOT NULL, -- SHA-256 of the SubjectPublicKeyInfo
     name               TEXT    NOT NULL COLLATE NOCASE,
     description        TEXT    NOT NULL,
     certificate        BLOB,             -- DER
@@ -69,6 +73,8 @@ CREATE TABLE signing_certificates (
 ) STRICT;
 
 CREATE UNIQUE INDEX signing_certificates_by_name ON signing_certificates (customer_id, name);
+-- Over all customers: whoever holds a private key twice has copied it.
+CREATE UNIQUE INDEX signing_certificates_by_key ON signing_certificates (public_key_hash);
 
 CREATE TABLE groups (
     id                     INTEGER NOT NULL PRIMARY KEY,
@@ -131,6 +137,7 @@ CREATE TABLE provisioning_keys (
 CREATE UNIQUE INDEX provisioning_keys_by_name ON provisioning_keys (customer_id, kind, name);
 CREATE INDEX provisioning_keys_by_kind ON provisioning_keys (customer_id, kind);
 CREATE INDEX provisioning_keys_by_group ON provisioning_keys (customer_id, group_id);
+CREATE INDEX provisioning_keys_by_signing_certificate ON provisioning_keys (customer_id, signing_certificate_id);
 
 CREATE TABLE key_counters (
     key_id         INTEGER NOT NULL PRIMARY KEY,
