@@ -78,10 +78,8 @@ impl Management {
         let (certificate, chain, private_key) = (input.certificate, input.chain, input.private_key);
         // Verifications and trial signatures take milliseconds of CPU.
         let (brought, checker) = off_the_async_threads(move || {
-            if matches!(certificate, Input::Absent | Input::Cleared) {
-                checker.missing(Field::Certificate);
-            }
-            let chain = Sent::read(certificate, chain, &mut checker).and_then(|sent| sent.verify(&mut checker));
+            let sent = Sent::read(certificate, chain, true, &mut checker);
+            let chain = sent.and_then(|sent| sent.verify(&mut checker));
             let key = checker.required(Field::PrivateKey, private_key, |text| ImportedKey::from_pem(&text));
             let (Some(chain), Some(key)) = (chain, key) else { return Ok((None, checker)) };
             let private_key = match chain.private_key(&key) {
@@ -186,7 +184,8 @@ impl Management {
         now: Timestamp,
         checker: &mut Checker,
     ) -> Result<(), Error> {
-        let Some(sent) = Sent::read(certificate, chain, checker).filter(|sent| !sent.is_of(row)) else { return Ok(()) };
+        let sent = Sent::read(certificate, chain, false, checker);
+        let Some(sent) = sent.filter(|sent| !sent.is_of(row)) else { return Ok(()) };
         let lifetime_seconds = row.lifetime_seconds;
         let trial = Trial { id: row.id, lifetime_seconds, profile: Arc::clone(&self.parts.profile), now };
         let (before, master_keys) = (row.clone(), Arc::clone(&self.parts.master_keys));
@@ -287,10 +286,15 @@ struct Sent {
 }
 
 impl Sent {
-    /// `None`: nothing was sent, or a fault was noted.
-    fn read(certificate: Input<String>, chain: Input<String>, checker: &mut Checker) -> Option<Self> {
+    /// `None`: nothing was sent, or a fault was noted. A chain needs its certificate, `is_required` or not.
+    fn read(
+        certificate: Input<String>,
+        chain: Input<String>,
+        is_required: bool,
+        checker: &mut Checker,
+    ) -> Option<Self> {
         let sends_chain = !matches!(chain, Input::Absent | Input::Cleared);
-        if sends_chain && matches!(certificate, Input::Absent | Input::Cleared) {
+        if (is_required || sends_chain) && matches!(certificate, Input::Absent | Input::Cleared) {
             checker.missing(Field::Certificate);
         }
         let certificates = checker.check(Field::Certificate, certificate, |text| certificates_of_pem(&text)).given();

@@ -1,8 +1,8 @@
 //! Certificates as openssl sees them: the strictest verifier that operators have at hand, and none of ours.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use muster::ca::{
     AuthoritySubject, CaCertificateError, CsrError, EndpointAnchor, Issuer, IssuerError, KeyAlgorithm, NewAuthority,
@@ -13,58 +13,13 @@ use muster::domain::{Fingerprint, Kind};
 use muster::id::{ComponentId, CustomerId, Id as _, SigningCertificateId};
 use zeroize::Zeroizing;
 
+use crate::support::Openssl;
+
 const FINGERPRINT: &str = "oXaN4RRiMc+/='(),-.:?";
 const LIFETIME_SECONDS: u32 = 90 * 86_400;
 const ALGORITHMS: [KeyAlgorithm; 3] = [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519];
 
-/// A folder of this test alone, and openssl run in it.
-struct Openssl {
-    folder: tempfile::TempDir,
-}
-
 impl Openssl {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
-        fs::write(self.path(name), contents).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
-    /// `words`: the arguments, split at spaces; `@name` is a file of the folder.
-    fn output(&self, words: &str) -> Output {
-        let argument = |word: &str| match word.strip_prefix('@') {
-            Some(name) => self.path(name).into_os_string(),
-            None => word.into(),
-        };
-        Command::new("openssl").args(words.split(' ').map(argument)).output().unwrap_or_else(|error| {
-            panic!("these tests need the `openssl` command (version 3) in PATH, e.g. `apt install openssl`: {error}")
-        })
-    }
-
-    /// What it says on stdout.
-    fn run(&self, words: &str) -> String {
-        let output = self.output(words);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "openssl {words}: {stderr}{}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Verifies `leaf.pem` by `root.pem` alone, over `chain.pem` if it is not empty.
-    fn verify_strictly(&self, options: &str) {
-        let chain = if self.read("chain.pem").is_empty() { "" } else { " -untrusted @chain.pem" };
-        let options = if options.is_empty() { String::new() } else { format!(" {options}") };
-        self.run(&format!("verify -x509_strict -check_ss_sig -CAfile @root.pem{chain}{options} @leaf.pem"));
-    }
-
     /// Makes `name.pem` by `openssl req -x509` from a configuration, key in PKCS#8 DER.
     fn make_root(&self, name: &str, new_key: &str, configuration: &str) -> NewAuthority {
         self.write("root.cnf", configuration);
@@ -295,11 +250,12 @@ fn imported_roots_that_strict_verifiers_refuse_are_refused() {
     };
     let p256 = "ec -pkeyopt ec_paramgen_curve:P-256";
     let refused = |source| IssuerError::Certificate { index: 0, source };
-    let no_identifier = "basicConstraints = CA:TRUE\nkeyUsage = keyCertSign\nsubjectKeyIdentifier = none\n";
+    let no_identifier = "basicConstraints = critical, CA:TRUE\nkeyUsage = keyCertSign\nsubjectKeyIdentifier = none\n";
     assert_eq!(root(p256, no_identifier), refused(CaCertificateError::SubjectKeyIdentifier));
-    assert_eq!(root(p256, "basicConstraints = CA:TRUE\n"), refused(CaCertificateError::KeyUsage));
+    assert_eq!(root(p256, "basicConstraints = critical, CA:TRUE\n"), refused(CaCertificateError::KeyUsage));
     assert_eq!(root(p256, "keyUsage = keyCertSign\n"), refused(CaCertificateError::NotAuthority));
-    let fine = "basicConstraints = CA:TRUE\nkeyUsage = keyCertSign\nsubjectKeyIdentifier = hash\n";
+    let fine = "basicConstraints = critical, CA:TRUE\nkeyUsage = keyCertSign\nsubjectKeyIdentifier = hash\n";
+    assert_eq!(root(p256, &fine.replace("critical, ", "")), refused(CaCertificateError::ConstraintsNotCritical));
     for new_key in ["rsa:1024", "ec -pkeyopt ec_paramgen_curve:P-521"] {
         let reason = root(new_key, fine);
         assert!(

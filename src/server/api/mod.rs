@@ -247,7 +247,8 @@ fn repeatable(
     }
 }
 
-/// A body may hold a key string or a private key.
+/// A body may hold a key string or a private key, so its bytes are wiped; not so while they lie in the
+/// connection's own buffer, where a short one stays.
 impl Drop for Call {
     fn drop(&mut self) {
         if let Ok(mut bytes) = std::mem::take(&mut self.body).try_into_mut() {

@@ -2,7 +2,7 @@
 
 use muster::domain::{CertificateStatus, ComponentState, Kind, Revision};
 use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
-use muster::store::{BrokenRule, Change, ChangeError, EnrollmentOutcome, ListQuery};
+use muster::store::{BrokenRule, Change, ChangeError, EnrollmentOutcome, ListQuery, SigningCertificateReferences};
 
 use super::world::{World, committed};
 use crate::support::rows::{self, NOW, name};
@@ -67,13 +67,21 @@ pub async fn a_deletion_based_on_an_old_revision_is_refused(world: World) {
     let delete_group = |revision| Change::DeleteGroup { customer, id: tenant.group.id, revision };
     world.apply(vec![Change::UpdateKey(world.stored(&key).await), Change::UpdateGroup(tenant.group.clone())]).await;
 
+    let signer = rows::signing_certificate(world.id(), customer, "Unused");
+    let delete_signer = |revision| Change::DeleteSigningCertificate { customer, id: signer.id, revision, at: NOW };
+    world.apply(vec![Change::InsertSigningCertificate(signer.clone())]).await;
+    world.apply(vec![Change::UpdateSigningCertificate(signer.clone())]).await;
+
     let outdated = BrokenRule::Outdated { found: Revision(2) };
+    assert_eq!(world.broken_rule(delete_signer(Some(Revision::FIRST))).await, outdated);
     assert_eq!(world.broken_rule(delete_key(Some(Revision::FIRST))).await, outdated);
     assert_eq!(world.broken_rule(delete_group(Some(Revision::FIRST))).await, outdated, "told before what refers to it");
     assert_eq!(world.stored(&key).await.revision, Revision(2), "nothing was deleted");
 
     world.apply(vec![delete_key(Some(Revision(2)))]).await;
     world.apply(vec![delete_group(Some(Revision(2)))]).await;
+    world.apply(vec![delete_signer(Some(Revision(2)))]).await;
+    assert_eq!(world.broken_rule(delete_signer(None)).await, BrokenRule::NotFound);
     assert_eq!(world.broken_rule(delete_key(Some(Revision(2)))).await, BrokenRule::NotFound);
     assert_eq!(world.broken_rule(delete_group(None)).await, BrokenRule::NotFound);
 }
@@ -143,6 +151,89 @@ pub async fn two_keys_never_share_a_digest(world: World) {
     third.digest = own;
     world.apply(vec![Change::InsertKey(third)]).await;
     world.assert_sound().await;
+}
+
+pub async fn two_signing_certificates_never_share_a_key_pair(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let mut same = rows::signing_certificate(world.id(), other.customer.id, "Copied");
+    let own = std::mem::replace(&mut same.public_key_hash, tenant.signer.public_key_hash);
+    assert_eq!(world.broken_rule(Change::InsertSigningCertificate(same.clone())).await, BrokenRule::DuplicateKeyPair);
+    same.public_key_hash = own;
+    world.apply(vec![Change::InsertSigningCertificate(same.clone())]).await;
+    same.public_key_hash = tenant.signer.public_key_hash;
+    assert_eq!(world.broken_rule(Change::UpdateSigningCertificate(same.clone())).await, BrokenRule::DuplicateKeyPair);
+
+    // Its own is in nobody's way, and one that went leaves it free.
+    world.apply(vec![Change::UpdateSigningCertificate(tenant.signer.clone())]).await;
+    let unused = rows::signing_certificate(world.id(), tenant.customer.id, "Unused");
+    let (customer, id) = (tenant.customer.id, unused.id);
+    world.apply(vec![Change::InsertSigningCertificate(unused.clone())]).await;
+    world.apply(vec![Change::DeleteSigningCertificate { customer, id, revision: None, at: NOW }]).await;
+    same.public_key_hash = unused.public_key_hash;
+    world.apply(vec![Change::UpdateSigningCertificate(same)]).await;
+}
+
+pub async fn a_signing_certificate_that_something_refers_to_is_not_deleted(world: World) {
+    let tenant = world.tenant().await;
+    let customer = tenant.customer.id;
+    let signer = rows::signing_certificate(world.id(), customer, "Mine");
+    let mut below = rows::signing_certificate(world.id(), customer, "Below");
+    below.parent_id = Some(signer.id);
+    let group = rows::group(world.id(), &signer, Kind::ServiceEdge, "Edges");
+    let mut key = rows::key(world.id(), &tenant.group, "key", None);
+    key.signing_certificate_id = signer.id;
+    world
+        .apply(vec![
+            Change::InsertSigningCertificate(signer.clone()),
+            Change::InsertSigningCertificate(below.clone()),
+            Change::InsertGroup(group.clone()),
+            Change::InsertKey(key.clone()),
+        ])
+        .await;
+    let delete = |id| Change::DeleteSigningCertificate { customer, id, revision: None, at: NOW };
+    let references = async || world.store.find_signing_certificate_references(customer, signer.id).await.unwrap();
+    let all = SigningCertificateReferences { keys: 1, groups: 1, below: 1, signed_until: None };
+    assert_eq!(references().await, Some(all));
+
+    for (by, without) in [
+        ("provisioning keys", Change::DeleteKey { customer, id: key.id, revision: None }),
+        ("groups", Change::DeleteGroup { customer, id: group.id, revision: None }),
+        ("signing certificates below it", delete(below.id)),
+    ] {
+        assert_eq!(world.broken_rule(delete(signer.id)).await, BrokenRule::Referenced { by });
+        world.apply(vec![without]).await;
+    }
+    assert_eq!(references().await, Some(SigningCertificateReferences::default()));
+    world.apply(vec![delete(signer.id)]).await;
+    assert_eq!(references().await, None);
+    assert!(world.store.find_signing_certificate(customer, signer.id).await.unwrap().is_none());
+}
+
+pub async fn a_signing_certificate_stays_until_what_it_signed_has_ended(world: World) {
+    let tenant = world.tenant().await;
+    let (customer, id) = (tenant.customer.id, tenant.signer.id);
+    let key = world.key(&tenant, None).await;
+    let component = world.enrolled(&tenant, &key, "d").await;
+    let not_after = world.certificate(customer, component.current_serial).await.not_after;
+    // Also when everything that came of it is gone: the revoked certificate must stay on the CRL.
+    world
+        .apply(vec![
+            Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: false },
+            Change::DeleteKey { customer, id: key.id, revision: None },
+            Change::DeleteGroup { customer, id: tenant.group.id, revision: None },
+        ])
+        .await;
+
+    let day = std::time::Duration::from_secs(86_400);
+    let until = not_after.saturating_add(day);
+    let delete = |at| Change::DeleteSigningCertificate { customer, id, revision: None, at };
+    let refused = BrokenRule::Referenced { by: "component certificates that have not ended" };
+    for at in [NOW, not_after, until.saturating_sub(std::time::Duration::from_secs(1))] {
+        assert_eq!(world.broken_rule(delete(at)).await, refused, "{at}");
+    }
+    let references = world.store.find_signing_certificate_references(customer, id).await.unwrap();
+    assert_eq!(references, Some(SigningCertificateReferences { signed_until: Some(until), ..Default::default() }));
+    world.apply(vec![delete(until)]).await;
 }
 
 pub async fn unknown_references_are_refused(world: World) {
@@ -376,6 +467,7 @@ pub async fn no_change_reaches_another_customer(world: World) {
     let changes = [
         Change::DeleteGroup { customer, id: tenant.group.id, revision: None },
         Change::DeleteKey { customer, id: key.id, revision: None },
+        Change::DeleteSigningCertificate { customer, id: tenant.signer.id, revision: None, at: NOW },
         Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true },
         Change::RevokeComponent { customer, id: component.id, at: NOW },
         Change::UpdateComponent(stolen_component),

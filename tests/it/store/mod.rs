@@ -36,6 +36,8 @@ macro_rules! hold_to_contract {
                     a_deleted_key_leaves_its_components_and_ledger,
                     a_deleted_keys_name_and_digest_are_free_again,
                     a_group_with_keys_is_not_deleted,
+                    a_signing_certificate_stays_until_what_it_signed_has_ended,
+                    a_signing_certificate_that_something_refers_to_is_not_deleted,
                     an_update_based_on_an_old_revision_is_refused,
                     counters_in_an_update_are_ignored,
                     deleting_a_component_revokes_its_certificate,
@@ -44,6 +46,7 @@ macro_rules! hold_to_contract {
                     no_change_reaches_another_customer,
                     revoking_is_done_once,
                     two_keys_never_share_a_digest,
+                    two_signing_certificates_never_share_a_key_pair,
                     unknown_references_are_refused;
                 enrollment:
                     a_changed_setting_makes_the_enrollment_outdated,

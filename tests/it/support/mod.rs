@@ -2,11 +2,13 @@
 //! loopback, certificates checked by rustls-webpki.
 
 pub mod device;
+pub mod openssl;
 pub mod random;
 pub mod rows;
 pub mod service;
 pub mod world;
 
 pub use device::{Answer, Device, Endpoint};
+pub use openssl::Openssl;
 pub use random::Random;
 pub use service::Service;
