@@ -197,3 +197,98 @@ impl Form {
         Zeroizing::new(writer.into_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::ca::{AuthoritySubject, KeyAlgorithm, NewAuthority, make_root};
+    use crate::clock::Timestamp;
+    use crate::id::{CustomerId, Id as _};
+
+    fn authority(algorithm: KeyAlgorithm) -> (AuthorityChain, NewAuthority) {
+        let subject = AuthoritySubject { common_name: "CA", customer_id: CustomerId::from_raw(7), customer_name: "X" };
+        let made = make_root(&subject, algorithm, 100, Timestamp::from_unix_seconds(1_800_000_000)).unwrap();
+        (AuthorityChain::new(&made.certificate, &[]).unwrap(), made)
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    }
+
+    fn refused(text: &str) -> ImportedKeyError {
+        ImportedKey::from_pem(text).err().unwrap()
+    }
+
+    /// ECPrivateKey (RFC 5915) of a curve and a scalar, each as given, without its public half.
+    fn sec1(curve: Option<&[u8]>, scalar: &[u8]) -> Vec<u8> {
+        Writer::collect(|writer| {
+            writer.nested(der::SEQUENCE, |key| {
+                key.element(der::INTEGER, &[1]);
+                key.element(der::OCTET_STRING, scalar);
+                if let Some(curve) = curve {
+                    key.nested(der::context_constructed(0), |inside| inside.element(der::OBJECT_IDENTIFIER, curve));
+                }
+            });
+        })
+    }
+
+    #[test]
+    fn keys_made_here_come_back_and_belong_to_their_certificate_only() {
+        let algorithms = [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519];
+        let authorities: Vec<_> = algorithms.iter().chain(&algorithms).map(|&one| authority(one)).collect();
+        for (number, (_, made)) in authorities.iter().enumerate() {
+            let key = ImportedKey::from_pem(&pem("PRIVATE KEY", &made.private_key)).unwrap();
+            for (other, (chain, _)) in authorities.iter().enumerate() {
+                let private_key = chain.private_key(&key);
+                assert_eq!(private_key.is_ok(), number == other, "{number} {other}");
+                if let Ok(private_key) = private_key {
+                    let parsed = PrivateKey::from_pkcs8(&private_key).ok().unwrap();
+                    assert_eq!(parsed.public_key_der(), chain.authority().public_key.der());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_ec_key_needs_its_curve_once_and_its_public_half_never() {
+        let (chain, made) = authority(KeyAlgorithm::EcdsaP256);
+        let scalar = &made.private_key[36..68];
+        let accepted = pem("EC PRIVATE KEY", &sec1(Some(P256), scalar));
+        assert!(chain.private_key(&ImportedKey::from_pem(&accepted).unwrap()).is_ok());
+        let behind_parameters = pem("EC PARAMETERS", P256) + &accepted;
+        assert!(chain.private_key(&ImportedKey::from_pem(&behind_parameters).unwrap()).is_ok());
+
+        assert_eq!(refused(&pem("EC PRIVATE KEY", &sec1(None, scalar))), ImportedKeyError::Malformed);
+        assert_eq!(refused(&pem("EC PRIVATE KEY", &sec1(Some(P384), scalar))), ImportedKeyError::Malformed);
+        for length in [31, 33] {
+            let text = pem("EC PRIVATE KEY", &sec1(Some(P256), &vec![1; length]));
+            assert_eq!(refused(&text), ImportedKeyError::Malformed, "{length}");
+        }
+        let curve = refused(&pem("EC PRIVATE KEY", &sec1(Some(&[0x2b, 0x81, 0x04, 0x00, 0x0a]), scalar)));
+        assert_eq!(curve, PublicKeyError::Curve { found: "secp256k1".into() }.into());
+    }
+
+    #[test]
+    fn damage_is_found_wherever_it_is() {
+        let (_, made) = authority(KeyAlgorithm::Ed25519);
+        for length in 0..made.private_key.len() {
+            assert_eq!(
+                refused(&pem("PRIVATE KEY", &made.private_key[..length])),
+                ImportedKeyError::Malformed,
+                "{length}"
+            );
+        }
+        let longer = [&made.private_key[..], &[0]].concat();
+        assert_eq!(refused(&pem("PRIVATE KEY", &longer)), ImportedKeyError::Malformed);
+        let text = pem("PRIVATE KEY", &made.private_key);
+        assert_eq!(refused(&text.repeat(2)), ImportedKeyError::NotOne { found: 2 });
+        assert_eq!(refused(" "), ImportedKeyError::NotOne { found: 0 });
+        assert_eq!(refused(&pem("ENCRYPTED PRIVATE KEY", b"x")), ImportedKeyError::Encrypted);
+        let headers = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAA==\n-----END RSA PRIVATE KEY-----";
+        assert_eq!(refused(headers), ImportedKeyError::Encrypted);
+        assert!(matches!(refused(&pem("CERTIFICATE", b"x")), ImportedKeyError::Label { .. }));
+    }
+}

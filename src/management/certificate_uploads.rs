@@ -199,7 +199,7 @@ impl Management {
                               that signed would not verify any more";
                 noted.fault(Field::Certificate, reason);
             } else {
-                trial.run(&chain, &*open_private_key(&before, &master_keys)?, &mut noted)?;
+                trial.run(&chain, &open_private_key(&before, &master_keys)?, &mut noted)?;
             }
             Ok((Some(chain), noted))
         })

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tempfile::TempDir;
 
+use super::certificate_uploads::{SigningCertificateImport, SigningCertificateRequest};
 use super::fields::{Field, Input};
 use super::first_start::{FirstCredentials, FirstStart, LoadSecretsError, PreparedFirstStart, load_secrets};
 use super::groups::GroupInput;
@@ -24,7 +25,7 @@ use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::domain::administrator::ActorIdentity;
 use crate::domain::audit::AuditRow;
 use crate::domain::key_string::{Inspection, inspect};
-use crate::domain::{Actor, ApiClient, Customer, Kind, Name, Role, TrustPin};
+use crate::domain::{Actor, ApiClient, Customer, Kind, Name, Role, TrustPin, places};
 use crate::id::{ApiClientId, CustomerId, GroupId, Id as _};
 use crate::secret::master::MasterKeys;
 use crate::store::embedded::EmbeddedStore;
@@ -541,4 +542,166 @@ async fn signing_certificates_are_made_below_roots_only() {
     let input = KeyInput { signing_certificate: Input::Given(id), ..key_input("k", group) };
     let refused = fixture.management.create_key(&admin, customer, Kind::ServiceEdge, input).await;
     assert_eq!(faults(refused), [Field::SigningCertificate]);
+}
+
+/// A root made elsewhere that counts from `begin` to `end`, and its private key.
+fn root_of(begin: Timestamp, end: Timestamp) -> SigningCertificateImport {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    (params.not_before, params.not_after) = (begin.to_offset_date_time(), end.to_offset_date_time());
+    SigningCertificateImport {
+        name: Input::Given("Elsewhere".into()),
+        certificate: Input::Given(params.self_signed(&key).unwrap().pem()),
+        private_key: Input::Given(key.serialize_pem().into()),
+        ..SigningCertificateImport::default()
+    }
+}
+
+fn after(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(NOW.unix_seconds() + seconds)
+}
+
+#[tokio::test]
+async fn an_import_counts_from_its_first_second_to_its_last() {
+    let fixture = Fixture::new().await;
+    let (customer, admin) = (fixture.customer(), fixture.actor(Role::Admin));
+    let import = |begin, end| fixture.management.import_signing_certificate(&admin, customer, root_of(begin, end));
+    for (begin, end) in [(after(1), after(900_000)), (after(-2), after(-1)), (after(-2), NOW)] {
+        assert_eq!(faults(import(begin, end).await), [Field::Certificate], "{begin} to {end}");
+    }
+    // A tenth of a day, which is how long what it signs lives here, must be left.
+    assert_eq!(faults(import(NOW, after(8_639)).await), [Field::Certificate]);
+    let made = import(NOW, after(8_640)).await.unwrap().certificate;
+    assert_eq!((made.not_before, made.not_after), (NOW, after(8_640)));
+
+    // It can be chosen until it ends, and none is made below one whose path length is 0.
+    let below = || NewSigningCertificate {
+        name: Input::Given("Below".into()),
+        parent: Input::Given(made.id),
+        ..NewSigningCertificate::default()
+    };
+    let create = || fixture.management.create_signing_certificate(&admin, customer, below());
+    let refused = create().await;
+    assert!(matches!(&refused, Err(Error::Invalid(errors)) if errors.to_string().contains("path length")));
+    fixture.clock.advance(Duration::from_secs(8_640));
+    assert_eq!(faults(create().await), [Field::Parent]);
+    let group = GroupInput {
+        name: Input::Given("HQ".into()),
+        signing_certificate: Input::Given(made.id),
+        ..GroupInput::default()
+    };
+    let refused = fixture.management.create_group(&admin, customer, Kind::Machine, group).await;
+    assert_eq!(faults(refused), [Field::SigningCertificate]);
+}
+
+#[tokio::test]
+async fn what_is_brought_is_sealed_and_written_down_without_its_key() {
+    let fixture = Fixture::new().await;
+    let (management, customer, admin) = (&fixture.management, fixture.customer(), fixture.actor(Role::Admin));
+    let input = root_of(NOW, after(900_000));
+    let Input::Given(pem) = &input.private_key else { unreachable!() };
+    let lines: Vec<String> = pem.lines().map(str::to_owned).filter(|line| !line.starts_with('-')).collect();
+    let made = management.import_signing_certificate(&admin, customer, input).await.unwrap().certificate;
+    let request = SigningCertificateRequest { name: Input::Given("CSR".into()), ..Default::default() };
+    let requested = management.request_signing_certificate(&admin, customer, request).await.unwrap().certificate;
+    let input = SigningCertificateInput { allow_signing: Input::Given(false), ..Default::default() };
+    management.edit_signing_certificate(&admin, customer, made.id, None, &input).await.unwrap();
+    for id in [made.id, requested.id] {
+        management.delete_signing_certificate(&admin, customer, id, None).await.unwrap();
+    }
+
+    let events: Vec<_> = fixture.audit(customer).await.into_iter().map(|row| row.event).skip(8).collect();
+    let told: Vec<_> = events.iter().map(|event| (&*event.action, &*event.object_name)).collect();
+    let expected = [
+        ("create", "Elsewhere"),
+        ("create", "CSR"),
+        ("update", "Elsewhere"),
+        ("delete", "Elsewhere"),
+        ("delete", "CSR"),
+    ];
+    assert_eq!(told, expected);
+    assert!(events.iter().all(|event| event.object_type == "signing-certificate"));
+    let digest = made.certificate_sha256().unwrap();
+    assert!(events[0].after.as_ref().unwrap().contains(&digest), "which certificate it was");
+    let texts = format!("{events:?}");
+    assert!(lines.iter().all(|line| !texts.contains(line)));
+    let place = places::signing_key(customer, requested.id);
+    let opened = fixture.master_keys.open(place.as_place(), requested.sealed_private_key.as_ref().unwrap());
+    assert!(opened.is_ok());
+    assert_eq!(fixture.announced.0.load(Ordering::SeqCst), fixture.store.last_change().await.unwrap().0);
+}
+
+#[tokio::test]
+async fn names_of_a_request_are_checked_at_their_bounds() {
+    let fixture = Fixture::new().await;
+    let (customer, admin) = (fixture.customer(), fixture.actor(Role::Admin));
+    let request = |name: &str, text: &str, country: &str| {
+        let given = |text: &str| Input::Given(text.to_owned());
+        let input = SigningCertificateRequest {
+            name: given(name),
+            common_name: given(text),
+            organization: given(text),
+            organizational_unit: given(text),
+            country: given(country),
+            ..SigningCertificateRequest::default()
+        };
+        let (management, admin) = (&fixture.management, &admin);
+        async move { management.request_signing_certificate(admin, customer, input).await }
+    };
+    let subject = [Field::CommonName, Field::Organization, Field::OrganizationalUnit];
+    for (number, text) in ["a".to_owned(), "\u{df}".repeat(64)].iter().enumerate() {
+        assert!(request(&format!("good {number}"), text, "DE").await.is_ok(), "{text}");
+    }
+    for text in [String::new(), "a".repeat(65), "a\u{7}".to_owned()] {
+        assert_eq!(faults(request("bad", &text, "DE").await), subject, "{text:?}");
+    }
+    for country in ["", "D", "DEU", "de", "D\u{c4}"] {
+        assert_eq!(faults(request("bad", "a", country).await), [Field::Country], "{country:?}");
+    }
+    // A name that is too long for a subject is shortened there, as in certificates.
+    let long = SigningCertificateRequest { name: Input::Given("n".repeat(255)), ..Default::default() };
+    let made = fixture.management.request_signing_certificate(&admin, customer, long).await.unwrap().certificate;
+    assert!(made.csr.unwrap().windows(48).any(|window| window == format!("{}~", "n".repeat(47)).as_bytes()));
+}
+
+#[tokio::test]
+async fn another_customers_signing_certificate_is_not_found() {
+    let fixture = Fixture::new().await;
+    let (management, admin) = (&fixture.management, fixture.actor(Role::Admin));
+    let mut other = fixture.stored_customer().await;
+    (other.id, other.name) = (CustomerId::from_raw(4_711), Name::new("Other").unwrap());
+    fixture.apply(Change::InsertCustomer(other.clone())).await;
+    let owner = Actor { customer_id: CustomerId::SERVICE, ..fixture.actor(Role::Owner) };
+    let theirs = management.import_signing_certificate(&owner, other.id, root_of(NOW, after(900_000))).await.unwrap();
+    let (own, id) = (fixture.customer(), theirs.certificate.id);
+
+    let input = SigningCertificateInput::default();
+    for customer in [own, other.id] {
+        let refusals = [
+            management.find_signing_certificate(&admin, customer, id).await.err(),
+            management.edit_signing_certificate(&admin, customer, id, None, &input).await.err(),
+            management.delete_signing_certificate(&admin, customer, id, None).await.err(),
+            management.preview_signing_certificate_deletion(&admin, customer, id).await.err(),
+        ];
+        for refused in refusals {
+            assert!(matches!(refused, Some(Error::NotFound { .. })), "{refused:?}");
+        }
+    }
+    let foreign = management.import_signing_certificate(&admin, other.id, root_of(NOW, after(900_000))).await;
+    assert!(matches!(foreign, Err(Error::NotFound { object: Object::Customer, .. })));
+    assert!(management.find_signing_certificate(&owner, other.id, id).await.is_ok());
+    // Those who may not make them, may not bring them either.
+    let operator = fixture.actor(Role::Operator);
+    let refusals = [
+        management.import_signing_certificate(&operator, own, root_of(NOW, after(900_000))).await.err(),
+        management.request_signing_certificate(&operator, own, SigningCertificateRequest::default()).await.err(),
+        management.delete_signing_certificate(&operator, own, id, None).await.err(),
+        management.preview_signing_certificate_deletion(&operator, own, id).await.err(),
+    ];
+    for refused in refusals {
+        assert!(matches!(refused, Some(Error::Forbidden { needed: Role::Admin, .. })), "{refused:?}");
+    }
 }

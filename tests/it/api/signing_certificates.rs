@@ -44,7 +44,7 @@ async fn signing_certificates_give_the_lifetime_that_was_configured_when_they_we
     assert_eq!(lifetime(&service, string(&later), "first").await, DAY_SECONDS);
 
     service.stop();
-    std::fs::write(service.dir().join("config.toml"), "[certificates]\nlifetime_days = 7\n").expect("a file");
+    fs::write(service.dir().join("config.toml"), "[certificates]\nlifetime_days = 7\n").expect("a file");
     service.launch();
     let client = Client::sign_in(&service).await;
     let new = make_signer(&client, "new").await;
