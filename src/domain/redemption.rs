@@ -36,6 +36,31 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+/// Check 3 (docs/contract.md, "Checks") but for the address: customer, group and signing certificate
+/// of a key, `None` where one is gone, disabled, or cannot sign now, then the key itself. The first
+/// that is not in order is the refusal.
+///
+/// # Errors
+/// [`Refusal::CustomerDisabled`], [`Refusal::GroupDisabled`], [`Refusal::SigningCertificateUnavailable`],
+/// [`Refusal::KeyDisabled`], [`Refusal::KeyExpired`], in this order.
+pub fn check_standing<C, G, S>(
+    (customer, group, signer): (Option<C>, Option<G>, Option<S>),
+    key_enabled: bool,
+    key_expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(C, G, S), Refusal> {
+    let customer = customer.ok_or(Refusal::CustomerDisabled)?;
+    let group = group.ok_or(Refusal::GroupDisabled)?;
+    let signer = signer.ok_or(Refusal::SigningCertificateUnavailable)?;
+    if !key_enabled {
+        return Err(Refusal::KeyDisabled);
+    }
+    if key_expires_at.is_some_and(|end| now >= end) {
+        return Err(Refusal::KeyExpired);
+    }
+    Ok((customer, group, signer))
+}
+
 /// Decides for a device whose key, group, customer and signing certificate are in order.
 ///
 /// `uses_left` is asked only when the device is not known.
@@ -117,6 +142,33 @@ mod tests {
                 status: CertificateStatus::Current,
             },
             recent_re_enrollments: recent,
+        }
+    }
+
+    #[test]
+    fn the_first_that_is_not_in_order_is_the_refusal() {
+        let before = NOW.saturating_sub(Duration::from_secs(1));
+        let after = NOW.saturating_add(Duration::from_secs(1));
+        let check = |in_order: [bool; 4], expires_at| {
+            let there = |place: usize| in_order[place].then_some(place);
+            check_standing((there(0), there(1), there(2)), in_order[3], expires_at, NOW)
+        };
+        let order = [
+            Refusal::CustomerDisabled,
+            Refusal::GroupDisabled,
+            Refusal::SigningCertificateUnavailable,
+            Refusal::KeyDisabled,
+        ];
+        for (place, refusal) in order.into_iter().enumerate() {
+            // What comes later is not in order either, and is not what is told.
+            let in_order = std::array::from_fn(|at| at < place);
+            assert_eq!(check(in_order, Some(before)), Err(refusal));
+        }
+        for end in [before, NOW] {
+            assert_eq!(check([true; 4], Some(end)), Err(Refusal::KeyExpired), "{end}");
+        }
+        for end in [None, Some(after)] {
+            assert_eq!(check([true; 4], end), Ok((0, 1, 2)), "{end:?}");
         }
     }
 

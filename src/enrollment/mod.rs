@@ -19,7 +19,7 @@ use std::time::Instant;
 use crate::ca::{CsrError, IssueError, Profile, Subject, VerifiedCsr};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::component::DeviceDescription;
-use crate::domain::redemption::{Decision, KnownComponent, RE_ENROLLMENT_WINDOW, decide};
+use crate::domain::redemption::{Decision, KnownComponent, RE_ENROLLMENT_WINDOW, check_standing, decide};
 use crate::domain::{Fingerprint, IssuedCertificate, Kind, Refusal, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::index::{KeyEntry, KeyIndex};
@@ -257,20 +257,10 @@ impl EnrollmentService {
     fn check_state(&self, entry: Arc<KeyEntry>, remote_address: IpAddr) -> Result<CheckedKey, Refusal> {
         let key = entry.key();
         let now = self.clock.now();
-        let customer =
-            self.directory.customer(key.customer_id).filter(|it| it.enabled).ok_or(Refusal::CustomerDisabled)?;
-        let group = self.directory.group(key.group_id).filter(|it| it.enabled).ok_or(Refusal::GroupDisabled)?;
-        let signer = self
-            .directory
-            .signer(key.signing_certificate_id)
-            .filter(|signer| signer.is_usable(now))
-            .ok_or(Refusal::SigningCertificateUnavailable)?;
-        if !key.enabled {
-            return Err(Refusal::KeyDisabled);
-        }
-        if key.expires_at.is_some_and(|end| now >= end) {
-            return Err(Refusal::KeyExpired);
-        }
+        let customer = self.directory.customer(key.customer_id).filter(|it| it.enabled);
+        let group = self.directory.group(key.group_id).filter(|it| it.enabled);
+        let signer = self.directory.signer(key.signing_certificate_id).filter(|signer| signer.is_usable(now));
+        let (customer, group, signer) = check_standing((customer, group, signer), key.enabled, key.expires_at, now)?;
         if !(key.addresses.allows(remote_address) && group.addresses.allows(remote_address)) {
             return Err(Refusal::AddressNotAllowed);
         }
