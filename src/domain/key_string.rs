@@ -38,6 +38,7 @@ const BARE_BYTES: usize = KEY_ID_BYTES + RANDOM_BYTES;
 const CHECK_BYTES: usize = 4;
 const CHECKED_BYTES: usize = BARE_BYTES + TrustPin::BYTES;
 const BOOTSTRAP_BYTES: usize = CHECKED_BYTES + CHECK_BYTES;
+const BARE_CHARACTERS: usize = BARE_BYTES / 3 * 4;
 const BOOTSTRAP_CHARACTERS: usize = BOOTSTRAP_BYTES / 3 * 4;
 const IMPORTED_CHARACTERS_MIN: usize = 32;
 const HINT_CHARACTERS: usize = 7;
@@ -250,6 +251,27 @@ impl<'a> KeyString<'a> {
         &self.secret[..KEY_ID_CHARACTERS]
     }
 
+    /// Which form it has. `None`: version 3 with the 96 characters of a bootstrap key and a wrong check,
+    /// so one of ours that was not copied whole.
+    pub fn form(&self) -> Option<KeyVersion> {
+        match (self.version, self.secret.len()) {
+            ("1", BARE_CHARACTERS) if self.secret.bytes().all(|b| b != b'-' && b != b'=') => Some(KeyVersion::Bare),
+            ("3", BOOTSTRAP_CHARACTERS) => self.pin().map(|_| KeyVersion::Bootstrap),
+            _ => Some(KeyVersion::Imported),
+        }
+    }
+
+    /// The trust pin of a bootstrap key whose length and check are right.
+    fn pin(&self) -> Option<TrustPin> {
+        let mut secret = Zeroizing::new([0; BOOTSTRAP_BYTES]);
+        if STANDARD_NO_PAD.decode_slice(self.secret, &mut *secret) != Ok(BOOTSTRAP_BYTES) {
+            return None;
+        }
+        let (checked, check) = secret.split_at(CHECKED_BYTES);
+        let pin = checked[BARE_BYTES..].try_into().expect("what is checked ends in the pin");
+        bool::from(check_of(self.cloud, checked).ct_eq(check)).then_some(TrustPin(pin))
+    }
+
     /// The short form for logs and listings: `3|cloud|` + 7 characters of the secret + `...`.
     pub fn hint(&self) -> String {
         format!("{}|{}|{}...", self.version, self.cloud, &self.secret[..HINT_CHARACTERS])
@@ -291,16 +313,7 @@ pub fn inspect(text: &str) -> Inspection {
     if parts.version != "3" || parts.secret.len() > BOOTSTRAP_CHARACTERS {
         return Inspection::Usable { cloud, pin: TrustPin::NONE };
     }
-    let mut secret = Zeroizing::new([0; BOOTSTRAP_BYTES]);
-    if STANDARD_NO_PAD.decode_slice(parts.secret, &mut *secret) != Ok(BOOTSTRAP_BYTES) {
-        return Inspection::Damaged;
-    }
-    let (checked, check) = secret.split_at(CHECKED_BYTES);
-    if !bool::from(check_of(parts.cloud, checked).ct_eq(check)) {
-        return Inspection::Damaged;
-    }
-    let pin = checked[BARE_BYTES..].try_into().expect("what is checked ends in the pin");
-    Inspection::Usable { cloud, pin: TrustPin(pin) }
+    parts.pin().map_or(Inspection::Damaged, |pin| Inspection::Usable { cloud, pin })
 }
 
 /// First 4 bytes of SHA-256 over `3|cloud|` and the 68 bytes before the check.
@@ -381,6 +394,34 @@ mod tests {
         let long = format!("3|api.private.example.com|{}-1234567890123456789", "A1b/".repeat(90));
         let Inspection::Usable { pin, .. } = inspect(&long) else { panic!("damaged") };
         assert!(pin.is_none());
+    }
+
+    #[test]
+    fn the_form_tells_ours_from_others_and_whole_from_mistyped() {
+        let form = |text: &str| KeyString::parse(text).expect("three parts").form();
+        for version in [KeyVersion::Bare, KeyVersion::Bootstrap] {
+            assert_eq!(form(KeySecret::generate(version, &cloud(), PIN).expose()), Some(version));
+        }
+        let secret = |characters: usize| "A".repeat(characters);
+        for (version, characters, expected) in [
+            ("1", 47, Some(KeyVersion::Imported)),
+            ("1", 48, Some(KeyVersion::Bare)),
+            ("1", 49, Some(KeyVersion::Imported)),
+            ("2", 48, Some(KeyVersion::Imported)),
+            ("2", 96, Some(KeyVersion::Imported)),
+            ("3", 32, Some(KeyVersion::Imported)),
+            ("3", 95, Some(KeyVersion::Imported)),
+            ("3", 96, None),
+            ("3", 97, Some(KeyVersion::Imported)),
+        ] {
+            assert_eq!(
+                form(&format!("{version}|example.com|{}", secret(characters))),
+                expected,
+                "{version} {characters}"
+            );
+        }
+        assert_eq!(form(&format!("1|example.com|{}-123", secret(44))), Some(KeyVersion::Imported));
+        assert_eq!(form(&format!("1|example.com|{}==", secret(46))), Some(KeyVersion::Imported));
     }
 
     #[test]

@@ -41,6 +41,26 @@ pub struct Presence {
 }
 
 impl LedgerEntry {
+    /// As people are told.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::ReEnrollment { .. } => "re-enrollment",
+            Self::Release { .. } => "release",
+            Self::Use { .. } => "use",
+        }
+    }
+
+    /// Whose row it is; a checkpoint is of many.
+    pub const fn component_id(&self) -> Option<ComponentId> {
+        match self {
+            Self::Checkpoint { .. } => None,
+            Self::ReEnrollment { component_id, .. }
+            | Self::Release { component_id }
+            | Self::Use { component_id, .. } => Some(*component_id),
+        }
+    }
+
     /// What the row adds to the key's uses.
     pub fn uses_delta(&self) -> i64 {
         match self {
