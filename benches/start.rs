@@ -150,6 +150,7 @@ async fn fill(dir: &Path, keys: u64) {
                     sealed_string: Some(vec![7; 160]),
                     managed_by: None,
                     successor_id: None,
+                    ui_config: None,
                     usage: KeyUsage::default(),
                     created_at: now,
                     created_by: None,

@@ -329,6 +329,7 @@ fn key(number: u64, group: &Group) -> ProvisioningKey {
         sealed_string: Some(vec![9; 180]),
         managed_by: None,
         successor_id: None,
+        ui_config: None,
         usage: KeyUsage::default(),
         created_at: NOW,
         created_by: None,

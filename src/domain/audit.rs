@@ -36,7 +36,8 @@ pub struct AuditEvent {
     pub object_name: String,
     /// JSON object of the settings before; never a secret. `None` for a creation.
     pub before: Option<String>,
-    /// JSON object of the settings after; never a secret. `None` for a deletion.
+    /// JSON object of the settings after, or of what came of the action; never a secret. `None` for a
+    /// deletion that touched nothing else.
     pub after: Option<String>,
 }
 
@@ -68,6 +69,13 @@ impl AuditEvent {
             before: None,
             after: None,
         }
+    }
+}
+
+impl AuditEvent {
+    /// The event of a deletion that revoked `count` components with it: only the transaction can count them.
+    pub fn with_revoked(self, count: u64) -> Self {
+        Self { after: Some(format!(r#"{{"revokedComponents":{count}}}"#)), ..self }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::secret::pepper::{KeyDigest, PepperNumber};
 /// The most uses a key can be given, inclusive: 2³¹ − 1.
 pub const MAXIMUM_USES_MAX: u32 = i32::MAX as u32;
 
+/// Longest [`ProvisioningKey::ui_config`], in bytes, inclusive.
+pub const UI_CONFIG_BYTES_MAX: usize = 4_096;
+
 /// A provisioning key as the store keeps it. Never the key string itself.
 #[derive(Clone)]
 pub struct ProvisioningKey {
@@ -38,7 +41,11 @@ pub struct ProvisioningKey {
     pub sealed_string: Option<Vec<u8>>,
     /// Set on keys that an API client manages; read-only to all others.
     pub managed_by: Option<ManagedBy>,
+    /// Set by a rotation. The successor may have been deleted since.
     pub successor_id: Option<ProvisioningKeyId>,
+    /// What a client keeps with the key for its own use: at most [`UI_CONFIG_BYTES_MAX`] bytes, never
+    /// looked into, never empty.
+    pub ui_config: Option<String>,
     pub usage: KeyUsage,
     pub created_at: Timestamp,
     pub created_by: Option<u64>,

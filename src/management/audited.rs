@@ -23,15 +23,25 @@ pub(super) fn created<T: Audited>(actor: &Actor, now: Timestamp, object: &T) -> 
 }
 
 pub(super) fn updated<T: Audited>(actor: &Actor, now: Timestamp, before: &T, after: &T) -> AuditEvent {
+    changed("update", actor, now, before, after)
+}
+
+/// A change that has an action of its own.
+pub(super) fn changed<T: Audited>(action: &str, actor: &Actor, now: Timestamp, before: &T, after: &T) -> AuditEvent {
     AuditEvent {
         before: Some(before.settings().to_string()),
         after: Some(after.settings().to_string()),
-        ..event(actor, now, "update", after)
+        ..event(actor, now, action, after)
     }
 }
 
 pub(super) fn deleted<T: Audited>(actor: &Actor, now: Timestamp, object: &T) -> AuditEvent {
     AuditEvent { before: Some(object.settings().to_string()), ..event(actor, now, "delete", object) }
+}
+
+/// Something that was done with an object and changed nothing of it.
+pub(super) fn done<T: Audited>(action: &str, actor: &Actor, now: Timestamp, object: &T) -> AuditEvent {
+    event(actor, now, action, object)
 }
 
 fn event<T: Audited>(actor: &Actor, now: Timestamp, action: &str, object: &T) -> AuditEvent {
@@ -165,6 +175,8 @@ impl Audited for ProvisioningKey {
             "keyId": self.key_id,
             "hint": self.hint,
             "managedBy": self.managed_by.as_ref().map(|managed| &managed.label),
+            "successorId": self.successor_id,
+            "uiConfig": self.ui_config,
         })
     }
 }

@@ -6,6 +6,7 @@ use super::fields::FieldErrors;
 use super::once::Repeated;
 use crate::auth::TokenError;
 use crate::domain::{Name, Revision, Role};
+use crate::id::ProvisioningKeyId;
 use crate::store::StoreError;
 
 /// Sorted by who is at fault. Carries what a door needs to answer and the log needs to tell; the
@@ -41,6 +42,12 @@ pub enum Error {
     DuplicateKeyString,
     #[error("a {object} named {name:?} exists already")]
     DuplicateName { object: Object, name: String },
+    #[error("the key has the successor {successor} already")]
+    AlreadyRotated { successor: ProvisioningKeyId },
+    #[error("all uses of the key are taken")]
+    KeyExhausted,
+    #[error("the key string is not kept")]
+    NotExportable,
     #[error("the {object} {name:?} is in use by: {by}")]
     Referenced { object: Object, by: &'static str, name: String },
     #[error("what it refers to is gone: {what}")]

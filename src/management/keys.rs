@@ -1,4 +1,12 @@
-//! Provisioning keys: create, list, get, edit, delete.
+//! Provisioning keys: create, list, get, edit, delete; what else can be done with one has a file of
+//! its own.
+
+pub mod bulk;
+pub mod check;
+mod export;
+pub mod history;
+mod import;
+mod rotate;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -8,17 +16,23 @@ use zeroize::Zeroizing;
 use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
+use super::once::Once;
 use super::{Error, Management, Object, Request, named_once};
 use crate::clock::Timestamp;
 use crate::domain::administrator::ActorIdentity;
-use crate::domain::key::{KeyUsage, MAXIMUM_USES_MAX, ManagedBy};
+use crate::domain::audit::AuditEvent;
+use crate::domain::key::{KeyUsage, MAXIMUM_USES_MAX, ManagedBy, UI_CONFIG_BYTES_MAX};
 use crate::domain::key_string::KeyString;
 use crate::domain::{
-    Actor, AddressList, Description, KeySecret, KeyState, KeyVersion, Kind, Name, ProvisioningKey, Revision, Role,
-    places,
+    Actor, AddressList, Description, Group, KeySecret, KeyState, KeyVersion, Kind, Name, ProvisioningKey, Revision,
+    Role, SigningCertificate, places,
 };
-use crate::id::{CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
+use crate::id::{CustomerId, GroupId, Id as _, ProvisioningKeyId, SigningCertificateId};
+use crate::secret::pepper::{KeyDigest, PepperNumber};
 use crate::store::{Change, KeyField, ListQuery, Page};
+
+/// Most keys that the list of a group's keys holds, which knows no pages.
+const GROUP_KEYS_MAX: u32 = 10_000;
 
 /// What a caller says about a key, when making one and when editing one.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +55,8 @@ pub struct KeyInput {
     pub version: Input<KeyVersion>,
     /// View or export after creation; true when absent, only goes off.
     pub exportable: Input<bool>,
+    /// What a client keeps with the key for its own use; empty is none.
+    pub ui_config: Input<String>,
 }
 
 /// A key as a caller may see it.
@@ -72,91 +88,18 @@ impl Management {
         self.authorise(actor, customer, Role::Operator).await?;
         let now = self.now();
         let mut checker = Checker::default();
-
-        let name = checker.required(Field::Name, input.name, |text| Name::new(&text));
-        let description = checker.check(Field::Description, input.description, |text| Description::new(&text));
-        let maximum = if kind.requires_maximum() {
-            checker.required(Field::Maximum, input.maximum, checked_maximum)
-        } else {
-            checker.check(Field::Maximum, input.maximum, checked_maximum).given()
-        };
-        let enabled = checker.take(Field::Enabled, input.enabled);
-        let allow_re_enrollment = checker.take(Field::AllowReEnrollment, input.allow_re_enrollment);
-        let expires_at = checker.check(Field::ExpiresAt, input.expires_at, |at| checked_expiry(at, now));
-        let addresses = checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list));
-        let version = checker.check(Field::Version, input.version, checked_version);
-        let exportable = checker.take(Field::Exportable, input.exportable).given().unwrap_or(true);
-        let version = version.given().unwrap_or(KeyVersion::Bootstrap);
-
-        let group = match checker.required(Field::Group, input.group, Ok::<_, std::convert::Infallible>) {
-            Some(id) => {
-                let group = self.store().find_group(customer, id).await?.filter(|group| group.kind == kind);
-                if group.is_none() {
-                    checker.fault(Field::Group, format_args!("is no {kind} group of this customer"));
-                }
-                group
-            }
-            None => None,
-        };
-        let signer = match checker.take(Field::SigningCertificate, input.signing_certificate).given() {
-            Some(id) => Some(id),
-            None => group.as_ref().map(|group| group.signing_certificate_id),
-        };
-        let signer = match signer {
-            Some(id) => self.usable_signer(customer, id, now, &mut checker).await?,
-            None => None,
-        };
-        let (Some(name), Some(group), Some(signer)) = (name, group, signer) else {
+        let Some(new) = self.check_new_key(customer, kind, input, now, &mut checker).await? else {
             return Err(checker.into_error());
         };
         checker.finish()?;
 
         let id: ProvisioningKeyId = self.parts.ids.next().await?;
-        let secret = KeySecret::generate(version, &self.parts.cloud.load(), **self.parts.trust_pin.load());
-        let (pepper, digest) = self.parts.peppers.digest(secret.expose().as_bytes());
-        let place = places::key_string(customer, id);
-        let sealed = exportable.then(|| self.parts.master_keys.seal(place.as_place(), secret.expose().as_bytes()));
-        let hint = KeyString::parse(secret.expose()).map(|parts| parts.hint()).unwrap_or_default();
-        let key = ProvisioningKey {
-            id,
-            customer_id: customer,
-            kind,
-            group_id: group.id,
-            signing_certificate_id: signer.id,
-            name,
-            description: description.given().unwrap_or_default(),
-            maximum,
-            enabled: enabled.given().unwrap_or(true),
-            allow_re_enrollment: allow_re_enrollment.given().unwrap_or(false),
-            expires_at: expires_at.given(),
-            addresses: addresses.given().unwrap_or_default(),
-            version,
-            hint,
-            key_id: secret.key_id().to_owned(),
-            digest,
-            pepper,
-            sealed_string: sealed,
-            managed_by: manager(actor),
-            successor_id: None,
-            usage: KeyUsage::default(),
-            created_at: now,
-            created_by: actor.row_id(),
-            modified_at: now,
-            modified_by: actor.row_id(),
-            revision: Revision::FIRST,
-        };
-        let audit = vec![audited::created(actor, now, &key)];
-        let changes = vec![Change::InsertKey(key.clone())];
-        let made = KeyView {
-            state: key.state(now),
-            key,
-            group_name: Some(group.name),
-            signing_certificate_name: Some(signer.name),
-            string: Some(secret),
-        };
-        self.commit_made(once, changes, audit, &made)
-            .await
-            .map_err(|error| error.about(Object::ProvisioningKey, id, made.key.name.as_str()))?;
+        let version = new.version.unwrap_or(KeyVersion::Bootstrap);
+        let exportable = new.exportable.unwrap_or(true);
+        let (secret, traces) = self.generate_string(customer, id, version, exportable);
+        let made = KeyView { string: Some(secret), ..new.into_view(actor, now, id, traces) };
+        let event = audited::created(actor, now, &made.key);
+        self.commit_new_key(once, &made, event).await?;
         Ok(made)
     }
 
@@ -174,20 +117,27 @@ impl Management {
     ) -> Result<Page<KeyView>, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         let page = self.store().list_keys(customer, kind, query).await?;
-        let now = self.now();
-        let (mut groups, mut signers) = (HashMap::new(), HashMap::new());
-        let mut rows = Vec::with_capacity(page.rows.len());
-        for key in page.rows {
-            let group_name = named_once(&mut groups, key.group_id, self.group_name(&key)).await?;
-            let signer = key.signing_certificate_id;
-            let signing_certificate_name = named_once(&mut signers, signer, self.signer_name(&key)).await?;
-            let string = self.reveal(actor, &key).unwrap_or_else(|error| {
-                tracing::error!(key.id = %key.id, error = %error, "a key string cannot be shown");
-                None
-            });
-            rows.push(KeyView { state: key.state(now), key, group_name, signing_certificate_name, string });
+        Ok(Page { rows: self.view_keys(actor, page.rows).await?, total: page.total })
+    }
+
+    /// All keys of a group in order of id, [`GROUP_KEYS_MAX`] at most.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also for a group of another kind; rights and outages.
+    pub async fn list_keys_of_group(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        group: GroupId,
+    ) -> Result<Vec<KeyView>, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        if self.store().find_group(customer, group).await?.is_none_or(|group| group.kind != kind) {
+            return Err(Error::not_found(Object::Group, group));
         }
-        Ok(Page { rows, total: page.total })
+        let start = ProvisioningKeyId::from_raw(0);
+        let keys = self.store().list_keys_of_group(customer, group, start, GROUP_KEYS_MAX).await?;
+        self.view_keys(actor, keys).await
     }
 
     /// # Errors
@@ -219,18 +169,33 @@ impl Management {
         expected: Option<Revision>,
         input: &KeyInput,
     ) -> Result<KeyView, Error> {
+        self.edit_key_as(actor, customer, kind, id, expected, |_, _| Ok(input.clone())).await
+    }
+
+    /// [`edit_key`](Self::edit_key) with an input that follows from the key as it is now.
+    async fn edit_key_as(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        id: ProvisioningKeyId,
+        expected: Option<Revision>,
+        input: impl Fn(&ProvisioningKey, Timestamp) -> Result<KeyInput, Error> + Sync,
+    ) -> Result<KeyView, Error> {
         self.authorise(actor, customer, Role::Operator).await?;
+        let input = &input;
         until_not_overtaken(Object::ProvisioningKey, id, move || async move {
             let before = self.key_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::ProvisioningKey, expected, before.revision)?;
             refuse_managed(actor, &before)?;
             let now = self.now();
-            let Some(mut after) = self.edited_key(&before, input.clone(), now).await? else {
+            let Some(mut after) = self.edited_key(&before, input(&before, now)?, now).await? else {
                 return Ok(Attempt::Done(self.view_key(actor, before).await?));
             };
             after.modified_at = now;
             after.modified_by = actor.row_id();
-            let event = audited::updated(actor, now, &before, &after);
+            let action = if raises_maximum(&before, &after) { "raise-maximum" } else { "update" };
+            let event = audited::changed(action, actor, now, &before, &after);
             let about = (Object::ProvisioningKey, id, after.name.as_str());
             if let Attempt::Overtaken = self.commit_edit(Change::UpdateKey(after.clone()), event, about).await? {
                 return Ok(Attempt::Overtaken);
@@ -241,7 +206,8 @@ impl Management {
         .await
     }
 
-    /// Deletes a key. Its components stay.
+    /// Deletes a key. Its components stay; with `revoke` those that are live are revoked in the same
+    /// transaction, which the audit log counts.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::ReadOnly`]; [`Error::Outdated`]; rights and outages.
@@ -252,15 +218,18 @@ impl Management {
         kind: Kind,
         id: ProvisioningKeyId,
         expected: Option<Revision>,
+        revoke: bool,
     ) -> Result<(), Error> {
         self.authorise(actor, customer, Role::Operator).await?;
         until_not_overtaken(Object::ProvisioningKey, id, move || async move {
             let key = self.key_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::ProvisioningKey, expected, key.revision)?;
             refuse_managed(actor, &key)?;
-            let event = audited::deleted(actor, self.now(), &key);
+            let now = self.now();
+            let event = audited::deleted(actor, now, &key);
             // What goes is what was looked at, whoever manages it meanwhile.
-            let delete = Change::DeleteKey { customer, id, revision: Some(key.revision) };
+            let revision = Some(key.revision);
+            let delete = Change::DeleteKey { customer, id, revision, revoke_at: revoke.then_some(now) };
             self.commit_edit(delete, event, (Object::ProvisioningKey, id, key.name.as_str())).await
         })
         .await
@@ -315,6 +284,11 @@ impl Management {
             }
             Input::Given(true) | Input::Absent | Input::Cleared | Input::Malformed(_) => {}
         }
+        match checker.check(Field::UiConfig, input.ui_config, checked_ui_config) {
+            Input::Given(ui_config) => after.ui_config = ui_config,
+            Input::Cleared => after.ui_config = None,
+            Input::Absent | Input::Malformed(_) => {}
+        }
         checker.fixed(Field::Group, input.group, Some(&before.group_id));
         checker.fixed(Field::Version, input.version, Some(&before.version));
         if let Some(signer) = checker.take(Field::SigningCertificate, input.signing_certificate).given()
@@ -327,6 +301,103 @@ impl Management {
         Ok((!has_same_settings(before, &after)).then_some(after))
     }
 
+    /// Notes every fault of what a caller says about a new key. `None` where something required is
+    /// missing or wrong, which is noted too.
+    async fn check_new_key(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        input: KeyInput,
+        now: Timestamp,
+        checker: &mut Checker,
+    ) -> Result<Option<NewKey>, Error> {
+        let name = checker.required(Field::Name, input.name, |text| Name::new(&text));
+        let description = checker.check(Field::Description, input.description, |text| Description::new(&text));
+        let maximum = if kind.requires_maximum() {
+            checker.required(Field::Maximum, input.maximum, checked_maximum)
+        } else {
+            checker.check(Field::Maximum, input.maximum, checked_maximum).given()
+        };
+        let enabled = checker.take(Field::Enabled, input.enabled);
+        let allow_re_enrollment = checker.take(Field::AllowReEnrollment, input.allow_re_enrollment);
+        let expires_at = checker.check(Field::ExpiresAt, input.expires_at, |at| checked_expiry(at, now));
+        let addresses = checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list));
+        let version = checker.check(Field::Version, input.version, checked_version);
+        let exportable = checker.take(Field::Exportable, input.exportable);
+        let ui_config = checker.check(Field::UiConfig, input.ui_config, checked_ui_config);
+
+        let group = match checker.required(Field::Group, input.group, Ok::<_, std::convert::Infallible>) {
+            Some(id) => {
+                let group = self.store().find_group(customer, id).await?.filter(|group| group.kind == kind);
+                if group.is_none() {
+                    checker.fault(Field::Group, format_args!("is no {kind} group of this customer"));
+                }
+                group
+            }
+            None => None,
+        };
+        let signer = match checker.take(Field::SigningCertificate, input.signing_certificate).given() {
+            Some(id) => Some(id),
+            None => group.as_ref().map(|group| group.signing_certificate_id),
+        };
+        let signer = match signer {
+            Some(id) => self.usable_signer(customer, id, now, checker).await?,
+            None => None,
+        };
+        let (Some(name), Some(group), Some(signer)) = (name, group, signer) else { return Ok(None) };
+        Ok(Some(NewKey {
+            name,
+            description: description.given().unwrap_or_default(),
+            maximum,
+            enabled: enabled.given().unwrap_or(true),
+            allow_re_enrollment: allow_re_enrollment.given().unwrap_or(false),
+            expires_at: expires_at.given(),
+            addresses: addresses.given().unwrap_or_default(),
+            version: version.given(),
+            exportable: exportable.given(),
+            ui_config: ui_config.given().flatten(),
+            group,
+            signer,
+        }))
+    }
+
+    /// A new key string, and what its row keeps of it.
+    fn generate_string(
+        &self,
+        customer: CustomerId,
+        id: ProvisioningKeyId,
+        version: KeyVersion,
+        exportable: bool,
+    ) -> (KeySecret, Traces) {
+        let secret = KeySecret::generate(version, &self.parts.cloud.load(), **self.parts.trust_pin.load());
+        let string = KeyString::parse(secret.expose()).expect("a key string made here has its three parts");
+        let mut traces = self.traces_of(string, version);
+        if exportable {
+            let place = places::key_string(customer, id);
+            traces.sealed_string = Some(self.parts.master_keys.seal(place.as_place(), secret.expose().as_bytes()));
+        }
+        (secret, traces)
+    }
+
+    /// What a row keeps of a key string that is not to be shown again.
+    fn traces_of(&self, string: KeyString<'_>, version: KeyVersion) -> Traces {
+        let (pepper, digest) = self.parts.peppers.digest(string.as_str().as_bytes());
+        let key_id = string.key_id().to_owned();
+        Traces { version, hint: string.hint(), key_id, digest, pepper, sealed_string: None }
+    }
+
+    async fn commit_new_key(
+        &self,
+        once: Option<Once<'_, KeyView>>,
+        made: &KeyView,
+        event: AuditEvent,
+    ) -> Result<(), Error> {
+        let key = &made.key;
+        self.commit_made(once, vec![Change::InsertKey(key.clone())], vec![event], made)
+            .await
+            .map_err(|error| error.about(Object::ProvisioningKey, key.id, key.name.as_str()))
+    }
+
     async fn key_of_kind(
         &self,
         customer: CustomerId,
@@ -335,6 +406,25 @@ impl Management {
     ) -> Result<ProvisioningKey, Error> {
         let key = self.store().find_key(customer, id).await?.filter(|key| key.kind == kind);
         key.ok_or_else(|| Error::not_found(Object::ProvisioningKey, id))
+    }
+
+    /// Costs one read for each distinct group and signing certificate. A sealed string that does not open
+    /// is left out and logged.
+    async fn view_keys(&self, actor: &Actor, keys: Vec<ProvisioningKey>) -> Result<Vec<KeyView>, Error> {
+        let now = self.now();
+        let (mut groups, mut signers) = (HashMap::new(), HashMap::new());
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            let group_name = named_once(&mut groups, key.group_id, self.group_name(&key)).await?;
+            let signer = key.signing_certificate_id;
+            let signing_certificate_name = named_once(&mut signers, signer, self.signer_name(&key)).await?;
+            let string = self.reveal(actor, &key).unwrap_or_else(|error| {
+                tracing::error!(key.id = %key.id, error = %error, "a key string cannot be shown");
+                None
+            });
+            rows.push(KeyView { state: key.state(now), key, group_name, signing_certificate_name, string });
+        }
+        Ok(rows)
     }
 
     async fn view_key(&self, actor: &Actor, key: ProvisioningKey) -> Result<KeyView, Error> {
@@ -370,6 +460,74 @@ impl Management {
     }
 }
 
+/// The settings of a key that is to be made, checked.
+struct NewKey {
+    name: Name,
+    description: Description,
+    maximum: Option<NonZeroU32>,
+    enabled: bool,
+    allow_re_enrollment: bool,
+    expires_at: Option<Timestamp>,
+    addresses: AddressList,
+    version: Option<KeyVersion>,
+    exportable: Option<bool>,
+    ui_config: Option<String>,
+    group: Group,
+    signer: SigningCertificate,
+}
+
+/// What a row keeps of its key string.
+struct Traces {
+    version: KeyVersion,
+    hint: String,
+    key_id: String,
+    digest: KeyDigest,
+    pepper: PepperNumber,
+    sealed_string: Option<Vec<u8>>,
+}
+
+impl NewKey {
+    /// The row that `actor` makes of it, as yet without its string.
+    fn into_view(self, actor: &Actor, now: Timestamp, id: ProvisioningKeyId, traces: Traces) -> KeyView {
+        let key = ProvisioningKey {
+            id,
+            customer_id: self.group.customer_id,
+            kind: self.group.kind,
+            group_id: self.group.id,
+            signing_certificate_id: self.signer.id,
+            name: self.name,
+            description: self.description,
+            maximum: self.maximum,
+            enabled: self.enabled,
+            allow_re_enrollment: self.allow_re_enrollment,
+            expires_at: self.expires_at,
+            addresses: self.addresses,
+            version: traces.version,
+            hint: traces.hint,
+            key_id: traces.key_id,
+            digest: traces.digest,
+            pepper: traces.pepper,
+            sealed_string: traces.sealed_string,
+            managed_by: manager(actor),
+            successor_id: None,
+            ui_config: self.ui_config,
+            usage: KeyUsage::default(),
+            created_at: now,
+            created_by: actor.row_id(),
+            modified_at: now,
+            modified_by: actor.row_id(),
+            revision: Revision::FIRST,
+        };
+        KeyView {
+            state: key.state(now),
+            key,
+            group_name: Some(self.group.name),
+            signing_certificate_name: Some(self.signer.name),
+            string: None,
+        }
+    }
+}
+
 fn checked_maximum(uses: u64) -> Result<NonZeroU32, String> {
     u32::try_from(uses)
         .ok()
@@ -386,6 +544,15 @@ fn checked_version(version: KeyVersion) -> Result<KeyVersion, &'static str> {
     match version {
         KeyVersion::Bare | KeyVersion::Bootstrap => Ok(version),
         KeyVersion::Imported => Err("must be 1 or 3"),
+    }
+}
+
+/// An empty text is none.
+fn checked_ui_config(text: String) -> Result<Option<String>, String> {
+    match text.len() {
+        0 => Ok(None),
+        1..=UI_CONFIG_BYTES_MAX => Ok(Some(text)),
+        found => Err(format!("has {found} bytes; at most {UI_CONFIG_BYTES_MAX} are accepted")),
     }
 }
 
@@ -408,6 +575,14 @@ fn refuse_managed(actor: &Actor, key: &ProvisioningKey) -> Result<(), Error> {
     }
 }
 
+fn raises_maximum(before: &ProvisioningKey, after: &ProvisioningKey) -> bool {
+    match (before.maximum, after.maximum) {
+        (Some(before), Some(after)) => after > before,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}
+
 fn has_same_settings(one: &ProvisioningKey, other: &ProvisioningKey) -> bool {
     one.name == other.name
         && one.description == other.description
@@ -418,4 +593,5 @@ fn has_same_settings(one: &ProvisioningKey, other: &ProvisioningKey) -> bool {
         && one.addresses == other.addresses
         && one.signing_certificate_id == other.signing_certificate_id
         && one.is_exportable() == other.is_exportable()
+        && one.ui_config == other.ui_config
 }

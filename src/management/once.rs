@@ -52,6 +52,15 @@ pub struct Outcome {
 /// An answer that was given before, in the door's own encoding. May hold secrets: `Debug` shows none.
 pub struct Repeated(pub Zeroizing<Vec<u8>>);
 
+// By hand: what is made need not be copied for the request to be.
+impl<V> Clone for Once<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Once<'_, V> {}
+
 impl<'a, V> From<&'a Actor> for Request<'a, V> {
     fn from(actor: &'a Actor) -> Self {
         Self { actor, once: None }

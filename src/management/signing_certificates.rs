@@ -324,6 +324,13 @@ impl Management {
         Ok(None)
     }
 
+    /// Whether a component would be signed for at `now`, as the enrollment path judges: leave to sign, a
+    /// private key that opens, and a chain that is valid long enough. Parses and verifies the chain.
+    pub(super) fn can_sign(&self, signer: &SigningCertificate, now: Timestamp) -> bool {
+        signer.allow_signing
+            && Parent::open(signer, &self.parts.master_keys).is_ok_and(|opened| opened.issuer.is_available(now))
+    }
+
     /// One that others can be made below now, parsed; else the fault is noted.
     async fn usable_parent(
         &self,

@@ -38,6 +38,7 @@ use crate::domain::{
 use crate::id::{
     AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
 };
+use crate::secret::pepper::KeyDigest;
 
 pub use ids::IdAllocator;
 pub use query::{
@@ -149,6 +150,12 @@ pub trait Store: EnrollmentStore {
     /// By user name without regard to case; over all customers.
     async fn find_administrator(&self, username: &str) -> Result<Option<Administrator>, StoreError>;
 
+    /// Whose key string has this digest; over all customers. One descent of an index.
+    async fn find_key_by_digest(
+        &self,
+        digest: &KeyDigest,
+    ) -> Result<Option<(CustomerId, ProvisioningKeyId)>, StoreError>;
+
     // --- lists ----------------------------------------------------------------------------
     // A page of the whole list costs the same whatever its number, in order of id and of name. Other
     // orders, and filters, may read the list once; where that takes too long it is `Unavailable`.
@@ -171,6 +178,14 @@ pub trait Store: EnrollmentStore {
         kind: Kind,
         query: &ListQuery<KeyField>,
     ) -> Result<Page<ProvisioningKey>, StoreError>;
+    /// A group's keys in order of id, those after `after`, at most `limit`.
+    async fn list_keys_of_group(
+        &self,
+        customer: CustomerId,
+        group: GroupId,
+        after: ProvisioningKeyId,
+        limit: u32,
+    ) -> Result<Vec<ProvisioningKey>, StoreError>;
     /// Those that are not deleted.
     async fn list_components(
         &self,
@@ -291,11 +306,14 @@ pub enum Change {
         id: GroupId,
         revision: Option<Revision>,
     },
-    /// Components stay. `revision` as for a group.
+    /// Components stay. `revision` as for a group. With `revoke_at` those of its components that are live
+    /// revoke, as by [`Change::RevokeComponent`]; the audit event that stands where the change stands in
+    /// its list then tells how many ([`AuditEvent::with_revoked`]).
     DeleteKey {
         customer: CustomerId,
         id: ProvisioningKeyId,
         revision: Option<Revision>,
+        revoke_at: Option<Timestamp>,
     },
     /// `revision` as for a group. Refused while anything of [`SigningCertificateReferences`] refers to it
     /// at `at`.

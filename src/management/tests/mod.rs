@@ -472,11 +472,11 @@ async fn a_managed_key_is_read_only_to_all_others() {
     for other in [&fixture.actor(Role::Admin), &owner] {
         let edited = fixture.management.edit_key(other, customer, kind, made.key.id, None, &input).await;
         assert!(matches!(edited, Err(Error::ReadOnly { .. })));
-        let deleted = fixture.management.delete_key(other, customer, kind, made.key.id, None).await;
+        let deleted = fixture.management.delete_key(other, customer, kind, made.key.id, None, false).await;
         assert!(matches!(deleted, Err(Error::ReadOnly { .. })));
     }
     assert!(fixture.management.edit_key(&manager, customer, kind, made.key.id, None, &input).await.is_ok());
-    assert!(fixture.management.delete_key(&manager, customer, kind, made.key.id, None).await.is_ok());
+    assert!(fixture.management.delete_key(&manager, customer, kind, made.key.id, None, false).await.is_ok());
 }
 
 #[tokio::test]
@@ -512,7 +512,7 @@ async fn a_group_in_use_stays_and_an_empty_one_goes() {
     let made = fixture.management.create_key(&admin, customer, kind, key_input("k", group)).await.unwrap();
     let delete = || fixture.management.delete_group(&admin, customer, kind, group, None);
     assert!(matches!(delete().await, Err(Error::Referenced { object: Object::Group, .. })));
-    fixture.management.delete_key(&admin, customer, kind, made.key.id, None).await.unwrap();
+    fixture.management.delete_key(&admin, customer, kind, made.key.id, None, false).await.unwrap();
     assert!(delete().await.is_ok());
     assert!(matches!(delete().await, Err(Error::NotFound { object: Object::Group, .. })));
 }

@@ -4,15 +4,19 @@ use std::io;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::domain::{Reference, Revision};
+use crate::domain::{Name, Reference, Revision};
 use crate::management::once::{Outcome, Repeated};
 
 const JSON: &str = "application/json;charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Leads to the log line.
 const TRANSACTION_ID: HeaderName = HeaderName::from_static("x-transaction-id");
@@ -22,6 +26,8 @@ const TRANSACTION_ID: HeaderName = HeaderName::from_static("x-transaction-id");
 pub struct Answer {
     status: StatusCode,
     body: Option<Body>,
+    /// What the body is saved as.
+    file_name: Option<String>,
     revision: Option<Revision>,
     retry_after_seconds: Option<u32>,
     allow: Vec<Method>,
@@ -35,7 +41,15 @@ struct Body {
 
 impl Answer {
     fn new(status: StatusCode, body: Option<Body>) -> Self {
-        Self { status, body, revision: None, retry_after_seconds: None, allow: Vec::new(), challenge: false }
+        Self {
+            status,
+            body,
+            file_name: None,
+            revision: None,
+            retry_after_seconds: None,
+            allow: Vec::new(),
+            challenge: false,
+        }
     }
 
     /// # Panics
@@ -47,6 +61,15 @@ impl Answer {
     /// JSON that is written already.
     pub fn document(bytes: Bytes) -> Self {
         Self::new(StatusCode::OK, Some(Body { content_type: JSON, bytes }))
+    }
+
+    /// A text file to save as `<name>.txt`: one line, ended as in a file.
+    pub fn text_file(name: &Name, line: &str) -> Self {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(line.len() + 1));
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.push(b'\n');
+        let body = Body { content_type: TEXT, bytes: Bytes::from_owner(bytes) };
+        Self { file_name: Some(format!("{name}.txt")), ..Self::new(StatusCode::OK, Some(body)) }
     }
 
     /// 204: no body, and so no content type.
@@ -112,6 +135,7 @@ impl Answer {
         self.status
     }
 
+    /// Empty where there is none.
     pub(super) fn body(&self) -> &[u8] {
         self.body.as_ref().map_or(b"", |body| &body.bytes)
     }
@@ -138,6 +162,10 @@ impl Answer {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         let text = |text: &str| HeaderValue::from_str(text).expect("digits, letters and punctuation only");
+        if let Some(name) = &self.file_name {
+            // A name has neither quotes nor backslashes (RFC 6266 §4.1).
+            headers.insert(CONTENT_DISPOSITION, text(&format!("attachment; filename=\"{name}\"")));
+        }
         headers.insert(TRANSACTION_ID, text(reference.as_str()));
         if let Some(Revision(revision)) = self.revision {
             headers.insert(ETAG, text(&format!("\"{revision}\"")));

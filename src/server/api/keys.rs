@@ -5,12 +5,13 @@ use hyper::StatusCode;
 use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::envelope::Envelope;
-use super::wire::key::{KeyBody, decode};
+use super::wire::key::{KeyBody, decode, take_string};
+use super::wire::{key_bulk, key_check, key_history};
 use super::{Api, Call, actor};
-use crate::management::Object;
 use crate::management::keys::KeyView;
 use crate::management::once::Outcome;
 use crate::management::sessions::Session;
+use crate::management::{Input, Object};
 
 pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let query = call.query.list_query()?;
@@ -55,6 +56,73 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
 pub(super) async fn delete(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::ProvisioningKey)?);
     let expected = call.expected_revision()?;
-    api.management.delete_key(actor(session), customer, call.kind(), id, expected).await?;
+    let revoke = call.query.flag("revoke")?;
+    api.management.delete_key(actor(session), customer, call.kind(), id, expected, revoke).await?;
     Ok(Answer::empty())
+}
+
+/// A bare array, and all of it: the clients that ask for it know no pages here.
+pub(super) async fn list_of_group(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let group = call.object(Object::Group)?;
+    let keys = api.management.list_keys_of_group(actor(session), call.customer()?, call.kind(), group).await?;
+    let rows: Vec<_> = keys.iter().map(KeyBody::new).collect();
+    Ok(Answer::json(StatusCode::OK, &rows))
+}
+
+/// 200 as [`create`] answers, without the string that the caller has.
+pub(super) async fn import(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let mut members = call.members()?;
+    let string = take_string(&mut members);
+    let input = decode(&members);
+    let request = call.request(session, &outcome);
+    let made = api.management.import_key(request, call.customer()?, call.kind(), string, input).await?;
+    Ok(made_answer(&KeyBody::new(&made), &made))
+}
+
+/// Answers the successor.
+pub(super) async fn rotate(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let (customer, id) = (call.customer()?, call.object(Object::ProvisioningKey)?);
+    let name = if call.body.is_empty() { Input::Absent } else { call.members()?.text("name") };
+    let expected = call.expected_revision()?;
+    let request = call.request(session, &outcome);
+    let made = api.management.rotate_key(request, customer, call.kind(), id, expected, &name).await?;
+    Ok(made_answer(&KeyBody::new(&made), &made))
+}
+
+pub(super) async fn export(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let id = call.object(Object::ProvisioningKey)?;
+    let exported = api.management.export_key(actor(session), call.customer()?, call.kind(), id).await?;
+    Ok(Answer::text_file(&exported.name, exported.string.expose()))
+}
+
+pub(super) async fn uses(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let (customer, id) = (call.customer()?, call.object(Object::ProvisioningKey)?);
+    let page_request = call.query.page()?;
+    let page = api.management.list_key_uses(actor(session), customer, call.kind(), id, page_request).await?;
+    let rows = page.rows.iter().map(key_history::UseBody::new).collect();
+    Ok(Answer::json(StatusCode::OK, &Envelope::new(rows, page.total, page_request)))
+}
+
+pub(super) async fn refusals(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let (customer, id) = (call.customer()?, call.object(Object::ProvisioningKey)?);
+    let page_request = call.query.page()?;
+    let tallies = api.management.list_key_refusals(actor(session), customer, call.kind(), id).await?;
+    let skipped = usize::try_from(page_request.offset).unwrap_or(usize::MAX);
+    let page = tallies.iter().skip(skipped).take(page_request.limit as usize);
+    let rows = page.map(key_history::RefusalBody::new).collect();
+    Ok(Answer::json(StatusCode::OK, &Envelope::new(rows, tallies.len() as u64, page_request)))
+}
+
+/// Whatever kind stands in the path: who checks a key often does not know which it is.
+pub(super) async fn check(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let string = take_string(&mut call.members()?);
+    let check = api.management.check_key(actor(session), call.customer()?, string).await?;
+    Ok(Answer::json(StatusCode::OK, &key_check::CheckBody::new(&check)))
+}
+
+pub(super) async fn bulk(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let input = key_bulk::decode(&call.members()?);
+    let results = api.management.bulk_keys(actor(session), call.customer()?, call.kind(), input).await?;
+    let results = results.into_iter().map(|result| key_bulk::ResultBody::new(result.id, result.outcome)).collect();
+    Ok(Answer::json(StatusCode::OK, &key_bulk::BulkBody { results }))
 }

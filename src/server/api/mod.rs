@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `POST /signin` `POST /oauth2/v1/token` `POST /signout` | [`sign_in`] |
 //! | `…/appConnectorGroup` `…/serviceEdgeGroup` `…/networkConnectorGroup` `…/machineGroup` | [`groups`] |
-//! | `…/associationType/{T}/provisioningKey` | [`keys`] |
+//! | `…/associationType/{T}/provisioningKey` `…/associationType/{T}/zcomponent/{id}/provisioningKey` | [`keys`] |
 //! | `…/enrollmentCert` | [`signing_certificates`] |
 //! | `…/clientTypes` | [`client_types`] |
 //! | `…/visible/versionProfiles` `…/versionProfile` | [`version_profiles`] |

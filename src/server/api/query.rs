@@ -8,18 +8,21 @@ use crate::store::{Comparison, Condition, ListQuery, PageRequest, Sort, Value, V
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
 
+const PAGE_NUMBER: Parameter = Parameter::new(
+    "page",
+    ParameterForm::Number(1, u32::MAX as u64),
+    "Pages begin with 1; past the end they are empty",
+);
+const PAGE_SIZE: Parameter = Parameter::new(
+    "pagesize",
+    ParameterForm::Number(1, PageRequest::LIMIT_MAX as u64),
+    "Objects on a page, 20 by default",
+);
+
 /// What lists look at.
 pub(super) static LIST: &[Parameter] = &[
-    Parameter::new(
-        "page",
-        ParameterForm::Number(1, u32::MAX as u64),
-        "Pages begin with 1; past the end they are empty",
-    ),
-    Parameter::new(
-        "pagesize",
-        ParameterForm::Number(1, PageRequest::LIMIT_MAX as u64),
-        "Objects on a page, 20 by default",
-    ),
+    PAGE_NUMBER,
+    PAGE_SIZE,
     Parameter::new(
         "search",
         ParameterForm::Text,
@@ -29,9 +32,19 @@ pub(super) static LIST: &[Parameter] = &[
     Parameter::new("sortDir", ParameterForm::Text, "`ASC` by default, or `DESC`; `sortOrder` is the same"),
 ];
 
+/// Flags that queries read.
+const FLAGS: [&str; 4] = ["dryRun", "force", "releaseUse", "revoke"];
+
 /// What a deletion looks at that can be tried.
 pub(super) static DRY_RUN: &[Parameter] =
     &[Parameter::new("dryRun", ParameterForm::Flag, "`true`: nothing is deleted, and what would be is answered")];
+
+/// What the deletion of a key looks at.
+pub(super) static REVOKE: &[Parameter] =
+    &[Parameter::new("revoke", ParameterForm::Flag, "`true`: what came of the key is revoked with it")];
+
+/// A page of what can be neither searched nor sorted.
+pub(super) static PAGE: &[Parameter] = &[PAGE_NUMBER, PAGE_SIZE];
 
 /// Conditions that one search may join: each is a term of the statement that the store runs.
 const CONDITIONS_MAX: usize = 16;
@@ -40,7 +53,8 @@ const CONDITIONS_MAX: usize = 16;
 /// clients send them as they please.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    dry_run: Option<String>,
+    /// Of [`FLAGS`], in the order in which they were sent.
+    flags: Vec<(&'static str, String)>,
     page: Option<String>,
     page_size: Option<String>,
     searches: Vec<String>,
@@ -57,28 +71,34 @@ impl Query {
         let mut query = Self::default();
         for (name, value) in form::parse(text).ok_or_else(malformed)? {
             match &*name {
-                "dryRun" => query.dry_run = Some(value.to_string()),
                 "page" => query.page = Some(value.to_string()),
                 "pagesize" | "pageSize" => query.page_size = Some(value.to_string()),
                 "search" => query.searches.push(value.to_string()),
                 "sortBy" => query.sort_by = Some(value.to_string()),
                 "sortDir" => query.direction = Some(("sortDir", value.to_string())),
                 "sortOrder" => query.direction = Some(("sortOrder", value.to_string())),
-                _ => {}
+                name => {
+                    let flag = FLAGS.iter().find(|flag| **flag == name);
+                    query.flags.extend(flag.map(|flag| (*flag, value.to_string())));
+                }
             }
         }
         Ok(query)
     }
 
-    /// `dryRun`; false when it is not there.
+    /// A flag; false when it is not there.
     ///
     /// # Errors
-    /// [`Refusal::Query`] when it is neither `true` nor `false`: what was meant as a question deletes nothing.
-    pub(super) fn is_dry_run(&self) -> Result<bool, Refusal> {
-        match self.dry_run.as_deref() {
+    /// [`Refusal::Query`] when it is neither `true` nor `false`: what was meant as a question does nothing else.
+    ///
+    /// # Panics
+    /// When no query reads such a flag ([`FLAGS`]).
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
+        assert!(FLAGS.contains(&name), "{name} is read");
+        match self.flags.iter().rev().find(|(found, _)| *found == name).map(|(_, value)| value.as_str()) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(Refusal::Query { member: "dryRun", detail: "must be true or false".to_owned() }),
+            Some(_) => Err(Refusal::Query { member: name, detail: "must be true or false".to_owned() }),
         }
     }
 
@@ -397,13 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_is_true_or_false() {
-        let is_dry_run = |text: &str| Query::parse(text).unwrap().is_dry_run();
-        for (text, expected) in [("", false), ("dryRun=false", false), ("dryRun=true", true)] {
-            assert_eq!(is_dry_run(text).unwrap(), expected, "{text}");
+    fn a_flag_is_true_or_false() {
+        let flag = |text| Query::parse(text).unwrap().flag("revoke");
+        for (text, expected) in [("", false), ("revoke=false", false), ("dryRun=x&revoke=true", true)] {
+            assert_eq!(flag(text).unwrap(), expected, "{text:?}");
         }
-        for text in ["dryRun", "dryRun=", "dryRun=1", "dryRun=TRUE"] {
-            assert!(matches!(is_dry_run(text), Err(Refusal::Query { member: "dryRun", .. })), "{text}");
+        for text in ["revoke", "revoke=", "revoke=1", "revoke=TRUE"] {
+            assert!(matches!(flag(text), Err(Refusal::Query { member: "revoke", .. })), "{text}");
         }
     }
 

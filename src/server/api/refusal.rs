@@ -168,6 +168,18 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
             let reason = format!("a {} named {name:?} exists already", resource(*object));
             envelope(bad_request, "duplicate.resource.name", reason, vec!["name".to_owned()])
         }
+        Error::AlreadyRotated { successor } => {
+            let reason = format!("the key has a successor already, {successor}: rotate that one, or delete it first");
+            envelope(bad_request, "already.rotated", reason, vec![successor.to_string()])
+        }
+        Error::KeyExhausted => {
+            let reason = "all uses of the key are taken: raise maxUsage, then export it".to_owned();
+            envelope(bad_request, "nonce.usage.exceeded", reason, vec!["maxUsage".to_owned()])
+        }
+        Error::NotExportable => {
+            let reason = "the key may not be viewed or exported: its string is no longer kept".to_owned();
+            envelope(bad_request, "not.exportable", reason, vec!["exportable".to_owned()])
+        }
         Error::Referenced { object, by, name } => {
             let reason = format!("the {} is in use by: {by}", resource(*object));
             envelope(bad_request, "resource.referenced", reason, vec![resource(*object).to_owned(), name.clone()])

@@ -15,12 +15,15 @@ use std::pin::Pin;
 use hyper::{Method, StatusCode, Uri};
 
 use super::answer::Answer;
-use super::query::{DRY_RUN, LIST};
+use super::query::{DRY_RUN, LIST, PAGE, REVOKE};
 use super::refusal::Refusal;
 use super::schema::{Content, Parameter, Shape, Success, Takes};
 use super::wire::client_type::CLIENT_TYPES;
 use super::wire::group::{GROUP, GROUP_SUMMARY};
-use super::wire::key::KEY;
+use super::wire::key::{KEY, KEY_IMPORT, KEY_ROTATION, KEY_STRING};
+use super::wire::key_bulk::{KEY_BULK, KEY_BULK_RESULTS};
+use super::wire::key_check::KEY_CHECK;
+use super::wire::key_history::{KEY_REFUSAL, KEY_USE};
 use super::wire::session::{CLIENT_CREDENTIALS, LEGACY_TOKEN, OAUTH_TOKEN, SIGN_IN};
 use super::wire::signing_certificate::{
     NEW_ROOT, NEW_SIGNING_CERTIFICATE, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_DELETION, SIGNING_CERTIFICATE_EDIT,
@@ -130,9 +133,23 @@ pub static ROUTES: &[Route] = &[
 
     route!(GET    KEYS "", Auditor, keys::list, "List provisioning keys").lists(&KEY),
     route!(POST   KEYS "", Operator, keys::create, "Make a provisioning key").creates(&KEY).with_status(StatusCode::OK),
+    route!(POST   KEYS "/bulk", Operator, keys::bulk, "Enable, disable, delete or extend up to 500 provisioning keys, each for itself")
+        .takes(&KEY_BULK).answers(Content::Object(&KEY_BULK_RESULTS)),
+    route!(POST   KEYS "/check", Operator, keys::check, "Say what a key string is and whether it would enroll now; takes no use")
+        .takes(&KEY_STRING).answers(Content::Object(&KEY_CHECK)),
+    route!(POST   KEYS "/import", Operator, keys::import, "Make a provisioning key of a string from elsewhere")
+        .creates(&KEY).takes(&KEY_IMPORT).with_status(StatusCode::OK),
     route!(GET    KEYS "/{id}", Auditor, keys::get, "Get a provisioning key").gets(&KEY),
     route!(PUT    KEYS "/{id}", Operator, keys::edit, "Edit a provisioning key").edits(&KEY),
-    route!(DELETE KEYS "/{id}", Operator, keys::delete, "Delete a provisioning key").deletes(),
+    route!(DELETE KEYS "/{id}", Operator, keys::delete, "Delete a provisioning key").deletes().with_parameters(REVOKE),
+    route!(POST   KEYS "/{id}/export", Operator, keys::export, "Get a key string as a text file").answers(Content::Raw("text/plain")),
+    route!(GET    KEYS "/{id}/refusals", Auditor, keys::refusals, "List the refusals that devices met with a key, newest first")
+        .lists(&KEY_REFUSAL).with_parameters(PAGE),
+    route!(POST   KEYS "/{id}/rotate", Operator, keys::rotate, "Make a successor of a provisioning key")
+        .creates(&KEY).takes(&KEY_ROTATION).with_status(StatusCode::OK).with_if_match(),
+    route!(GET    KEYS "/{id}/uses", Auditor, keys::uses, "List a key's ledger, newest first").lists(&KEY_USE).with_parameters(PAGE),
+    route!(GET    V1 "associationType/{associationType}/zcomponent/{id}/provisioningKey", Auditor, keys::list_of_group, "List a group's provisioning keys, a bare array")
+        .answers(Content::List(&KEY)),
 
     route!(GET    V2 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
     route!(GET    V1 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
@@ -229,6 +246,11 @@ impl Route {
     /// 200 with such a body.
     const fn answers(mut self, content: Content) -> Self {
         self.success = Success { status: StatusCode::OK, content, has_etag: false };
+        self
+    }
+
+    const fn with_parameters(mut self, parameters: &'static [Parameter]) -> Self {
+        self.parameters = parameters;
         self
     }
 

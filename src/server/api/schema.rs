@@ -55,6 +55,8 @@ pub enum Form {
     Flag,
     /// A decimal string.
     Id,
+    /// Decimal strings.
+    Ids,
     /// The id of who changed something, or `-2` for the service itself.
     ModifiedBy,
     /// What people call an object.
@@ -279,6 +281,7 @@ impl Form {
             Self::Flag => json!({ "type": "boolean" }),
             Self::ModifiedBy => json!({ "type": "string", "pattern": "^(-2|[0-9]+)$" }),
             Self::Name => json!({ "type": "string", "pattern": NAME }),
+            Self::Ids => json!({ "type": "array", "items": Self::Id.answer_schema() }),
             Self::Networks => json!({ "type": "array", "items": network() }),
             Self::Number => json!({ "type": "integer" }),
             Self::Object(shape) => reference(shape.name),
@@ -307,6 +310,11 @@ impl Form {
                 let null = if required { None } else { Some(Value::Null) };
                 let values = [json!(true), json!(false), json!("true"), json!("false")];
                 json!({ "enum": values.into_iter().chain(null).collect::<Vec<_>>() })
+            }
+            Self::Ids => {
+                let mut schema = types(&["array"]);
+                schema["items"] = Self::Id.request_schema(true);
+                schema
             }
             Self::Name => {
                 let mut schema = types(&["string"]);
@@ -342,6 +350,7 @@ impl Form {
             Self::Epoch => text.is_some_and(|text| is_number(text.strip_prefix('-').unwrap_or(text))),
             Self::Flag => value.is_boolean(),
             Self::ModifiedBy => text.is_some_and(|text| text == "-2" || is_number(text)),
+            Self::Ids => value.as_array().is_some_and(|list| list.iter().all(|id| id.as_str().is_some_and(is_number))),
             Self::Number => value.is_u64(),
             Self::Object(shape) => return shape.contradiction(value),
             Self::Objects(shape) => {

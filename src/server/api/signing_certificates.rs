@@ -55,7 +55,7 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
 /// With `dryRun=true` it says what a deletion would meet, and deletes nothing.
 pub(super) async fn delete(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::SigningCertificate)?);
-    if call.query.is_dry_run()? {
+    if call.query.flag("dryRun")? {
         let preview = api.management.preview_signing_certificate_deletion(actor(session), customer, id).await?;
         return Ok(Answer::json(StatusCode::OK, &DeletionBody::new(&preview)));
     }

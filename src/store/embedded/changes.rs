@@ -23,28 +23,42 @@ pub(super) fn apply(
     now: Timestamp,
 ) -> rusqlite::Result<Verdict<Result<ChangeSequence, (usize, BrokenRule)>>> {
     let mut changed = Vec::with_capacity(changes.len());
+    let mut revoked = vec![None; changes.len()];
     for (position, change) in changes.iter().enumerate() {
         match apply_one(connection, change, now, &mut changed) {
-            Ok(()) => {}
+            Ok(count) => revoked[position] = count,
             Err(ApplyError::Rule(rule)) => return Ok(Verdict::RollBack(Err((position, rule)))),
             Err(ApplyError::Sql(error)) => return Err(error),
         }
     }
-    for event in events {
-        audit::append(connection, event, audit_key)?;
+    for (position, event) in events.iter().enumerate() {
+        match revoked.get(position).copied().flatten() {
+            Some(count) => audit::append(connection, &event.clone().with_revoked(count), audit_key)?,
+            None => audit::append(connection, event, audit_key)?,
+        }
     }
     Ok(Verdict::Commit(Ok(announce(connection, &changed)?)))
 }
 
+/// Answers how many components a deletion revoked that was to.
 fn apply_one(
     connection: &Connection,
     change: &Change,
     now: Timestamp,
     changed: &mut Vec<ObjectRef>,
-) -> Result<(), ApplyError> {
+) -> Result<Option<u64>, ApplyError> {
     let object = match change {
         Change::DeleteGroup { customer, id, revision } => groups::delete(connection, *customer, *id, *revision)?,
-        Change::DeleteKey { customer, id, revision } => keys::delete(connection, *customer, *id, *revision)?,
+        Change::DeleteKey { customer, id, revision, revoke_at: None } => {
+            keys::delete(connection, *customer, *id, *revision)?
+        }
+        Change::DeleteKey { customer, id, revision, revoke_at: Some(at) } => {
+            changed.push(keys::delete(connection, *customer, *id, *revision)?);
+            let revoked = components::revoke_of_key(connection, *customer, *id, *at)?;
+            let count = revoked.len() as u64;
+            changed.extend(revoked);
+            return Ok(Some(count));
+        }
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(connection, *customer, *id, *revision, *at)?
         }
@@ -56,14 +70,17 @@ fn apply_one(
         Change::InsertSigningCertificate(row) => signing_certificates::insert(connection, row)?,
         Change::PutSecret(secret) => settings::put_secret(connection, secret)?,
         Change::PutSetting { name, value } => settings::put(connection, name, value)?,
-        Change::RememberAnswer(answer) => return answers::insert(connection, answer, now),
+        Change::RememberAnswer(answer) => {
+            answers::insert(connection, answer, now)?;
+            return Ok(None);
+        }
         Change::RevokeComponent { customer, id, at } => {
             changed.extend(components::revoke(connection, *customer, *id, *at)?);
-            return Ok(());
+            return Ok(None);
         }
         Change::DeleteComponent { customer, id, at, release_use } => {
             changed.extend(components::delete(connection, *customer, *id, *at, *release_use)?);
-            return Ok(());
+            return Ok(None);
         }
         Change::UpdateComponent(row) => components::update(connection, row)?,
         Change::UpdateCustomer(row) => customers::update(connection, row)?,
@@ -72,7 +89,7 @@ fn apply_one(
         Change::UpdateSigningCertificate(row) => signing_certificates::update(connection, row)?,
     };
     changed.push(object);
-    Ok(())
+    Ok(None)
 }
 
 /// Gives each object one row, in order of its first change, and answers the newest sequence.

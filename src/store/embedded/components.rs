@@ -182,6 +182,31 @@ pub(super) fn revoke(
     Ok(Some(ObjectRef::Component(customer, id)))
 }
 
+/// Revokes a key's live components, with their current certificates.
+pub(super) fn revoke_of_key(
+    connection: &Connection,
+    customer: CustomerId,
+    key: ProvisioningKeyId,
+    at: Timestamp,
+) -> rusqlite::Result<Vec<ObjectRef>> {
+    connection
+        .prepare_cached(
+            "UPDATE certificates SET status = 3, status_at = ?3
+             WHERE customer_id = ?1 AND status = 1 AND serial IN (
+                 SELECT current_serial FROM components
+                 WHERE customer_id = ?1 AND key_id = ?2 AND deleted_at IS NULL AND revoked_at IS NULL)",
+        )?
+        .execute(params![customer, key, at])?;
+    connection
+        .prepare_cached(
+            "UPDATE components SET revoked_at = ?3, modified_at = ?3, revision = revision + 1
+             WHERE customer_id = ?1 AND key_id = ?2 AND deleted_at IS NULL AND revoked_at IS NULL
+             RETURNING id",
+        )?
+        .query_map(params![customer, key, at], |row| Ok(ObjectRef::Component(customer, row.get(0)?)))?
+        .collect()
+}
+
 /// Frees the fingerprint. A use goes back to the key that it was taken from, if that still exists;
 /// then the key is a changed object too.
 pub(super) fn delete(

@@ -8,7 +8,7 @@ use super::{customers, encoding, groups, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
 use crate::domain::{IndexedKey, Kind, ProvisioningKey, Revision};
-use crate::id::{ApiClientId, ComponentId, CustomerId, ProvisioningKeyId};
+use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
 use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
 
@@ -16,7 +16,7 @@ const COLUMNS: &str = "id, customer_id, kind, group_id, signing_certificate_id, 
                        allow_re_enrollment, expires_at, addresses, version, hint, key_id, digest, pepper, \
                        sealed_string, managed_by_client_id, managed_by_label, successor_id, created_at, created_by, \
                        modified_at, modified_by, revision, uses, re_enrollments, last_ordinal, last_used_at, \
-                       last_used_by";
+                       last_used_by, ui_config";
 const INDEXED_COLUMNS: &str = "id, customer_id, group_id, signing_certificate_id, maximum, enabled, \
                                allow_re_enrollment, expires_at, addresses, digest, uses, revision";
 
@@ -49,6 +49,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ProvisioningKey> {
         sealed_string: row.get(17)?,
         managed_by: managed_by.0.zip(managed_by.1).map(|(client_id, label)| ManagedBy { client_id, label }),
         successor_id: row.get(20)?,
+        ui_config: row.get(31)?,
         created_at: row.get(21)?,
         created_by: row.get(22)?,
         modified_at: row.get(23)?,
@@ -159,6 +160,31 @@ impl Columns for KeyField {
     }
 }
 
+pub(super) fn find_by_digest(
+    connection: &Connection,
+    digest: &KeyDigest,
+) -> rusqlite::Result<Option<(CustomerId, ProvisioningKeyId)>> {
+    connection
+        .prepare_cached("SELECT customer_id, key_id FROM digests WHERE digest = ?1")?
+        .query_row([digest], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+pub(super) fn list_of_group(
+    connection: &Connection,
+    customer: CustomerId,
+    group: GroupId,
+    after: ProvisioningKeyId,
+    limit: u32,
+) -> rusqlite::Result<Vec<ProvisioningKey>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM {TABLE} WHERE customer_id = ?1 AND group_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
+        ))?
+        .query_map(params![customer, group, after, limit], read)?
+        .collect()
+}
+
 pub(super) fn scan(connection: &Connection, after: ProvisioningKeyId, limit: u32) -> rusqlite::Result<Vec<IndexedKey>> {
     connection
         .prepare_cached(&format!("SELECT {INDEXED_COLUMNS} FROM {TABLE} WHERE id > ?1 ORDER BY id LIMIT ?2"))?
@@ -178,9 +204,9 @@ pub(super) fn insert(connection: &Connection, key: &ProvisioningKey) -> Result<O
             "INSERT INTO provisioning_keys (id, customer_id, revision, group_id, signing_certificate_id, maximum,
                  expires_at, enabled, allow_re_enrollment, kind, name, digest, pepper, addresses, version, hint,
                  key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id, created_at, created_by,
-                 modified_at, modified_by, description, sealed_string)
+                 modified_at, modified_by, description, sealed_string, ui_config)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, ?18, ?19, ?20,
-                 ?21, ?22, ?23, ?24, ?25, ?26)",
+                 ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
         )?
         .execute(params![
             key.id,
@@ -209,6 +235,7 @@ pub(super) fn insert(connection: &Connection, key: &ProvisioningKey) -> Result<O
             key.modified_by,
             key.description,
             key.sealed_string,
+            key.ui_config,
         ])?;
     connection
         .prepare_cached(
@@ -239,7 +266,7 @@ pub(super) fn update(connection: &Connection, key: &ProvisioningKey) -> Result<O
             "UPDATE provisioning_keys SET revision = ?2, signing_certificate_id = ?3, name = ?4, description = ?5,
                  maximum = ?6, enabled = ?7, allow_re_enrollment = ?8, expires_at = ?9, addresses = ?10,
                  digest = ?11, pepper = ?12, sealed_string = ?13, managed_by_client_id = ?14, managed_by_label = ?15,
-                 successor_id = ?16, modified_at = ?17, modified_by = ?18,
+                 successor_id = ?16, modified_at = ?17, modified_by = ?18, ui_config = ?19,
                  uses_when_set = (SELECT uses FROM key_counters WHERE key_counters.key_id = ?1)
              WHERE id = ?1",
         )?
@@ -262,6 +289,7 @@ pub(super) fn update(connection: &Connection, key: &ProvisioningKey) -> Result<O
             key.successor_id,
             key.modified_at,
             key.modified_by,
+            key.ui_config,
         ])?;
     Ok(ObjectRef::Key(key.customer_id, key.id))
 }

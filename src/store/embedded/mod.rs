@@ -57,6 +57,7 @@ use crate::domain::{
     SerialNumber, SigningCertificate,
 };
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
+use crate::secret::pepper::KeyDigest;
 
 /// The database's name in the data directory.
 const FILE_NAME: &str = "muster.db";
@@ -355,6 +356,14 @@ impl Store for EmbeddedStore {
         self.read(move |connection| administrators::find(connection, &username)).await
     }
 
+    async fn find_key_by_digest(
+        &self,
+        digest: &KeyDigest,
+    ) -> Result<Option<(CustomerId, ProvisioningKeyId)>, StoreError> {
+        let digest = *digest;
+        self.read(move |connection| keys::find_by_digest(connection, &digest)).await
+    }
+
     async fn list_customers(&self) -> Result<Vec<Customer>, StoreError> {
         self.read(customers::list).await
     }
@@ -386,6 +395,16 @@ impl Store for EmbeddedStore {
     ) -> Result<Page<ProvisioningKey>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
         self.read(move |connection| keys::list(connection, customer, kind, &query, now)).await
+    }
+
+    async fn list_keys_of_group(
+        &self,
+        customer: CustomerId,
+        group: GroupId,
+        after: ProvisioningKeyId,
+        limit: u32,
+    ) -> Result<Vec<ProvisioningKey>, StoreError> {
+        self.read(move |connection| keys::list_of_group(connection, customer, group, after, limit)).await
     }
 
     async fn list_components(

@@ -22,7 +22,12 @@ pub async fn a_broken_rule_undoes_all_and_names_its_place(world: World) {
                 Change::InsertGroup(group.clone()),
                 Change::InsertKey(key.clone()),
                 Change::InsertKey(broken),
-                Change::DeleteKey { customer: tenant.customer.id, id: ProvisioningKeyId::from_raw(1), revision: None },
+                Change::DeleteKey {
+                    customer: tenant.customer.id,
+                    id: ProvisioningKeyId::from_raw(1),
+                    revision: None,
+                    revoke_at: None,
+                },
             ],
             vec![event],
             &world.audit_key,
@@ -63,7 +68,7 @@ pub async fn a_deletion_based_on_an_old_revision_is_refused(world: World) {
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;
     let customer = tenant.customer.id;
-    let delete_key = |revision| Change::DeleteKey { customer, id: key.id, revision };
+    let delete_key = |revision| Change::DeleteKey { customer, id: key.id, revision, revoke_at: None };
     let delete_group = |revision| Change::DeleteGroup { customer, id: tenant.group.id, revision };
     world.apply(vec![Change::UpdateKey(world.stored(&key).await), Change::UpdateGroup(tenant.group.clone())]).await;
 
@@ -287,7 +292,9 @@ pub async fn a_group_with_keys_is_not_deleted(world: World) {
     assert_eq!(rule, BrokenRule::Referenced { by: "provisioning keys" });
 
     // Together in one transaction they may go.
-    world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None }, delete_group.clone()]).await;
+    world
+        .apply(vec![Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None }, delete_group.clone()])
+        .await;
     assert_eq!(world.store.find_group(customer, tenant.group.id).await.unwrap(), None);
     assert_eq!(world.broken_rule(delete_group).await, BrokenRule::NotFound);
 }
@@ -298,7 +305,7 @@ pub async fn a_component_in_a_group_keeps_the_group(world: World) {
     let customer = tenant.customer.id;
     let component = world.enrolled(&tenant, &key, "d").await;
     let delete_group = Change::DeleteGroup { customer, id: tenant.group.id, revision: None };
-    world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None }]).await;
+    world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None }]).await;
 
     assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
     world.apply(vec![Change::RevokeComponent { customer, id: component.id, at: NOW }]).await;
@@ -314,13 +321,15 @@ pub async fn a_deleted_key_leaves_its_components_and_ledger(world: World) {
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;
     let component = world.enrolled(&tenant, &key, "d").await;
-    world.apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None }]).await;
+    world
+        .apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke_at: None }])
+        .await;
 
     assert!(world.store.find_key(key.customer_id, key.id).await.unwrap().is_none());
     assert!(world.store.find_indexed_key(key.customer_id, key.id).await.unwrap().is_none());
     assert_eq!(world.component(key.customer_id, component.id).await, component);
     assert_eq!(world.ledger(&key).await.len(), 1);
-    let delete = Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None };
+    let delete = Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke_at: None };
     assert_eq!(world.broken_rule(delete).await, BrokenRule::NotFound);
     world.assert_sound().await;
 }
@@ -332,7 +341,7 @@ pub async fn a_deleted_keys_name_and_digest_are_free_again(world: World) {
     successor.digest = key.digest;
     world
         .apply(vec![
-            Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None },
+            Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke_at: None },
             Change::InsertKey(successor.clone()),
         ])
         .await;
@@ -466,7 +475,7 @@ pub async fn no_change_reaches_another_customer(world: World) {
 
     let changes = [
         Change::DeleteGroup { customer, id: tenant.group.id, revision: None },
-        Change::DeleteKey { customer, id: key.id, revision: None },
+        Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None },
         Change::DeleteSigningCertificate { customer, id: tenant.signer.id, revision: None, at: NOW },
         Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true },
         Change::RevokeComponent { customer, id: component.id, at: NOW },

@@ -57,7 +57,7 @@ pub async fn each_changed_object_has_one_row_per_transaction(world: World) {
             Change::InsertAdministrator(owner.clone()),
             Change::InsertApiClient(client.clone()),
             Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true },
-            Change::DeleteKey { customer, id: key.id, revision: None },
+            Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None },
         ])
         .await;
 

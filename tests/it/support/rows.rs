@@ -103,6 +103,7 @@ pub fn key(id: u64, group: &Group, named: &str, maximum: Option<u32>) -> Provisi
         sealed_string: Some(vec![9; 150]),
         managed_by: None,
         successor_id: None,
+        ui_config: None,
         usage: KeyUsage::default(),
         created_at: NOW,
         created_by: Some(5),

@@ -26,45 +26,58 @@ pub fn kind_of_association(text: &str) -> Option<Kind> {
     Kind::ALL.into_iter().find(|kind| association(*kind) == text)
 }
 
-pub static KEY: Shape = Shape::new(
-    "ProvisioningKey",
-    &[
-        Member::id("id", "Its id"),
-        Member::epoch("modifiedTime", "When it was changed last"),
-        Member::epoch("creationTime", "When it was made"),
-        Member::new("modifiedBy", Form::ModifiedBy, "Who changed it last"),
-        Member::name("Unique in its kind; begins the names of its components").required(),
-        Member::counter("usageCount", "Uses taken"),
-        Member::counter("maxUsage", "Most uses; required for CONNECTOR_GRP and SERVICE_EDGE_GRP").writable().optional(),
-        Member::id("zcomponentId", "The group that devices join; does not change").required(),
-        Member::flag("enabled", "Whether it enrolls; true by default").writable(),
-        Member::text("zcomponentName", "Name of the group").optional(),
-        Member::flag("exportable", "Whether it can be seen after it was made; only goes off").writable(),
-        Member::flag("readOnly", "Whether an API client manages it"),
-        Member::flag("zscalerManaged", "Always false"),
-        Member::id("enrollmentCertId", "What signs its components; the group's by default").writable(),
-        Member::text("enrollmentCertName", "Name of the signing certificate").optional(),
-        Member::text("provisioningKey", "The key string, to those who may see it").optional(),
-        Member::new("ipAcl", Form::Networks, "Addresses and networks that it enrolls from; everywhere by default")
-            .writable()
-            .optional(),
-        Member::epoch("expirationInEpochSec", "When it ends").writable().optional(),
-        Member::flag("allowReEnrollment", "Whether a known device may enroll anew; false by default").writable(),
-        Member::counter("reEnrollments", "How often known devices enrolled anew"),
-        Member::text("keyId", "Names the key string without giving it away"),
-        Member::text("keyHint", "Begin of the key string"),
-        Member::word("state", &["active", "disabled", "exhausted", "expired"], "What a new device would meet"),
-        Member::epoch("lastUsedTime", "When a device enrolled with it last").optional(),
-        Member::id("lastUsedBy", "The component that this made").optional(),
-        Member::text("description", "For people").writable().optional(),
-        Member::word("keyVersion", &["1", "3"], "Version of the key string: 3, or 1 for short passwords")
-            .writable()
-            .optional(),
-        Member::id("successorId", "The key that it was rotated to").optional(),
-        Member::text("managedBy", "Label of the API client that manages it").optional(),
-        Member::text("associationType", "Ignored; where it is given, a missing enabled means false").write_only(),
-    ],
-);
+pub static KEY: Shape = Shape::new("ProvisioningKey", KEY_MEMBERS);
+
+const KEY_MEMBERS: &[Member] = &[
+    Member::id("id", "Its id"),
+    Member::epoch("modifiedTime", "When it was changed last"),
+    Member::epoch("creationTime", "When it was made"),
+    Member::new("modifiedBy", Form::ModifiedBy, "Who changed it last"),
+    Member::name("Unique in its kind; begins the names of its components").required(),
+    Member::counter("usageCount", "Uses taken"),
+    Member::counter("maxUsage", "Most uses; required for CONNECTOR_GRP and SERVICE_EDGE_GRP").writable().optional(),
+    Member::id("zcomponentId", "The group that devices join; does not change").required(),
+    Member::flag("enabled", "Whether it enrolls; true by default").writable(),
+    Member::text("zcomponentName", "Name of the group").optional(),
+    Member::flag("exportable", "Whether it can be seen after it was made; only goes off").writable(),
+    Member::text("uiConfig", "Kept as given").writable().optional(),
+    Member::flag("readOnly", "Whether an API client manages it"),
+    Member::flag("zscalerManaged", "Always false"),
+    Member::id("enrollmentCertId", "What signs its components; the group's by default").writable(),
+    Member::text("enrollmentCertName", "Name of the signing certificate").optional(),
+    Member::text("provisioningKey", "The key string, to those who may see it").optional(),
+    Member::new("ipAcl", Form::Networks, "Addresses and networks that it enrolls from; everywhere by default")
+        .writable()
+        .optional(),
+    Member::epoch("expirationInEpochSec", "When it ends").writable().optional(),
+    Member::flag("allowReEnrollment", "Whether a known device may enroll anew; false by default").writable(),
+    Member::counter("reEnrollments", "How often known devices enrolled anew"),
+    Member::text("keyId", "Names the key string without giving it away"),
+    Member::text("keyHint", "Begin of the key string"),
+    Member::word("state", &["active", "disabled", "exhausted", "expired"], "What a new device would meet"),
+    Member::epoch("lastUsedTime", "When a device enrolled with it last").optional(),
+    Member::id("lastUsedBy", "The component that this made").optional(),
+    Member::text("description", "For people").writable().optional(),
+    Member::word("keyVersion", &["1", "3"], "Version of the key string: 3, or 1 for short passwords")
+        .writable()
+        .optional(),
+    Member::id("successorId", "The key that it was rotated to").optional(),
+    Member::text("managedBy", "Label of the API client that manages it").optional(),
+    Member::text("associationType", "Ignored; where it is given, a missing enabled means false").write_only(),
+];
+
+/// The string stands first: of two members of one name the first counts.
+pub static KEY_IMPORT: Shape = Shape::new(
+    "ImportedProvisioningKey",
+    &[Member::text("provisioningKey", "The key string from elsewhere; only its digest is kept").required()],
+)
+.with_variants(&[KEY_MEMBERS]);
+
+pub static KEY_ROTATION: Shape =
+    Shape::new("Rotation", &[Member::name("The successor's; by default the key's with the next number").writable()]);
+
+pub static KEY_STRING: Shape =
+    Shape::new("KeyString", &[Member::text("provisioningKey", "What stands in a device's file").required()]);
 
 /// Reads what a caller says about a key, when making one and when editing one.
 ///
@@ -89,6 +102,7 @@ pub fn decode(members: &Members) -> KeyInput {
             Input::Cleared => Input::Cleared,
         },
         exportable: members.flag("exportable"),
+        ui_config: members.text("uiConfig"),
     };
     if is_written_by_go(members) {
         if input.enabled == Input::Absent {
@@ -131,6 +145,16 @@ impl Listed for KeyField {
     ];
 }
 
+/// Takes the key string out of a body, so that it is in one place and wiped with it.
+pub fn take_string(members: &mut Members) -> Input<KeySecret> {
+    match members.take_secret("provisioningKey") {
+        Input::Given(text) => Input::Given(KeySecret::from_text(text)),
+        Input::Absent => Input::Absent,
+        Input::Cleared => Input::Cleared,
+        Input::Malformed(expected) => Input::Malformed(expected),
+    }
+}
+
 /// Go leaves out members that hold their zero value, so from Go a missing `enabled` means false and a
 /// missing `ipAcl` an empty list. Only Go sends `associationType`, as this API never returns it.
 /// Not to be extended to members that Go does not know: it would switch them off.
@@ -166,6 +190,8 @@ pub struct KeyBody<'a> {
     ip_acl: &'a AddressList,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration_in_epoch_sec: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ui_config: Option<&'a str>,
 
     allow_re_enrollment: bool,
     re_enrollments: Text<u64>,
@@ -208,6 +234,7 @@ impl<'a> KeyBody<'a> {
             provisioning_key: view.string.as_ref().map(KeySecret::expose),
             ip_acl: &key.addresses,
             expiration_in_epoch_sec: key.expires_at.map(Epoch),
+            ui_config: key.ui_config.as_deref(),
             allow_re_enrollment: key.allow_re_enrollment,
             re_enrollments: Text(key.usage.re_enrollments),
             key_id: &key.key_id,

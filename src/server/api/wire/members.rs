@@ -120,16 +120,26 @@ impl Members {
 
     /// An id, as a string or a number; an empty string is none, as Go writes it.
     pub fn id<T: FromStr>(&self, name: &str) -> Input<T> {
-        let parse =
-            |text: &str| text.parse().map_or(Input::Malformed("is no id: a decimal string is expected"), Input::Given);
         self.read(
             name,
             |form| matches!(form, Form::Id),
             |value| match value {
                 Value::String(text) if text.is_empty() => Input::Absent,
-                Value::String(text) => parse(text),
-                Value::Number(number) => parse(&number.to_string()),
-                _ => parse(""),
+                value => {
+                    parse_id(value).map_or(Input::Malformed("is no id: a decimal string is expected"), Input::Given)
+                }
+            },
+        )
+    }
+
+    /// A list of ids, strings or numbers.
+    pub fn ids<T: FromStr>(&self, name: &str) -> Input<Vec<T>> {
+        self.read(
+            name,
+            |form| matches!(form, Form::Ids),
+            |value| {
+                let ids = value.as_array().and_then(|list| list.iter().map(parse_id).collect());
+                ids.map_or(Input::Malformed("must be a list of ids: decimal strings are expected"), Input::Given)
             },
         )
     }
@@ -173,6 +183,14 @@ impl Members {
             Some(Value::Null) => Input::Cleared,
             Some(value) => read(value),
         }
+    }
+}
+
+fn parse_id<T: FromStr>(value: &Value) -> Option<T> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.to_string().parse().ok(),
+        _ => None,
     }
 }
 

@@ -10,6 +10,9 @@ pub mod envelope;
 pub mod error;
 pub mod group;
 pub mod key;
+pub mod key_bulk;
+pub mod key_check;
+pub mod key_history;
 pub mod members;
 pub mod session;
 pub mod signing_certificate;
@@ -35,20 +38,26 @@ pub fn member_of(field: Field) -> &'static str {
         Field::CommonName => "commonName",
         Field::ComponentLifetimeDays => "componentLifetimeInDays",
         Field::Country => "country",
+        Field::Days => "days",
         Field::Description => "description",
         Field::Enabled => "enabled",
         Field::ExpiresAt => "expirationInEpochSec",
         Field::Exportable => "exportable",
         Field::Group => "zcomponentId",
+        Field::Ids => "ids",
         Field::KeyAlgorithm => "keyAlgorithm",
+        Field::KeyString => "provisioningKey",
         Field::LifetimeDays => "validityInDays",
         Field::Maximum => "maxUsage",
         Field::Name => "name",
+        Field::Operation => "operation",
         Field::Organization => "organization",
         Field::OrganizationalUnit => "organizationalUnit",
         Field::Parent => "parentCertId",
         Field::PrivateKey => "privateKey",
+        Field::Revoke => "revoke",
         Field::SigningCertificate => "enrollmentCertId",
+        Field::UiConfig => "uiConfig",
         Field::Version => "keyVersion",
     }
 }

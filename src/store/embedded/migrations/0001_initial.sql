@@ -131,6 +131,7 @@ CREATE TABLE provisioning_keys (
     modified_at            INTEGER NOT NULL,
     modified_by            INTEGER,
     description            TEXT    NOT NULL,
+    ui_config              TEXT,
     sealed_string          BLOB
 ) STRICT;
 

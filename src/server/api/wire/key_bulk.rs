@@ -1,0 +1,77 @@
+//! `provisioningKey/bulk`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::error::ERROR;
+use super::members::Members;
+use crate::domain::Reference;
+use crate::id::ProvisioningKeyId;
+use crate::management::Error;
+use crate::management::keys::bulk::BulkInput;
+use crate::server::api::refusal::Refusal;
+use crate::server::api::schema::{Form, Member, Shape};
+
+pub static KEY_BULK: Shape = Shape::new(
+    "KeyBulk",
+    &[
+        Member::word("operation", &["enable", "disable", "delete", "extend"], "What is done with each").required(),
+        Member::new("ids", Form::Ids, "1 to 500 keys").required(),
+        Member::epoch("expirationInEpochSec", "Of extend: when they end").writable(),
+        Member::counter("days", "Of extend, instead: by how long").writable(),
+        Member::flag("revoke", "Of delete: what came of them is revoked; false by default").writable(),
+    ],
+);
+
+pub static KEY_BULK_RESULTS: Shape = Shape::new(
+    "KeyBulkResults",
+    &[Member::new("results", Form::Objects(&KEY_BULK_RESULT), "In the order of the request")],
+);
+
+static KEY_BULK_RESULT: Shape = Shape::new(
+    "KeyBulkResult",
+    &[
+        Member::id("id", "The key"),
+        Member::word("status", &["ok", "refused", "failed"], "What came of it; failed is worth another try"),
+        Member::new("error", Form::Object(&ERROR), "What it alone would have been answered with").optional(),
+    ],
+);
+
+pub fn decode(members: &Members) -> BulkInput {
+    BulkInput {
+        operation: members.text("operation"),
+        ids: members.ids("ids"),
+        expires_at: members.instant("expirationInEpochSec"),
+        days: members.number("days"),
+        revoke: members.flag("revoke"),
+    }
+}
+
+#[derive(Serialize)]
+pub struct BulkBody {
+    /// In the order of the request.
+    pub results: Vec<ResultBody>,
+}
+
+/// What came of one key.
+#[derive(Serialize)]
+pub struct ResultBody {
+    id: ProvisioningKeyId,
+    /// `ok`; `refused`: it will not be otherwise; `failed`: worth another try.
+    status: &'static str,
+    /// The envelope that the same would have been answered with alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Box<RawValue>>,
+}
+
+impl ResultBody {
+    /// # Panics
+    /// Never: an error is answered with JSON.
+    pub fn new(id: ProvisioningKeyId, outcome: Result<(), Error>) -> Self {
+        let Err(error) = outcome else { return Self { id, status: "ok", error: None } };
+        let answer = Refusal::from(error).into_answer(&Reference::random());
+        let status = if answer.status().is_server_error() { "failed" } else { "refused" };
+        let envelope = serde_json::from_slice(answer.body()).expect("an error's body is JSON");
+        Self { id, status, error: Some(envelope) }
+    }
+}
