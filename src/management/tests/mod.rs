@@ -1,6 +1,8 @@
 //! The use cases, on the embedded store in a directory of its own. The same through the front door is in
 //! `tests/it/api`.
 
+mod keys;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -721,7 +721,7 @@ mod tests {
                 "INSERT INTO provisioning_keys SELECT id + 1, customer_id, revision, group_id, signing_certificate_id,
                      maximum, expires_at, enabled, allow_re_enrollment, kind, 'other', digest, pepper, addresses,
                      version, hint, key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id,
-                     created_at, created_by, modified_at, modified_by, description, ?1 FROM provisioning_keys",
+                     created_at, created_by, modified_at, modified_by, description, NULL, ?1 FROM provisioning_keys",
                 [&sealed],
             )
             .unwrap();
@@ -757,7 +757,7 @@ mod tests {
                 "INSERT INTO provisioning_keys SELECT id + 1, customer_id, revision, group_id, signing_certificate_id,
                      -1, expires_at, enabled, allow_re_enrollment, kind, 'damaged', digest, pepper, addresses,
                      version, hint, key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id,
-                     created_at, created_by, modified_at, modified_by, description, NULL FROM provisioning_keys;
+                     created_at, created_by, modified_at, modified_by, description, NULL, NULL FROM provisioning_keys;
                  INSERT INTO key_counters VALUES (5, 0, 0, 0, 0, NULL, NULL);",
             )
             .unwrap();

@@ -2,7 +2,9 @@
 
 use muster::domain::{CertificateStatus, ComponentState, Kind, Revision};
 use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
-use muster::store::{BrokenRule, Change, ChangeError, EnrollmentOutcome, ListQuery, SigningCertificateReferences};
+use muster::store::{
+    BrokenRule, Change, ChangeError, EnrollmentOutcome, ListQuery, ObjectRef, SigningCertificateReferences,
+};
 
 use super::world::{World, committed};
 use crate::support::rows::{self, NOW, name};
@@ -201,7 +203,7 @@ pub async fn a_signing_certificate_that_something_refers_to_is_not_deleted(world
     assert_eq!(references().await, Some(all));
 
     for (by, without) in [
-        ("provisioning keys", Change::DeleteKey { customer, id: key.id, revision: None }),
+        ("provisioning keys", Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None }),
         ("groups", Change::DeleteGroup { customer, id: group.id, revision: None }),
         ("signing certificates below it", delete(below.id)),
     ] {
@@ -224,7 +226,7 @@ pub async fn a_signing_certificate_stays_until_what_it_signed_has_ended(world: W
     world
         .apply(vec![
             Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: false },
-            Change::DeleteKey { customer, id: key.id, revision: None },
+            Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None },
             Change::DeleteGroup { customer, id: tenant.group.id, revision: None },
         ])
         .await;
@@ -331,6 +333,60 @@ pub async fn a_deleted_key_leaves_its_components_and_ledger(world: World) {
     assert_eq!(world.ledger(&key).await.len(), 1);
     let delete = Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke_at: None };
     assert_eq!(world.broken_rule(delete).await, BrokenRule::NotFound);
+    world.assert_sound().await;
+}
+
+pub async fn a_deleted_key_revokes_its_components_when_asked(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let (key, neighbour) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
+    let (customer, revision) = (key.customer_id, None);
+    let live = [world.enrolled(&tenant, &key, "a").await, world.enrolled(&tenant, &key, "b").await];
+    let attached = {
+        let mut component = world.enrolled(&tenant, &neighbour, "c").await;
+        component.key_id = key.id;
+        world.apply(vec![Change::UpdateComponent(component.clone())]).await;
+        component
+    };
+    let (revoked, deleted) = (world.enrolled(&tenant, &key, "d").await, world.enrolled(&tenant, &key, "e").await);
+    let elsewhere = world.enrolled(&tenant, &neighbour, "a").await;
+    world
+        .apply(vec![
+            Change::RevokeComponent { customer, id: revoked.id, at: NOW },
+            Change::DeleteComponent { customer, id: deleted.id, at: NOW, release_use: false },
+        ])
+        .await;
+    let later = NOW.saturating_add(std::time::Duration::from_secs(60));
+    let foreign = Change::DeleteKey { customer: other.customer.id, id: key.id, revision, revoke_at: Some(later) };
+    assert_eq!(world.broken_rule(foreign).await, BrokenRule::NotFound);
+
+    let before = world.store.last_change().await.unwrap();
+    let changes = vec![Change::DeleteKey { customer, id: key.id, revision, revoke_at: Some(later) }];
+    let events = vec![world.event(customer, "1"), world.event(customer, "2")];
+    world.store.commit_changes(changes, events, &world.audit_key).await.unwrap();
+
+    for component in live.iter().chain([&attached]) {
+        let stored = world.component(customer, component.id).await;
+        assert_eq!(stored.state, ComponentState::Revoked { at: later });
+        assert!(stored.revision > component.revision);
+        let certificate = world.certificate(customer, component.current_serial).await;
+        assert_eq!(certificate.status, CertificateStatus::Revoked { at: later });
+    }
+    assert_eq!(world.component(customer, revoked.id).await.state, ComponentState::Revoked { at: NOW });
+    assert_eq!(world.component(customer, deleted.id).await.state, ComponentState::Deleted { at: NOW });
+    for component in [&revoked, &deleted] {
+        let certificate = world.certificate(customer, component.current_serial).await;
+        assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW }, "an end that was there stays");
+    }
+    assert_eq!(world.component(customer, elsewhere.id).await, elsewhere);
+
+    let told: Vec<_> =
+        world.store.list_audit(customer, 0, 10).await.unwrap().into_iter().map(|row| row.event.after).collect();
+    assert_eq!(told, [Some(r#"{"revokedComponents":3}"#.to_owned()), None], "the event in the place of the change");
+    let mut changed: Vec<_> =
+        world.store.list_changes(before, 10).await.unwrap().into_iter().map(|row| row.object).collect();
+    assert_eq!(changed.remove(0), ObjectRef::Key(customer, key.id));
+    let expected = live.iter().chain([&attached]).map(|component| ObjectRef::Component(customer, component.id));
+    assert_eq!(changed, expected.collect::<Vec<_>>());
     world.assert_sound().await;
 }
 

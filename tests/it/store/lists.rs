@@ -14,6 +14,7 @@ use muster::domain::{
     SigningCertificate,
 };
 use muster::id::{ApiClientId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+use muster::secret::pepper::KeyDigest;
 use muster::store::{
     Change, Comparison, ComponentField, Condition, GroupField, KeyField, ListField, ListQuery, Page, PageRequest,
     SigningCertificateField, Sort, Value,
@@ -336,7 +337,7 @@ pub async fn components_are_found_by_every_field(world: World) {
             Change::UpdateComponent(moved),
             Change::RevokeComponent { customer, id: ids[3], at: world.now() },
             Change::DeleteComponent { customer, id: ids[4], at: world.now(), release_use: false },
-            Change::DeleteKey { customer, id: gone.id, revision: None },
+            Change::DeleteKey { customer, id: gone.id, revision: None, revoke_at: None },
         ])
         .await;
     let mut components = Vec::new();
@@ -380,6 +381,51 @@ pub async fn components_are_found_by_every_field(world: World) {
     assert_agrees_with_model(&components, ComponentField::ALL, value_of, |(row, _)| row.id, of_kind).await;
     let of_no_kind = async |query| list(Kind::ServiceEdge, query).await;
     assert_agrees_with_model(&[], ComponentField::ALL, value_of, |(row, _)| row.id, of_no_kind).await;
+}
+
+pub async fn a_digest_leads_to_its_key(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let keys = [world.key(&tenant, None).await, world.key(&other, None).await];
+    let find = async |digest| world.store.find_key_by_digest(&digest).await.unwrap();
+    for key in &keys {
+        assert_eq!(find(key.digest).await, Some((key.customer_id, key.id)));
+    }
+    let near = |at: usize| {
+        let mut digest = *keys[0].digest.as_bytes();
+        digest[at] ^= 1;
+        KeyDigest::from_bytes(digest)
+    };
+    for at in [0, 16, 31] {
+        assert_eq!(find(near(at)).await, None, "all of the digest counts");
+    }
+    let moved = near(31);
+    world.change_key(&keys[0], |key| key.digest = moved).await;
+    assert_eq!(find(keys[0].digest).await, None);
+    assert_eq!(find(moved).await, Some((keys[0].customer_id, keys[0].id)));
+    let (customer, id) = (keys[0].customer_id, keys[0].id);
+    world.apply(vec![Change::DeleteKey { customer, id, revision: None, revoke_at: None }]).await;
+    assert_eq!(find(moved).await, None);
+}
+
+pub async fn keys_of_a_group_are_in_order_of_id(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let branch = rows::group(world.id(), &tenant.signer, Kind::Machine, "Branch");
+    world.apply(vec![Change::InsertGroup(branch.clone())]).await;
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        expected.push(world.key(&tenant, None).await.id);
+        world.apply(vec![Change::InsertKey(rows::key(world.id(), &branch, &format!("branch {n}"), None))]).await;
+    }
+    let list = async |customer, group, after, limit| {
+        let keys = world.store.list_keys_of_group(customer, group, after, limit).await.unwrap();
+        keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    let (customer, group, start) = (tenant.customer.id, tenant.group.id, ProvisioningKeyId::from_raw(0));
+    assert_eq!(list(customer, group, start, 10).await, expected);
+    assert_eq!(list(customer, group, start, 2).await, expected[..2]);
+    assert_eq!(list(customer, group, expected[1], 10).await, expected[2..]);
+    assert_eq!(list(customer, branch.id, start, 10).await.len(), 3);
+    assert_eq!(list(other.customer.id, group, start, 10).await, [], "another customer's group");
 }
 
 pub async fn scans_visit_every_customer_in_order_of_id(world: World) {

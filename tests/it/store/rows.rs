@@ -25,6 +25,7 @@ fn assert_same_key(left: &ProvisioningKey, right: &ProvisioningKey) {
     assert_eq!((left.digest.as_bytes(), left.pepper), (right.digest.as_bytes(), right.pepper));
     assert_eq!((&left.sealed_string, &left.managed_by), (&right.sealed_string, &right.managed_by));
     assert_eq!((left.successor_id, left.usage), (right.successor_id, right.usage));
+    assert_eq!(left.ui_config, right.ui_config);
     assert_eq!((left.created_at, left.created_by), (right.created_at, right.created_by));
     assert_eq!((left.modified_at, left.modified_by), (right.modified_at, right.modified_by));
     assert_eq!(left.revision, right.revision);
@@ -103,6 +104,7 @@ pub async fn every_row_comes_back_as_it_was_written(world: World) {
     key.sealed_string = None;
     key.managed_by = Some(ManagedBy { client_id: ApiClientId::from_raw(3), label: name("Terraform") });
     key.successor_id = Some(ProvisioningKeyId::from_raw(9));
+    key.ui_config = Some(r#"{"colour":"blau"}"#.into());
     key.modified_at = later;
     key.modified_by = None;
     world.apply(vec![Change::UpdateKey(key.clone())]).await;
@@ -114,6 +116,7 @@ pub async fn every_row_comes_back_as_it_was_written(world: World) {
         let mut key = rows::key(id, &tenant.group, &format!("key {id}"), None);
         key.version = version;
         key.created_by = created_by;
+        key.ui_config = created_by.map(|by| format!("made by {by}"));
         world.apply(vec![Change::InsertKey(key.clone())]).await;
         let mut seen = tenant.clone();
         seen.customer.revision = Revision(2);
