@@ -3,6 +3,7 @@
 
 mod access;
 mod enrollment;
+mod keys;
 mod must;
 mod openapi;
 mod signing_certificates;

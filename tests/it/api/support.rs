@@ -78,6 +78,10 @@ impl Client {
         self.send("GET", path, "", &[]).await
     }
 
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, body.to_string(), &[]).await
+    }
+
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send("PUT", path, body.to_string(), &[]).await
     }
