@@ -1,9 +1,14 @@
 //! What can be done with a provisioning key, each followed by what a device or the next request meets.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use muster::clock::SystemClock;
+use muster::domain::ComponentState;
+use muster::store::Store as _;
+use muster::store::embedded::EmbeddedStore;
 use serde_json::{Value, json};
 
 use super::support::{Client, KEYS, KINDS, id, string};
@@ -400,17 +405,26 @@ async fn a_deletion_revokes_when_asked() {
     let service = Service::start();
     let (client, endpoint) = (Client::sign_in(&service).await, service.endpoint());
     let group = client.make_group("appConnectorGroup", "HQ").await;
-    for (name, query, status) in
-        [("a", "", 204), ("b", "?revoke=false", 204), ("c", "?revoke=true", 204), ("d", "?revoke=maybe", 400)]
-    {
+    let store = || EmbeddedStore::open_read_only(&service.data_dir(), Arc::new(SystemClock)).expect("the store");
+    let rows = [("a", "", 204), ("b", "?revoke=false", 204), ("c", "?revoke=true", 204), ("d", "?revoke=maybe", 400)];
+    for (name, query, status) in rows {
         let (key, path) = client.make_key(&group, name, json!({})).await;
-        assert_eq!(Device::new(name).enroll(&endpoint, string(&key)).await.status, 200);
+        let enrolled = Device::new(name).enroll(&endpoint, string(&key)).await;
         let answer = client.delete(&format!("{path}{query}")).await;
         assert_eq!(answer.status, status, "{query}: {}", answer.body);
-        let expected = if status == 204 { 404 } else { 200 };
-        assert_eq!(client.get(&path).await.status, expected, "{query}");
+        assert_eq!(client.get(&path).await.status, if status == 204 { 404 } else { 200 }, "{query}");
+
+        let customer = enrolled.text("customerId").parse().expect("an id");
+        let component = store().find_component(customer, enrolled.text("componentId").parse().expect("an id")).await;
+        let is_revoked =
+            matches!(component.expect("the store").expect("a component").state, ComponentState::Revoked { .. });
+        assert_eq!(is_revoked, query == "?revoke=true", "{query}");
+        let last = store().list_audit(customer, 0, 500).await.expect("the store").pop().expect("an event").event;
+        let told = (name == "c").then(|| r#"{"revokedComponents":1}"#.to_owned());
+        if status == 204 {
+            assert_eq!((&*last.action, last.after), ("delete", told), "{query}");
+        }
     }
-    // Nothing but the store shows components yet: I4 compares their states with their certificates'.
     service.assert_healthy();
 }
 
