@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::domain::{Name, Reference, Revision};
 use crate::management::once::{Outcome, Repeated};
 
-const JSON: &str = "application/json;charset=utf-8";
+pub const JSON: &str = "application/json;charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Leads to the log line.
@@ -58,9 +58,9 @@ impl Answer {
         Self::new(status, Some(Body { content_type: JSON, bytes: Bytes::from_owner(to_json(body)) }))
     }
 
-    /// JSON that is written already.
-    pub fn document(bytes: Bytes) -> Self {
-        Self::new(StatusCode::OK, Some(Body { content_type: JSON, bytes }))
+    /// 200 with bytes that are written already. Those of secrets come from an owner that wipes them.
+    pub fn bytes(content_type: &'static str, bytes: Bytes) -> Self {
+        Self::new(StatusCode::OK, Some(Body { content_type, bytes }))
     }
 
     /// A text file to save as `<name>.txt`: one line, ended as in a file.

@@ -1,8 +1,9 @@
 //! The management API, in the shape that the public ZPA clients speak.
 //!
-//! All routes are in [`routes::ROUTES`]: that one table drives dispatch. One file per resource holds
-//! its handlers, one in [`wire`] its members; a handler decodes, calls one use case of
-//! [`Management`], encodes. It touches no store and decides nothing about rights.
+//! All routes are in [`routes::ROUTES`]: that one table drives dispatch, the OpenAPI document and the
+//! test of who may do what. One file per resource holds its handlers, one in [`wire`] its members; a
+//! handler decodes, calls one use case of [`Management`], encodes. It touches no store and decides
+//! nothing about rights.
 //!
 //! | | |
 //! |---|---|
@@ -12,6 +13,7 @@
 //! | `…/enrollmentCert` | [`signing_certificates`] |
 //! | `…/clientTypes` | [`client_types`] |
 //! | `…/visible/versionProfiles` `…/versionProfile` | [`version_profiles`] |
+//! | `GET /openapi.json` | [`openapi`] |
 //!
 //! What all requests share is here: path prefixes are ignored, a body is accepted on every method
 //! and read to its end, `Authorization` takes a Bearer token only, answers are never cached.
@@ -128,24 +130,6 @@ impl Api {
         headers: &HeaderMap,
         body: Result<Bytes, BodyError>,
         source: SourcePrefix,
-        reference: &Reference,
-    ) -> Answer {
-        let outcome = self.run(lookup, caller, uri, headers, body, source).await;
-        let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(reference));
-        if let Lookup::Found(route, _) = lookup {
-            debug_assert_eq!(route.contradiction(&answer), None, "the answer is as the table says");
-        }
-        answer
-    }
-
-    async fn run(
-        &self,
-        lookup: &Lookup,
-        caller: Result<Option<Session>, Refusal>,
-        uri: &Uri,
-        headers: &HeaderMap,
-        body: Result<Bytes, BodyError>,
-        source: SourcePrefix,
     ) -> Result<Answer, Refusal> {
         let (route, path) = match lookup {
             Lookup::Found(route, path) => (*route, path.clone()),
@@ -167,11 +151,17 @@ impl Api {
             return Ok(Answer::of_repetition(&repeated));
         }
         let call = Call { route, path, query, if_match: if_match(headers), repeatable, body, source };
-        match (&route.endpoint, &session) {
-            (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await,
-            (Endpoint::Authenticated { .. }, None) => Err(Refusal::NoToken),
-            (Endpoint::Public(run), _) => run(self, &call).await,
+        let answer = match (&route.endpoint, &session) {
+            (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await?,
+            (Endpoint::Authenticated { .. }, None) => return Err(Refusal::NoToken),
+            (Endpoint::Public(run), _) => run(self, &call).await?,
+        };
+        if cfg!(debug_assertions)
+            && let Some(repeatable) = &call.repeatable
+        {
+            assert!(self.management.find_repeated(repeatable).await?.is_some(), "{} is not remembered", route.pattern);
         }
+        Ok(answer)
     }
 }
 
@@ -188,9 +178,10 @@ impl Handler for Api {
         // Whatever the method is: some public clients put a body into every GET.
         let body = read_body(incoming, bytes_max).await;
         let source = SourcePrefix::of(peer.address.ip());
-        let answer = self.respond(&lookup, caller, &head.uri, &head.headers, body, source, &reference).await;
-        // Without a session only a sign-in succeeds, and that is worth its line.
-        let is_known = has_session || answer.status().is_success();
+        let outcome = self.respond(&lookup, caller, &head.uri, &head.headers, body, source).await;
+        let answer = told(&lookup, outcome, &reference);
+        // A sign-in is worth its line, too.
+        let is_known = has_session || answer.status().is_success() && lookup.signs_in();
         if is_known || self.quiet.admits_line(sum_up) {
             tracing::info!(
                 request.id = %reference,
@@ -204,6 +195,15 @@ impl Handler for Api {
         }
         answer.into_response(&reference)
     }
+}
+
+/// The answer, which is as the table of routes says.
+fn told(lookup: &Lookup, outcome: Result<Answer, Refusal>, reference: &Reference) -> Answer {
+    let answer = outcome.unwrap_or_else(|refusal| refusal.into_answer(reference));
+    if let Lookup::Found(route, _) = lookup {
+        debug_assert_eq!(route.contradiction(&answer), None);
+    }
+    answer
 }
 
 fn sum_up(left_out: u64) {
@@ -260,7 +260,9 @@ impl Drop for Call {
 impl Call {
     /// The members of the body, to be read as the route declares them.
     fn members(&self) -> Result<Members, Refusal> {
-        Ok(Members::parse(&self.body)?.declared_by(self.route.json_shape()))
+        let shape = self.route.json_shape();
+        debug_assert!(shape.is_some(), "{} declares nothing that it takes", self.route.pattern);
+        Ok(Members::parse(&self.body)?.declared_by(shape))
     }
 
     /// The customer in the path; a text that is no id is a customer that does not exist.

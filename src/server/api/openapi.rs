@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, JSON};
 use super::refusal::Refusal;
 use super::routes::{Endpoint, ROUTES, Route};
 use super::schema::{Content, Shape, Takes, reference};
@@ -14,7 +14,7 @@ use super::{Api, Call};
 use crate::domain::Kind;
 
 pub(super) async fn document(api: &Api, _call: &Call) -> Result<Answer, Refusal> {
-    Ok(Answer::document(api.openapi.clone()))
+    Ok(Answer::bytes(JSON, api.openapi.clone()))
 }
 
 /// The document's bytes.

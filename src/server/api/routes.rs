@@ -349,6 +349,10 @@ impl Lookup {
             Self::WrongMethod { .. } | Self::None => "",
         }
     }
+
+    pub(super) fn signs_in(&self) -> bool {
+        matches!(self, Self::Found(Route { signs_in: true, .. }, _))
+    }
 }
 
 pub(super) fn find(method: &Method, path: &str) -> Lookup {

@@ -62,8 +62,8 @@ impl Client {
         let source = SourcePrefix::of("192.0.2.1".parse().unwrap());
         let body = Ok(Bytes::copy_from_slice(body.as_bytes()));
         let caller = self.api.identify(&lookup, &headers).await;
-        let reference = Reference::random();
-        let answer = self.api.respond(&lookup, caller, &uri, &headers, body, source, &reference).await;
+        let outcome = self.api.respond(&lookup, caller, &uri, &headers, body, source).await;
+        let answer = told(&lookup, outcome, &Reference::random());
         let body = if answer.body().is_empty() { Value::Null } else { serde_json::from_slice(answer.body()).unwrap() };
         Received { status: answer.status(), body, etag: answer.revision() }
     }

@@ -3,7 +3,7 @@
 //! A new row is visited by itself. One on a new kind of object needs an object that is there:
 //! [`Arranged::existing`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use muster::management::keys::KeyInput;
 use muster::management::sessions::TOKEN_LIFETIME;
 use muster::server::api::Api;
 use muster::server::api::routes::{Endpoint, ROUTES, Route};
+use muster::server::api::schema::{Form, Takes};
 use muster::server::api::wire::group::group_type;
 use muster::server::api::wire::key::association;
 use muster::server::http::{Handler as _, Peer};
@@ -29,6 +30,9 @@ use serde_json::{Value, json};
 
 use crate::support::rows;
 use crate::support::world::World;
+
+/// What all customers share.
+const SHARED: &str = "versionProfiles";
 
 /// A customer that is not there.
 const NOBODY: &str = "999999";
@@ -89,6 +93,9 @@ impl Received {
 struct Arranged {
     world: World,
     api: Arc<Api>,
+    /// Client id and customer of those who get a new token for each request.
+    clients: BTreeMap<Caller, (String, CustomerId)>,
+    /// What the others show.
     tokens: BTreeMap<Caller, String>,
     other_customer: CustomerId,
     /// By resource and kind.
@@ -105,6 +112,7 @@ impl Arranged {
             apply(&world, Change::InsertCustomer(customer.clone())).await;
         }
 
+        let mut clients = BTreeMap::new();
         let mut tokens = BTreeMap::from([(Caller::Garbage, "x.y.z".to_owned())]);
         let insiders = Role::ALL.map(|role| {
             let customer = if role == Role::Owner { CustomerId::SERVICE } else { world.customer };
@@ -117,19 +125,22 @@ impl Arranged {
             (Caller::OfDisabledCustomer, closed.id, Role::Admin),
             (Caller::SignedOut, world.customer, Role::Admin),
         ];
-        let clients = insiders.into_iter().chain(outsiders).chain(others);
-        for (number, (caller, customer, role)) in clients.enumerate() {
+        let callers = insiders.into_iter().chain(outsiders).chain(others);
+        for (number, (caller, customer, role)) in callers.enumerate() {
             let name = format!("client {number}");
             let enabled = caller != Caller::Disabled;
             let client = rows::api_client(900_000 + number as u64, customer, &name, &name);
-            let client = ApiClient { role, enabled, ..client };
-            let age = if caller == Caller::Expired { TOKEN_LIFETIME } else { Duration::ZERO };
-            tokens.insert(caller, token(&world, &client.client_id, customer, age));
-            apply(&world, Change::InsertApiClient(client)).await;
+            apply(&world, Change::InsertApiClient(ApiClient { role, enabled, ..client })).await;
+            match caller {
+                Caller::Expired => drop(tokens.insert(caller, token(&world, &name, customer, TOKEN_LIFETIME))),
+                Caller::SignedOut => drop(tokens.insert(caller, token(&world, &name, customer, Duration::ZERO))),
+                _ => drop(clients.insert(caller, (name, customer))),
+            }
         }
         tokens.insert(Caller::Deleted, token(&world, "nobody", world.customer, Duration::ZERO));
         // The last character may carry bits that do not count.
-        let mut forged = tokens[&Caller::Insider(Role::Admin)].clone().into_bytes();
+        let (client_id, customer) = &clients[&Caller::Insider(Role::Admin)];
+        let mut forged = token(&world, client_id, *customer, Duration::ZERO).into_bytes();
         let near_the_end = forged.len() - 5;
         forged[near_the_end] = if forged[near_the_end] == b'A' { b'B' } else { b'A' };
         tokens.insert(Caller::Forged, String::from_utf8(forged).expect("ASCII"));
@@ -150,8 +161,10 @@ impl Arranged {
             objects.insert(("group", kind), group.to_string());
             objects.insert(("provisioningKey", kind), key.to_string());
             objects.insert(("enrollmentCert", kind), certificate.to_string());
+            objects.insert(("versionProfiles", kind), "0".to_owned());
+            objects.insert(("zcomponent", kind), group.to_string());
         }
-        let arranged = Self { world, api, tokens, other_customer: other.id, objects };
+        let arranged = Self { world, api, clients, tokens, other_customer: other.id, objects };
         let signed_out = arranged.ask(Caller::SignedOut, "POST", "/signout", "").await;
         assert_eq!(signed_out.status, 204);
         arranged
@@ -193,10 +206,12 @@ impl Arranged {
 
     async fn ask(&self, caller: Caller, method: &str, path: &str, body: &str) -> Received {
         // Each from a place of its own, so that nobody's failures are counted against another.
-        let host = self.tokens.keys().position(|known| *known == caller).unwrap_or(255) as u8;
+        let host = self.tokens.keys().chain(self.clients.keys()).position(|known| *known == caller);
+        let host = host.map_or(255, |host| host as u8);
         let peer = Peer { address: SocketAddr::new(IpAddr::from([192, 0, 2, host]), 50_000), client_certificate: None };
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
-        if let Some(token) = self.tokens.get(&caller) {
+        let fresh = self.clients.get(&caller).map(|(id, customer)| token(&self.world, id, *customer, Duration::ZERO));
+        if let Some(token) = fresh.or_else(|| self.tokens.get(&caller).cloned()) {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
@@ -297,9 +312,6 @@ async fn each_row_lets_its_role_through_and_no_weaker_one() {
                 (_, false) => vec![200, 201, 204, 400],
             };
             assert!(expected.contains(&answer.status), "{row}: {answer:?}");
-            if route.success.status == 204 && !has_id {
-                continue; // It signed out, with a token that the other rows need.
-            }
         }
     }
 }
@@ -338,24 +350,43 @@ async fn another_customers_object_reads_like_a_missing_one() {
     let arranged = Arranged::new().await;
     let own = arranged.other_customer.to_string();
     let caller = Caller::Outsider(Role::Admin);
-    let rows = guarded().filter(|(route, needed, _)| route.pattern.contains("{customerId}") && *needed <= Role::Admin);
-    for (route, _, kind) in rows {
+    let rows = guarded().filter(|(route, needed, _)| route.pattern.contains("{id}") && *needed <= Role::Admin);
+    for (route, _, kind) in rows.filter(|(route, ..)| !route.pattern.contains(SHARED)) {
         let row = format!("{} {}", route.method, route.pattern);
-        if route.pattern.contains("{id}") {
-            let id = arranged.existing(route, kind);
-            let foreign = arranged.visit(caller, route, &own, kind, id).await;
-            let none = arranged.visit(caller, route, &own, kind, &missing(id)).await;
-            assert_eq!((foreign.status, foreign.id().as_str()), (404, "resource.not.found"), "{row}");
-            assert_eq!(foreign.about(id, &missing(id)), none, "{row}");
-        }
-        // In what a request refers to, too.
-        for ((resource, of), id) in &arranged.objects {
-            for member in ["enrollmentCertId", "parentCertId", "signingCertId", "zcomponentId"] {
-                let body = |id: &str| json!({ "name": "n", "maxUsage": 1, member: id }).to_string();
+        let id = arranged.existing(route, kind);
+        let foreign = arranged.visit(caller, route, &own, kind, id).await;
+        let none = arranged.visit(caller, route, &own, kind, &missing(id)).await;
+        assert_eq!((foreign.status, foreign.id().as_str()), (404, "resource.not.found"), "{row}");
+        assert_eq!(foreign.about(id, &missing(id)), none, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_request_refers_to_is_looked_for_in_its_own_customer() {
+    let arranged = Arranged::new().await;
+    let own = arranged.other_customer.to_string();
+    let caller = Caller::Outsider(Role::Admin);
+    let mut at_fault = BTreeSet::new();
+    for (route, _, kind) in guarded().filter(|(route, ..)| route.method == "POST") {
+        let Takes::New(shape) = route.takes else { continue };
+        for member in shape.request_members().filter(|member| matches!(member.form, Form::Id)) {
+            let objects = arranged.objects.iter().filter(|((resource, of), _)| *resource != SHARED && *of == kind);
+            for ((resource, of), id) in objects {
+                // The name is none, so that nothing is made, whatever is right beside it.
+                let body = |id: &str| json!({ "name": "a|b", "maxUsage": 1, member.name: id }).to_string();
                 let foreign = arranged.visit_with(caller, route, &own, *of, "1", &body(id)).await;
                 let none = arranged.visit_with(caller, route, &own, *of, "1", &body(&missing(id))).await;
-                assert_eq!(foreign.about(id, &missing(id)), none, "{row}: {member} of a {resource}");
+                assert_eq!(foreign.status, 400, "{}: {foreign:?}", route.pattern);
+                if foreign.body.contains(&format!("{:?}", member.name)) {
+                    at_fault.insert(member.name);
+                }
+                let row = format!("{} of a {resource}: {}", member.name, route.pattern);
+                assert_eq!(foreign.about(id, &missing(id)), none, "{row}");
             }
         }
     }
+    assert!(
+        at_fault.is_superset(&BTreeSet::from(["enrollmentCertId", "parentCertId", "zcomponentId"])),
+        "{at_fault:?}"
+    );
 }

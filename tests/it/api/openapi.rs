@@ -129,10 +129,23 @@ async fn objects(service: &Service, client: &Client) -> Value {
     for member in ["enrollmentCertId", "parentCertId", "signingCertId"] {
         members[member] = json!([root["id"]]);
     }
+    let (certificate, private_key) = operators_ca();
+    members["certificate"] = json!([certificate]);
+    members["privateKey"] = json!([private_key]);
     let file = std::fs::read(service.data_dir().join("api-client.json")).expect("the client's file");
     let credentials: Value = serde_json::from_slice(&file).expect("JSON");
     for (member, value) in [("client_id", "clientId"), ("client_secret", "clientSecret")] {
         members[member] = json!([credentials[value]]);
     }
     json!({ "ids": ids, "members": members })
+}
+
+/// A root as an operator brings it: certificate and private key, PEM.
+fn operators_ca() -> (String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key pair");
+    let mut root = rcgen::CertificateParams::new(vec![]).expect("parameters");
+    root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    root.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    root.distinguished_name.push(rcgen::DnType::CommonName, "Operator");
+    (root.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
 }

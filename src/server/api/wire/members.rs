@@ -172,10 +172,9 @@ impl Members {
     }
 
     fn read<T>(&self, name: &str, reads: impl Fn(Form) -> bool, read: impl FnOnce(&Value) -> Input<T>) -> Input<T> {
-        debug_assert!(
-            self.declared_by.is_none_or(|shape| shape.takes(name, reads)),
-            "{name} is not declared like this"
-        );
+        if let Some(shape) = self.declared_by {
+            debug_assert!(shape.takes(name, reads), "{}.{name} is not declared like this", shape.name);
+        }
         #[cfg(test)]
         tests::READ.with_borrow_mut(|names| names.insert(name.to_owned()));
         match self.members.get(name) {

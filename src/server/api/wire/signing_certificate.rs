@@ -14,6 +14,7 @@ use crate::management::signing_certificates::{
     DeletionPreview, NewSigningCertificate, SigningCertificateInput, SigningCertificateView,
 };
 use crate::server::api::schema::{Form, Member, Shape};
+use crate::store::SigningCertificateField;
 
 pub static SIGNING_CERTIFICATE: Shape = Shape::new(
     "SigningCertificate",
@@ -124,7 +125,6 @@ pub static SIGNING_CERTIFICATE_DELETION: Shape = Shape::new(
         Member::epoch("signedUntilInEpochSec", "When the last certificate that it signed has surely ended").optional(),
     ],
 );
-use crate::store::SigningCertificateField;
 
 /// `name`, `description`, `componentLifetimeInDays`, `keyAlgorithm` (`ecdsa-p256`, `ecdsa-p384`, `ed25519`),
 /// `validityInDays`, `parentCertId`.

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::Listed;
 use crate::server::api::schema::{Member, Shape};
+use crate::store::{ListField, Value, ValueKind};
 
 pub static VERSION_PROFILE: Shape = Shape::new(
     "VersionProfile",
@@ -15,8 +17,6 @@ pub static VERSION_PROFILE: Shape = Shape::new(
         Member::texts("versions", "Always empty"),
     ],
 );
-use super::Listed;
-use crate::store::{ListField, Value, ValueKind};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
