@@ -74,6 +74,8 @@ ids! {
     AdministratorId,
     /// A program that signs in with an id and a secret.
     ApiClientId,
+    /// When components go by themselves.
+    CleanUpScheduleId,
     /// What an enrollment made; the common name of its certificates.
     ComponentId,
     /// A tenant.

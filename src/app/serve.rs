@@ -22,6 +22,7 @@ use crate::index::KeyIndex;
 use crate::management::first_start::{ServiceSecrets, load_secrets};
 use crate::management::{self, Management};
 use crate::metrics::{Door, Metrics};
+use crate::secret::random_bytes;
 use crate::server::api::Api;
 use crate::server::enroll::{self, EnrollDoor, EnrollLimits};
 use crate::server::http::Handler;
@@ -44,6 +45,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether one of our own TLS certificates is due.
 const RENEWAL_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How often components are cleaned up whose certificate ended long ago; first after a part of this
+/// that differs from node to node.
+const CLEAN_UP_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Of a connection to the enrollment listener: a device has one request to make. What it may keep
 /// waiting for its answer is a fraction of this.
@@ -165,7 +170,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         profile,
         component_lifetime_seconds: settings.certificates.lifetime_seconds(),
     }));
-    let admin_door: Arc<dyn Handler> = Arc::new(Api::new(management));
+    let admin_door: Arc<dyn Handler> = Arc::new(Api::new(Arc::clone(&management)));
     let readiness = Arc::new(NodeReadiness::new(store, directory, Arc::clone(&clock)));
     let ops_door: Arc<dyn Handler> = Arc::new(OpsDoor::new(Arc::clone(&metrics), readiness));
 
@@ -226,6 +231,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         });
     }
     let tasks = vec![
+        tokio::spawn(clean_up(management, Arc::clone(&clock), stopped)),
         tokio::spawn(every(FEED_EVERY, Arc::clone(&node), async |node| node.follow_feed().await)),
         tokio::spawn(every(REFUSALS_EVERY, Arc::clone(&node), async |node| node.hand_over_refusals().await)),
         tokio::spawn(every(SWEEP_EVERY, Arc::clone(&node), async |node| node.sweep().await)),
@@ -242,6 +248,28 @@ async fn every(pause: Duration, node: Arc<Node>, work: impl AsyncFn(&Node)) {
     loop {
         tokio::time::sleep(pause).await;
         work(&node).await;
+    }
+}
+
+/// Until the service stops: a drain waits for no more than the transaction that is under way.
+async fn clean_up(management: Arc<Management>, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
+    let work = async {
+        let part = f64::from(u16::from_le_bytes(*random_bytes())) / f64::from(u16::MAX);
+        let mut pause = CLEAN_UP_EVERY.mul_f64(part);
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = CLEAN_UP_EVERY;
+            match management.clean_up(clock.now()).await {
+                Ok(0) => {}
+                Ok(deleted) => tracing::info!(deleted, "Components were deleted whose certificate ended long ago."),
+                Err(error) => tracing::warn!(%error, "The clean-up of components stopped; it goes on in an hour."),
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        // An error means that the service was dropped, which is a stop as well.
+        _ = stopped.wait_for(|stop| *stop) => {}
     }
 }
 

@@ -70,12 +70,13 @@ impl AuditEvent {
             after: None,
         }
     }
-}
 
-impl AuditEvent {
-    /// The event of a deletion that revoked `count` components with it: only the transaction can count them.
-    pub fn with_revoked(self, count: u64) -> Self {
-        Self { after: Some(format!(r#"{{"revokedComponents":{count}}}"#)), ..self }
+    /// The event of a deletion with what it took along, and how much of it: only the transaction can count.
+    #[must_use]
+    pub fn with_counts(self, counts: &[(&str, u64)]) -> Self {
+        let counts: serde_json::Map<_, _> =
+            counts.iter().map(|(what, count)| ((*what).into(), (*count).into())).collect();
+        Self { after: Some(serde_json::Value::Object(counts).to_string()), ..self }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Component {
     /// Serial of the certificate that is good now; its row is in `certificates`.
     pub current_serial: SerialNumber,
     pub modified_at: Timestamp,
+    /// The administrator or API client, or `None` when nobody changed it since it enrolled.
+    pub modified_by: Option<u64>,
     pub revision: Revision,
 }
 
@@ -45,6 +47,43 @@ pub enum ComponentState {
     Revoked { at: Timestamp },
     /// Kept for its certificates and its history; the device may enroll anew.
     Deleted { at: Timestamp },
+}
+
+/// One badge for a component. When several hold, the first in this order is shown: what keeps it out
+/// for longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ComponentBadge {
+    Deleted,
+    Revoked,
+    Disabled,
+    /// Its certificate ended.
+    Expired,
+    Live,
+}
+
+impl ComponentBadge {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl Component {
+    /// `not_after`: of its current certificate.
+    pub fn badge(&self, not_after: Timestamp, now: Timestamp) -> ComponentBadge {
+        match self.state {
+            ComponentState::Deleted { .. } => ComponentBadge::Deleted,
+            ComponentState::Revoked { .. } => ComponentBadge::Revoked,
+            ComponentState::Live if !self.enabled => ComponentBadge::Disabled,
+            ComponentState::Live if now >= not_after => ComponentBadge::Expired,
+            ComponentState::Live => ComponentBadge::Live,
+        }
+    }
 }
 
 /// What a device says of itself beside the fingerprint. None of it is believed, all of it is shown.

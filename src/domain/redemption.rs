@@ -127,6 +127,7 @@ mod tests {
                 enrolled_at: NOW,
                 current_serial: serial,
                 modified_at: NOW,
+                modified_by: None,
                 revision: Revision::FIRST,
             },
             certificate: CertificateRecord {

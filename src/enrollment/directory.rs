@@ -281,8 +281,11 @@ impl Directory {
                 }
                 self.collect_trust_anchors(&HashSet::from([customer]));
             }
-            ObjectRef::Administrator(..) | ObjectRef::ApiClient(..) | ObjectRef::Component(..) | ObjectRef::Service => {
-            }
+            ObjectRef::Administrator(..)
+            | ObjectRef::ApiClient(..)
+            | ObjectRef::CleanUpSchedule(..)
+            | ObjectRef::Component(..)
+            | ObjectRef::Service => {}
         }
         Ok(())
     }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::Object;
 use crate::clock::Timestamp;
 use crate::domain::audit::AuditEvent;
-use crate::domain::{Actor, Administrator, ApiClient, Customer, Group, ProvisioningKey, SigningCertificate};
+use crate::domain::{
+    Actor, Administrator, ApiClient, CleanUpSchedule, Component, Customer, Group, ProvisioningKey, SigningCertificate,
+};
 use crate::id::CustomerId;
 
 /// Something whose changes are written down.
@@ -33,6 +35,16 @@ pub(super) fn changed<T: Audited>(action: &str, actor: &Actor, now: Timestamp, b
         after: Some(after.settings().to_string()),
         ..event(actor, now, action, after)
     }
+}
+
+/// A component that went to another key.
+pub(super) fn attached(actor: &Actor, now: Timestamp, before: &Component, after: &Component) -> AuditEvent {
+    AuditEvent { action: "attach".to_owned(), ..updated(actor, now, before, after) }
+}
+
+/// A component whose certificate is good no more, and which is still there.
+pub(super) fn revoked(actor: &Actor, now: Timestamp, component: &Component) -> AuditEvent {
+    AuditEvent { before: Some(component.settings().to_string()), ..event(actor, now, "revoke", component) }
 }
 
 pub(super) fn deleted<T: Audited>(actor: &Actor, now: Timestamp, object: &T) -> AuditEvent {
@@ -91,6 +103,60 @@ impl Audited for ApiClient {
             "role": self.role.as_str(),
             "enabled": self.enabled,
             "managing": self.managing,
+        })
+    }
+}
+
+impl Audited for CleanUpSchedule {
+    const OBJECT: Object = Object::CleanUpSchedule;
+
+    fn customer_id(&self) -> CustomerId {
+        self.customer_id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// A schedule has no name; its kind tells it from the others.
+    fn name(&self) -> &str {
+        self.kind.as_str()
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "enabled": self.enabled,
+            "deleteDisabled": self.delete_disabled,
+            "days": self.days.get(),
+        })
+    }
+}
+
+impl Audited for Component {
+    const OBJECT: Object = Object::Component;
+
+    fn customer_id(&self) -> CustomerId {
+        self.customer_id
+    }
+
+    fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "name": self.name,
+            "description": self.description,
+            "enabled": self.enabled,
+            "groupId": self.group_id,
+            "provisioningKeyId": self.key_id,
+            "fingerprint": self.fingerprint.as_str(),
         })
     }
 }

@@ -36,10 +36,14 @@ pub enum Error {
     // --- a rule that refuses
     #[error("no such {object}: {id}")]
     NotFound { object: Object, id: String },
+    #[error("another component of the key has the same fingerprint")]
+    DuplicateFingerprint,
     #[error("another signing certificate has the key pair")]
     DuplicateKeyPair,
     #[error("the key string is known already")]
     DuplicateKeyString,
+    #[error("there is a {object} already")]
+    AlreadyExists { object: Object },
     #[error("a {object} named {name:?} exists already")]
     DuplicateName { object: Object, name: String },
     #[error("the key has the successor {successor} already")]
@@ -90,6 +94,8 @@ pub enum InvalidToken {
 pub enum Object {
     Administrator,
     ApiClient,
+    CleanUpSchedule,
+    Component,
     Customer,
     Group,
     ProvisioningKey,
@@ -104,6 +110,8 @@ impl Object {
         match self {
             Self::Administrator => "administrator",
             Self::ApiClient => "api-client",
+            Self::CleanUpSchedule => "clean-up-schedule",
+            Self::Component => "component",
             Self::Customer => "customer",
             Self::Group => "group",
             Self::ProvisioningKey => "provisioning-key",

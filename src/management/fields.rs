@@ -40,10 +40,15 @@ pub enum Field {
     Attribute(&'static str),
     Certificate,
     Chain,
+    /// After how many days a clean-up takes a component.
+    CleanUpDays,
     CommonName,
     ComponentLifetimeDays,
+    /// The components that a bulk request is about.
+    Components,
     Country,
     Days,
+    DeleteDisabled,
     Description,
     Enabled,
     ExpiresAt,
@@ -60,6 +65,8 @@ pub enum Field {
     OrganizationalUnit,
     Parent,
     PrivateKey,
+    /// The key that a component is attached to.
+    ProvisioningKey,
     Revoke,
     SigningCertificate,
     UiConfig,

@@ -10,6 +10,8 @@
 //! that is done, so that a key enrolls the moment its creation is answered.
 
 pub mod certificate_uploads;
+pub mod clean_up;
+pub mod components;
 pub mod customers;
 pub mod error;
 pub mod fields;
@@ -193,8 +195,10 @@ impl CommitError {
             Self::Failed(error) => error,
             Self::Rule(BrokenRule::AnsweredBefore) => Error::Contended { object, id: id.to_string() },
             Self::Rule(BrokenRule::DuplicateDigest) => Error::DuplicateKeyString,
+            Self::Rule(BrokenRule::DuplicateFingerprint) => Error::DuplicateFingerprint,
             Self::Rule(BrokenRule::DuplicateKeyPair) => Error::DuplicateKeyPair,
             Self::Rule(BrokenRule::DuplicateName) => Error::DuplicateName { object, name: name.to_owned() },
+            Self::Rule(BrokenRule::Managed { label }) => Error::ReadOnly { label },
             Self::Rule(BrokenRule::NotFound) => Error::not_found(object, id),
             Self::Rule(BrokenRule::Outdated { .. }) => Error::Contended { object, id: id.to_string() },
             Self::Rule(BrokenRule::Referenced { by }) => Error::Referenced { object, by, name: name.to_owned() },

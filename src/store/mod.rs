@@ -32,11 +32,12 @@ use crate::domain::key::IndexedKey;
 use crate::domain::ledger::{LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
-    Administrator, ApiClient, CertificateRecord, Component, Customer, Fingerprint, Group, Kind, ProvisioningKey,
-    Revision, SerialNumber, SigningCertificate,
+    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind, Name,
+    ProvisioningKey, Revision, SerialNumber, SigningCertificate,
 };
 use crate::id::{
-    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
+    AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId,
+    SigningCertificateId,
 };
 use crate::secret::pepper::KeyDigest;
 
@@ -98,6 +99,18 @@ pub trait Store: EnrollmentStore {
         audit_key: &AuditKey,
     ) -> Result<ChangeSequence, ChangeError>;
 
+    /// As [`Self::commit_changes`], at a moment when nothing else waits, or after a second. For what the
+    /// service does by itself; callers keep it small, as enrollments wait for it meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Self::commit_changes`].
+    async fn commit_changes_in_background(
+        &self,
+        changes: Vec<Change>,
+        audit: Vec<AuditEvent>,
+        audit_key: &AuditKey,
+    ) -> Result<ChangeSequence, ChangeError>;
+
     /// Objects changed after `after`, oldest first, at most `limit`; an object once per transaction.
     /// Sequences are consecutive: when the first row is not the one that follows `after`, rows in
     /// between are no longer kept, and whoever asks must load everything anew.
@@ -140,11 +153,23 @@ pub trait Store: EnrollmentStore {
     ) -> Result<Option<ProvisioningKey>, StoreError>;
     /// Deleted ones too: they are kept for their certificates and their history.
     async fn find_component(&self, customer: CustomerId, id: ComponentId) -> Result<Option<Component>, StoreError>;
+    /// What goes with these components, in the order asked; those that the customer does not have are
+    /// left out. One read for all of them.
+    async fn find_component_relations(
+        &self,
+        customer: CustomerId,
+        ids: &[ComponentId],
+    ) -> Result<Vec<ComponentRelations>, StoreError>;
     async fn find_certificate(
         &self,
         customer: CustomerId,
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError>;
+    async fn find_clean_up_schedule(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+    ) -> Result<Option<CleanUpSchedule>, StoreError>;
     /// By the id that it signs in with; over all customers.
     async fn find_api_client(&self, client_id: &str) -> Result<Option<ApiClient>, StoreError>;
     /// By user name without regard to case; over all customers.
@@ -167,6 +192,13 @@ pub trait Store: EnrollmentStore {
         kind: Kind,
         query: &ListQuery<GroupField>,
     ) -> Result<Page<Group>, StoreError>;
+    /// How much belongs to each of these groups, in the order asked; nothing to one that the customer
+    /// does not have. One read for all of them.
+    async fn count_group_contents(
+        &self,
+        customer: CustomerId,
+        ids: &[GroupId],
+    ) -> Result<Vec<GroupContents>, StoreError>;
     async fn list_signing_certificates(
         &self,
         customer: CustomerId,
@@ -193,6 +225,15 @@ pub trait Store: EnrollmentStore {
         kind: Kind,
         query: &ListQuery<ComponentField>,
     ) -> Result<Page<Component>, StoreError>;
+    /// The first `limit` of a group that are not deleted, in order of id.
+    async fn list_group_components(
+        &self,
+        customer: CustomerId,
+        group: GroupId,
+        limit: u32,
+    ) -> Result<Vec<Component>, StoreError>;
+    /// Over all customers, in order of customer and kind.
+    async fn list_clean_up_schedules(&self) -> Result<Vec<CleanUpSchedule>, StoreError>;
     /// A key's ledger, newest first.
     async fn list_ledger(
         &self,
@@ -223,6 +264,17 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         id: ProvisioningKeyId,
     ) -> Result<Option<IndexedKey>, StoreError>;
+
+    /// Components of a customer, neither deleted nor revoked, whose current certificate ended at `ended_by`
+    /// or before: at most `limit` after `after`, in order of that end and id. Costs what it answers,
+    /// however many components there are.
+    async fn scan_ended_components(
+        &self,
+        customer: CustomerId,
+        ended_by: Timestamp,
+        after: (Timestamp, ComponentId),
+        limit: u32,
+    ) -> Result<Vec<EndedComponent>, StoreError>;
 
     // --- care -----------------------------------------------------------------------------
 
@@ -306,9 +358,20 @@ pub enum Change {
         id: GroupId,
         revision: Option<Revision>,
     },
+    /// A group with its keys and components, however many: the keys are gone, the components deleted as
+    /// by [`Self::DeleteComponent`]. `revision` as above. Refused while a key is managed by another API
+    /// client than `by`. The feed has the group and the keys. The audit event that stands where the change
+    /// stands in its list then tells how many of each went ([`AuditEvent::with_counts`]).
+    DeleteGroupWithContents {
+        customer: CustomerId,
+        id: GroupId,
+        revision: Option<Revision>,
+        at: Timestamp,
+        by: Option<ApiClientId>,
+    },
     /// Components stay. `revision` as for a group. With `revoke_at` those of its components that are live
     /// revoke, as by [`Change::RevokeComponent`]; the audit event that stands where the change stands in
-    /// its list then tells how many ([`AuditEvent::with_revoked`]).
+    /// its list then tells how many.
     DeleteKey {
         customer: CustomerId,
         id: ProvisioningKeyId,
@@ -325,6 +388,8 @@ pub enum Change {
     },
     InsertAdministrator(Administrator),
     InsertApiClient(ApiClient),
+    /// A customer has at most one per kind: [`BrokenRule::DuplicateName`].
+    InsertCleanUpSchedule(CleanUpSchedule),
     InsertCustomer(Customer),
     InsertGroup(Group),
     InsertKey(ProvisioningKey),
@@ -336,23 +401,40 @@ pub enum Change {
         name: String,
         value: String,
     },
-    /// Live components revoke: their current certificate too. No-op when already ended.
+    /// Live components revoke: their current certificate too. No-op when already ended. `revision` as
+    /// for a group.
     RevokeComponent {
         customer: CustomerId,
         id: ComponentId,
+        revision: Option<Revision>,
         at: Timestamp,
+        /// Who is noted as `modified_by`.
+        by: Option<u64>,
     },
     /// Ends a component for good, with its current certificate, and frees its fingerprint.
     /// `release_use` gives a use back to the key that it was taken from, if that still exists.
-    /// A second time: [`BrokenRule::NotFound`].
+    /// `revision` as for a group. A second time: [`BrokenRule::NotFound`].
     DeleteComponent {
         customer: CustomerId,
         id: ComponentId,
+        revision: Option<Revision>,
         at: Timestamp,
         release_use: bool,
     },
-    /// Name, description, enabled flag, group, and the key that it is attached to; where another
-    /// component has the same fingerprint: [`BrokenRule::Referenced`].
+    /// [`Self::DeleteComponent`] by a clean-up schedule: [`BrokenRule::Outdated`] when the component or its
+    /// certificate is no longer as it was `seen`, [`BrokenRule::UnknownReference`] when the schedule is not.
+    CleanUpComponent {
+        customer: CustomerId,
+        id: ComponentId,
+        seen: (Revision, SerialNumber),
+        schedule: (CleanUpScheduleId, Revision),
+        at: Timestamp,
+    },
+    /// All but kind and creation.
+    UpdateCleanUpSchedule(CleanUpSchedule),
+    /// Name, description, enabled flag, group, and the key that it is attached to, which must be of
+    /// its group; where another component of that key has the same fingerprint:
+    /// [`BrokenRule::DuplicateFingerprint`].
     UpdateComponent(Component),
     UpdateCustomer(Customer),
     UpdateGroup(Group),
@@ -432,6 +514,7 @@ pub struct ChangedObject {
 pub enum ObjectRef {
     Administrator(CustomerId, AdministratorId),
     ApiClient(CustomerId, ApiClientId),
+    CleanUpSchedule(CustomerId, CleanUpScheduleId),
     Component(CustomerId, ComponentId),
     Customer(CustomerId),
     Group(CustomerId, GroupId),
@@ -446,6 +529,35 @@ pub enum ObjectRef {
 pub struct Page<T> {
     pub rows: Vec<T>,
     pub total: u64,
+}
+
+/// What is shown with a component, as of the moment it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentRelations {
+    pub component: ComponentId,
+    pub group_name: Option<Name>,
+    /// `None`: deleted since.
+    pub key_name: Option<Name>,
+    /// Of its current certificate, as the rest below.
+    pub signing_certificate_id: SigningCertificateId,
+    pub signing_certificate_name: Option<Name>,
+    pub serial: SerialNumber,
+    pub issued_at: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// How many keys, and components that are not deleted, belong to a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupContents {
+    pub keys: u64,
+    pub components: u64,
+}
+
+/// A component whose current certificate ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedComponent {
+    pub component: Component,
+    pub ended_at: Timestamp,
 }
 
 /// Something that should not be, found by [`Store::check_integrity`].
@@ -486,10 +598,14 @@ pub enum BrokenRule {
     AnsweredBefore,
     #[error("the key string is known already")]
     DuplicateDigest,
+    #[error("another component of the key has the same fingerprint")]
+    DuplicateFingerprint,
     #[error("another signing certificate has the key pair")]
     DuplicateKeyPair,
     #[error("the name is taken")]
     DuplicateName,
+    #[error("it has a key that {label} manages")]
+    Managed { label: Name },
     #[error("no such object")]
     NotFound,
     #[error("the object was changed meanwhile (its revision is {found:?})")]

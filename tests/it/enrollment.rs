@@ -122,10 +122,11 @@ async fn ended_and_disabled_components() {
     assert_eq!(refusal(world.enroll(&key, &device.reinstalled()).await), Refusal::ComponentDisabled);
 
     let (customer, component_id, at) = (world.customer, first.component_id, world.clock.now());
-    change(&world, Change::RevokeComponent { customer, id: component_id, at }).await;
+    change(&world, Change::RevokeComponent { customer, id: component_id, revision: None, at, by: None }).await;
     assert_eq!(refusal(world.enroll(&key, &device).await), Refusal::ComponentRevoked);
 
-    change(&world, Change::DeleteComponent { customer, id: component_id, at, release_use: false }).await;
+    change(&world, Change::DeleteComponent { customer, id: component_id, revision: None, at, release_use: false })
+        .await;
     let second = world.enroll(&key, &device).await.expect("a new component");
     assert_eq!((second.outcome, second.component_name.as_str()), (Outcome::Enrolled, "k-2"));
     assert_ne!(second.component_id, first.component_id);
@@ -133,7 +134,11 @@ async fn ended_and_disabled_components() {
     assert_eq!(world.uses(id).await, 2, "deleting gives no use back");
     assert_eq!(refusal(world.enroll(&key, &WorldDevice::new("other")).await), Refusal::KeyExhausted);
 
-    change(&world, Change::DeleteComponent { customer, id: second.component_id, at, release_use: true }).await;
+    change(
+        &world,
+        Change::DeleteComponent { customer, id: second.component_id, revision: None, at, release_use: true },
+    )
+    .await;
     assert_eq!(
         world.enroll(&key, &WorldDevice::new("other")).await.expect("a use was given back").component_name,
         "k-3"

@@ -72,6 +72,11 @@ impl Answer {
         Self { file_name: Some(format!("{name}.txt")), ..Self::new(StatusCode::OK, Some(body)) }
     }
 
+    /// 200, with a text that is no JSON.
+    pub fn text(content_type: &'static str, text: String) -> Self {
+        Self::new(StatusCode::OK, Some(Body { content_type, bytes: text.into() }))
+    }
+
     /// 204: no body, and so no content type.
     pub fn empty() -> Self {
         Self::new(StatusCode::NO_CONTENT, None)

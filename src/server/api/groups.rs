@@ -47,9 +47,14 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     Ok(Answer::empty().tagged(edited.group.revision))
 }
 
+/// `?force=true`: with its keys and components.
 pub(super) async fn delete(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::Group)?);
     let expected = call.expected_revision()?;
-    api.management.delete_group(actor(session), customer, call.kind(), id, expected).await?;
+    if call.query.flag("force")? {
+        api.management.delete_group_with_contents(actor(session), customer, call.kind(), id, expected).await?;
+    } else {
+        api.management.delete_group(actor(session), customer, call.kind(), id, expected).await?;
+    }
     Ok(Answer::empty())
 }

@@ -10,6 +10,8 @@
 //! | `POST /signin` `POST /oauth2/v1/token` `POST /signout` | [`sign_in`] |
 //! | `…/appConnectorGroup` `…/serviceEdgeGroup` `…/networkConnectorGroup` `…/machineGroup` | [`groups`] |
 //! | `…/associationType/{T}/provisioningKey` `…/associationType/{T}/zcomponent/{id}/provisioningKey` | [`keys`] |
+//! | `…/connector` `…/serviceEdge` `…/networkConnector` `…/machine` | [`components`] |
+//! | `…/connectorSchedule` `…/serviceEdgeSchedule` `…/networkConnectorSchedule` `…/machineSchedule` | [`clean_up`] |
 //! | `…/enrollmentCert` | [`signing_certificates`] |
 //! | `…/clientTypes` | [`client_types`] |
 //! | `…/visible/versionProfiles` `…/versionProfile` | [`version_profiles`] |
@@ -23,7 +25,9 @@ pub mod routes;
 pub mod schema;
 pub mod wire;
 
+mod clean_up;
 mod client_types;
+mod components;
 mod form;
 mod groups;
 mod keys;
@@ -278,7 +282,7 @@ impl Call {
     /// # Panics
     /// On a route without a kind in its pattern.
     fn kind(&self) -> Kind {
-        self.path.kind.expect("the route's pattern has {groupType} or {associationType}")
+        self.path.kind.expect("the route's pattern has a part that says the kind")
     }
 
     /// The revision that a change is bound to, if the caller named one.

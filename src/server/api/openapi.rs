@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, JSON};
 use super::refusal::Refusal;
-use super::routes::{Endpoint, ROUTES, Route};
+use super::routes::{Endpoint, KIND_PARTS, ROUTES, Route, on_kind};
 use super::schema::{Content, Shape, Takes, reference};
 use super::wire::error::ERROR;
-use super::wire::{group, key};
+use super::wire::key;
 use super::{Api, Call};
 use crate::domain::Kind;
 
@@ -61,27 +61,27 @@ const DESCRIPTION: &str = "Ids, counters and instants are strings, booleans are 
     left out. Whatever parts a base URL puts in front of a path are ignored. Unknown members of requests and \
     queries are ignored.";
 
-/// A row of the table on one path. Rows with `{groupType}` have one for each kind: side by side with others
-/// such templates would be ambiguous (OpenAPI 3.1, Paths Object).
+/// A row of the table on one path. Rows with a part that says the kind have one for each: side by side with
+/// others such templates would be ambiguous (OpenAPI 3.1, Paths Object).
 struct Operation {
     route: &'static Route,
     path: String,
     /// What tells the operation from others of its row.
-    group_type: Option<&'static str>,
+    kind_word: Option<&'static str>,
 }
 
 fn operations(route: &'static Route) -> Vec<Operation> {
     let path = format!("/{}", route.pattern);
-    if !path.contains(GROUP_TYPE) {
-        return vec![Operation { route, path, group_type: None }];
-    }
-    let group_types = Kind::ALL.into_iter().map(group::group_type);
-    group_types
-        .map(|group_type| Operation { route, path: path.replace(GROUP_TYPE, group_type), group_type: Some(group_type) })
-        .collect()
+    let mut parts = KIND_PARTS.into_iter().filter(|(part, _)| *part != ASSOCIATION_TYPE);
+    let Some((_, word_of)) = parts.find(|(part, _)| path.contains(part)) else {
+        return vec![Operation { route, path, kind_word: None }];
+    };
+    let on = |kind| Operation { route, path: on_kind(&path, kind), kind_word: Some(word_of(kind)) };
+    Kind::ALL.map(on).into()
 }
 
-const GROUP_TYPE: &str = "{groupType}";
+/// Nothing else stands where this does, so it stays a parameter.
+const ASSOCIATION_TYPE: &str = "{associationType}";
 
 impl Operation {
     /// `groups.list.machineGroup`; where a handler stands on several paths, with what sets this one apart.
@@ -93,8 +93,8 @@ impl Operation {
         if let Some(own) = own {
             id = format!("{id}.{own}");
         }
-        if let Some(group_type) = self.group_type {
-            id = format!("{id}.{group_type}");
+        if let Some(word) = self.kind_word {
+            id = format!("{id}.{word}");
         }
         if self.path.starts_with("/mgmtconfig/v2/") { format!("{id}.v2") } else { id }
     }

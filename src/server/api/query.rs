@@ -43,6 +43,14 @@ pub(super) static DRY_RUN: &[Parameter] =
 pub(super) static REVOKE: &[Parameter] =
     &[Parameter::new("revoke", ParameterForm::Flag, "`true`: what came of the key is revoked with it")];
 
+/// What the deletion of a group looks at.
+pub(super) static FORCE: &[Parameter] =
+    &[Parameter::new("force", ParameterForm::Flag, "`true`: all that belongs to it goes with it")];
+
+/// What the deletion of a component looks at.
+pub(super) static RELEASE_USE: &[Parameter] =
+    &[Parameter::new("releaseUse", ParameterForm::Flag, "`true`: the use that it took is given back to its key")];
+
 /// A page of what can be neither searched nor sorted.
 pub(super) static PAGE: &[Parameter] = &[PAGE_NUMBER, PAGE_SIZE];
 
@@ -425,6 +433,7 @@ mod tests {
         for text in ["revoke", "revoke=", "revoke=1", "revoke=TRUE"] {
             assert!(matches!(flag(text), Err(Refusal::Query { member: "revoke", .. })), "{text}");
         }
+        assert!(!Query::parse("releaseUse=true").unwrap().flag("force").unwrap());
     }
 
     #[test]

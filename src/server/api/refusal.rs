@@ -164,6 +164,14 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
             let reason = "the key string is known already".to_owned();
             envelope(bad_request, "duplicate.resource.name", reason, vec!["provisioningKey".to_owned()])
         }
+        Error::DuplicateFingerprint => {
+            let reason = "another component of that provisioning key has the same fingerprint".to_owned();
+            envelope(bad_request, "invalid.resource.argument", reason, vec!["provisioningKeyId".to_owned()])
+        }
+        Error::AlreadyExists { object } => {
+            let reason = format!("there is a {} already; it can be edited", resource(*object));
+            envelope(bad_request, "resource.already.exist", reason, vec![resource(*object).to_owned()])
+        }
         Error::DuplicateName { object, name } => {
             let reason = format!("a {} named {name:?} exists already", resource(*object));
             envelope(bad_request, "duplicate.resource.name", reason, vec!["name".to_owned()])
@@ -224,6 +232,8 @@ fn resource(object: Object) -> &'static str {
     match object {
         Object::Administrator => "administrator",
         Object::ApiClient => "apiClient",
+        Object::CleanUpSchedule => "schedule",
+        Object::Component => "component",
         Object::Customer => "customer",
         Object::Group => "group",
         Object::ProvisioningKey => "provisioningKey",

@@ -8,6 +8,8 @@
 //! | `{customerId}` `{id}` | any one part; what is no id leads to "not found" |
 //! | `{groupType}` | `appConnectorGroup`, `serviceEdgeGroup`, `networkConnectorGroup`, `machineGroup` |
 //! | `{associationType}` | `CONNECTOR_GRP`, `SERVICE_EDGE_GRP`, `NP_ASSISTANT_GRP`, `MACHINE_GRP` |
+//! | `{componentType}` | `connector`, `serviceEdge`, `networkConnector`, `machine` |
+//! | `{scheduleType}` | `connectorSchedule`, `serviceEdgeSchedule`, `networkConnectorSchedule`, `machineSchedule` |
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,10 +17,12 @@ use std::pin::Pin;
 use hyper::{Method, StatusCode, Uri};
 
 use super::answer::Answer;
-use super::query::{DRY_RUN, LIST, PAGE, REVOKE};
+use super::query::{DRY_RUN, FORCE, LIST, PAGE, RELEASE_USE, REVOKE};
 use super::refusal::Refusal;
 use super::schema::{Content, Parameter, Shape, Success, Takes};
+use super::wire::clean_up::CLEAN_UP_SCHEDULE;
 use super::wire::client_type::CLIENT_TYPES;
+use super::wire::component::{COMPONENT, COMPONENT_IDS, PEM};
 use super::wire::group::{GROUP, GROUP_SUMMARY};
 use super::wire::key::{KEY, KEY_IMPORT, KEY_ROTATION, KEY_STRING};
 use super::wire::key_bulk::{KEY_BULK, KEY_BULK_RESULTS};
@@ -30,9 +34,27 @@ use super::wire::signing_certificate::{
     SIGNING_CERTIFICATE_IMPORT, SIGNING_CERTIFICATE_REQUEST,
 };
 use super::wire::version_profile::VERSION_PROFILE;
-use super::{Api, Call, client_types, groups, keys, openapi, sign_in, signing_certificates, version_profiles, wire};
+use super::{
+    Api, Call, clean_up, client_types, components, groups, keys, openapi, sign_in, signing_certificates,
+    version_profiles, wire,
+};
 use crate::domain::{Kind, Role};
 use crate::management::sessions::Session;
+
+/// A part of a pattern that says a kind, with the word that it has for each.
+pub type KindPart = (&'static str, fn(Kind) -> &'static str);
+
+pub const KIND_PARTS: [KindPart; 4] = [
+    ("{associationType}", wire::key::association),
+    ("{componentType}", wire::component::component_type),
+    ("{groupType}", wire::group::group_type),
+    ("{scheduleType}", wire::clean_up::schedule_type),
+];
+
+/// A pattern as it reads on one kind.
+pub fn on_kind(pattern: &str, kind: Kind) -> String {
+    KIND_PARTS.iter().fold(pattern.to_owned(), |path, (part, word_of)| path.replace(part, word_of(kind)))
+}
 
 /// One row: a method, a path, who may, what it does, and what goes in and out.
 pub struct Route {
@@ -128,7 +150,7 @@ pub static ROUTES: &[Route] = &[
     route!(GET    V1 "{groupType}/summary", Auditor, groups::summary, "List groups by id and name").lists(&GROUP_SUMMARY),
     route!(GET    V1 "{groupType}/{id}", Auditor, groups::get, "Get a group").gets(&GROUP),
     route!(PUT    V1 "{groupType}/{id}", Admin, groups::edit, "Edit a group").edits(&GROUP),
-    route!(DELETE V1 "{groupType}/{id}", Admin, groups::delete, "Delete a group that is not in use").deletes(),
+    route!(DELETE V1 "{groupType}/{id}", Admin, groups::delete, "Delete a group that is not in use").deletes().with_parameters(FORCE),
     route!(GET    V1 "{groupType}/{id}/sg", Auditor, groups::get, "Get a group with its server groups, which there are none of").gets(&GROUP),
 
     route!(GET    KEYS "", Auditor, keys::list, "List provisioning keys").lists(&KEY),
@@ -150,6 +172,18 @@ pub static ROUTES: &[Route] = &[
     route!(GET    KEYS "/{id}/uses", Auditor, keys::uses, "List a key's ledger, newest first").lists(&KEY_USE).with_parameters(PAGE),
     route!(GET    V1 "associationType/{associationType}/zcomponent/{id}/provisioningKey", Auditor, keys::list_of_group, "List a group's provisioning keys, a bare array")
         .answers(Content::List(&KEY)),
+
+    route!(GET    V1 "{componentType}", Auditor, components::list, "List components").lists(&COMPONENT),
+    route!(POST   V1 "{componentType}/bulkDelete", Operator, components::delete_many, "Delete up to 500 components").takes(&COMPONENT_IDS),
+    route!(GET    V1 "{componentType}/{id}", Auditor, components::get, "Get a component").gets(&COMPONENT),
+    route!(PUT    V1 "{componentType}/{id}", Operator, components::edit, "Edit a component, or attach it to another key").edits(&COMPONENT),
+    route!(DELETE V1 "{componentType}/{id}", Operator, components::delete, "Revoke and delete a component").deletes().with_parameters(RELEASE_USE),
+    route!(GET    V1 "{componentType}/{id}/certificate", Auditor, components::certificate, "Get a component's certificate").answers(Content::Raw(PEM)),
+    route!(POST   V1 "{componentType}/{id}/revoke", Operator, components::revoke, "Revoke a component and keep its device out").with_if_match(),
+
+    route!(GET    V1 "{scheduleType}", Auditor, clean_up::get, "Get a kind's clean-up schedule").gets(&CLEAN_UP_SCHEDULE),
+    route!(POST   V1 "{scheduleType}", Admin, clean_up::create, "Make a kind's clean-up schedule").creates(&CLEAN_UP_SCHEDULE),
+    route!(PUT    V1 "{scheduleType}/{id}", Admin, clean_up::edit, "Edit a clean-up schedule").edits(&CLEAN_UP_SCHEDULE),
 
     route!(GET    V2 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
     route!(GET    V1 "enrollmentCert", Auditor, signing_certificates::list, "List signing certificates").lists(&SIGNING_CERTIFICATE),
@@ -197,9 +231,8 @@ impl Route {
     }
 
     /// A page of such objects: paging, search, sort.
-    const fn lists(mut self, shape: &'static Shape) -> Self {
-        self.parameters = LIST;
-        self.answers(Content::Page(shape))
+    const fn lists(self, shape: &'static Shape) -> Self {
+        self.with_parameters(LIST).answers(Content::Page(shape))
     }
 
     /// One object with its `ETag`.
@@ -226,8 +259,7 @@ impl Route {
     /// With `dryRun=true` it says what would be done.
     const fn or_previews(mut self, shape: &'static Shape) -> Self {
         self.preview = Some(shape);
-        self.parameters = DRY_RUN;
-        self
+        self.with_parameters(DRY_RUN)
     }
 
     /// Credentials from a form for a token.
@@ -400,10 +432,11 @@ fn match_pattern(pattern: &str, parts: &[&str]) -> Option<PathParameters> {
         match expected {
             "{customerId}" => part.clone_into(&mut parameters.customer),
             "{id}" => part.clone_into(&mut parameters.id),
-            "{groupType}" => parameters.kind = Some(wire::group::kind_of_type(part)?),
-            "{associationType}" => parameters.kind = Some(wire::key::kind_of_association(part)?),
             literal if literal == part => {}
-            _ => return None,
+            other => {
+                let (_, word_of) = KIND_PARTS.iter().find(|(name, _)| *name == other)?;
+                parameters.kind = Some(Kind::ALL.into_iter().find(|kind| word_of(*kind) == part)?);
+            }
         }
     }
     parts.next().is_none().then_some(parameters)

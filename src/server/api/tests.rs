@@ -10,7 +10,7 @@ use hyper::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::routes::ROUTES;
+use super::routes::{ROUTES, on_kind};
 use super::wire::members::tests::READ;
 use super::*;
 use crate::management::tests::Fixture;
@@ -518,14 +518,10 @@ async fn every_row_reads_the_members_that_it_declares() {
     for route in ROUTES {
         let Some(shape) = route.json_shape() else { continue };
         let customer = client.fixture.customer().to_string();
-        let path = format!("/{}", route.pattern)
-            .replace("{customerId}", &customer)
-            .replace("{associationType}", "CONNECTOR_GRP")
-            .replace("{id}", "1");
+        let path = format!("/{}", route.pattern).replace("{customerId}", &customer).replace("{id}", "1");
         READ.take();
         for kind in Kind::ALL {
-            let path = path.replace("{groupType}", wire::group::group_type(kind));
-            client.send(route.method.clone(), &path, "{}", None).await;
+            client.send(route.method.clone(), &on_kind(&path, kind), "{}", None).await;
         }
         let declared: BTreeSet<_> = shape.request_members().map(|member| member.name.to_owned()).collect();
         assert_eq!(READ.take(), declared, "{} {}", route.method, route.pattern);

@@ -4,7 +4,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::errors::ApplyError;
 use super::writer::Verdict;
-use super::{administrators, answers, audit, components, customers, groups, keys, settings, signing_certificates};
+use super::{
+    administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, settings,
+    signing_certificates,
+};
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
 use crate::id::{CustomerId, Id};
@@ -22,33 +25,42 @@ pub(super) fn apply(
     audit_key: &AuditKey,
     now: Timestamp,
 ) -> rusqlite::Result<Verdict<Result<ChangeSequence, (usize, BrokenRule)>>> {
-    let mut changed = Vec::with_capacity(changes.len());
-    let mut revoked = vec![None; changes.len()];
+    let (mut changed, mut counts) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
     for (position, change) in changes.iter().enumerate() {
         match apply_one(connection, change, now, &mut changed) {
-            Ok(count) => revoked[position] = count,
+            Ok(of_change) => counts.push(of_change),
             Err(ApplyError::Rule(rule)) => return Ok(Verdict::RollBack(Err((position, rule)))),
             Err(ApplyError::Sql(error)) => return Err(error),
         }
     }
     for (position, event) in events.iter().enumerate() {
-        match revoked.get(position).copied().flatten() {
-            Some(count) => audit::append(connection, &event.clone().with_revoked(count), audit_key)?,
-            None => audit::append(connection, event, audit_key)?,
+        match counts.get(position) {
+            Some(counts) if !counts.is_empty() => {
+                audit::append(connection, &event.clone().with_counts(counts), audit_key)?;
+            }
+            _ => audit::append(connection, event, audit_key)?,
         }
     }
     Ok(Verdict::Commit(Ok(announce(connection, &changed)?)))
 }
 
-/// Answers how many components a deletion revoked that was to.
+/// What went together with a deleted object, and how much of it.
+type Counts = Vec<(&'static str, u64)>;
+
+/// Adds to `changed` what the feed is to name.
 fn apply_one(
     connection: &Connection,
     change: &Change,
     now: Timestamp,
     changed: &mut Vec<ObjectRef>,
-) -> Result<Option<u64>, ApplyError> {
+) -> Result<Counts, ApplyError> {
     let object = match change {
         Change::DeleteGroup { customer, id, revision } => groups::delete(connection, *customer, *id, *revision)?,
+        Change::DeleteGroupWithContents { customer, id, revision, at, by } => {
+            let (contents, gone) = groups::delete_with_contents(connection, *customer, *id, *revision, *at, *by)?;
+            changed.extend(gone);
+            return Ok(vec![("deletedKeys", contents.keys), ("deletedComponents", contents.components)]);
+        }
         Change::DeleteKey { customer, id, revision, revoke_at: None } => {
             keys::delete(connection, *customer, *id, *revision)?
         }
@@ -57,13 +69,14 @@ fn apply_one(
             let revoked = components::revoke_of_key(connection, *customer, *id, *at)?;
             let count = revoked.len() as u64;
             changed.extend(revoked);
-            return Ok(Some(count));
+            return Ok(vec![("revokedComponents", count)]);
         }
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(connection, *customer, *id, *revision, *at)?
         }
         Change::InsertAdministrator(row) => administrators::insert(connection, row)?,
         Change::InsertApiClient(row) => administrators::insert_client(connection, row)?,
+        Change::InsertCleanUpSchedule(row) => clean_up_schedules::insert(connection, row)?,
         Change::InsertCustomer(row) => customers::insert(connection, row)?,
         Change::InsertGroup(row) => groups::insert(connection, row)?,
         Change::InsertKey(row) => keys::insert(connection, row)?,
@@ -72,16 +85,21 @@ fn apply_one(
         Change::PutSetting { name, value } => settings::put(connection, name, value)?,
         Change::RememberAnswer(answer) => {
             answers::insert(connection, answer, now)?;
-            return Ok(None);
+            return Ok(Counts::new());
         }
-        Change::RevokeComponent { customer, id, at } => {
-            changed.extend(components::revoke(connection, *customer, *id, *at)?);
-            return Ok(None);
+        Change::RevokeComponent { customer, id, revision, at, by } => {
+            changed.extend(components::revoke(connection, *customer, *id, *revision, *at, *by)?);
+            return Ok(Counts::new());
         }
-        Change::DeleteComponent { customer, id, at, release_use } => {
-            changed.extend(components::delete(connection, *customer, *id, *at, *release_use)?);
-            return Ok(None);
+        Change::DeleteComponent { customer, id, revision, at, release_use } => {
+            changed.extend(components::delete(connection, *customer, *id, *revision, *at, *release_use)?);
+            return Ok(Counts::new());
         }
+        Change::CleanUpComponent { customer, id, seen, schedule, at } => {
+            changed.extend(components::clean_up(connection, *customer, *id, *seen, *schedule, *at)?);
+            return Ok(Counts::new());
+        }
+        Change::UpdateCleanUpSchedule(row) => clean_up_schedules::update(connection, row)?,
         Change::UpdateComponent(row) => components::update(connection, row)?,
         Change::UpdateCustomer(row) => customers::update(connection, row)?,
         Change::UpdateGroup(row) => groups::update(connection, row)?,
@@ -89,7 +107,7 @@ fn apply_one(
         Change::UpdateSigningCertificate(row) => signing_certificates::update(connection, row)?,
     };
     changed.push(object);
-    Ok(None)
+    Ok(Counts::new())
 }
 
 /// Gives each object one row, in order of its first change, and answers the newest sequence.
@@ -136,11 +154,13 @@ const GROUP: i64 = 5;
 const KEY: i64 = 6;
 const SERVICE: i64 = 7;
 const SIGNING_CERTIFICATE: i64 = 8;
+const CLEAN_UP_SCHEDULE: i64 = 9;
 
 fn columns_of(object: &ObjectRef) -> (i64, CustomerId, u64) {
     match *object {
         ObjectRef::Administrator(customer, id) => (ADMINISTRATOR, customer, id.raw()),
         ObjectRef::ApiClient(customer, id) => (API_CLIENT, customer, id.raw()),
+        ObjectRef::CleanUpSchedule(customer, id) => (CLEAN_UP_SCHEDULE, customer, id.raw()),
         ObjectRef::Component(customer, id) => (COMPONENT, customer, id.raw()),
         ObjectRef::Customer(customer) => (CUSTOMER, customer, customer.raw()),
         ObjectRef::Group(customer, id) => (GROUP, customer, id.raw()),
@@ -155,6 +175,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChangedObject> {
     let object = match row.get(1)? {
         ADMINISTRATOR => ObjectRef::Administrator(customer, row.get(3)?),
         API_CLIENT => ObjectRef::ApiClient(customer, row.get(3)?),
+        CLEAN_UP_SCHEDULE => ObjectRef::CleanUpSchedule(customer, row.get(3)?),
         COMPONENT => ObjectRef::Component(customer, row.get(3)?),
         CUSTOMER => ObjectRef::Customer(customer),
         GROUP => ObjectRef::Group(customer, row.get(3)?),

@@ -5,16 +5,18 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::encoding::Address;
 use super::errors::ApplyError;
 use super::lists::{Column, Columns, List, Values, own};
-use super::{certificates, customers, groups, keys, ledger};
+use super::{certificates, clean_up_schedules, customers, groups, keys, ledger};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
-use crate::domain::{Component, ComponentState, Fingerprint, Kind, SerialNumber};
-use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
-use crate::store::{BrokenRule, ComponentField, ListQuery, ObjectRef, Page, StoreError};
+use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
+use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
+use crate::store::{
+    BrokenRule, ComponentField, ComponentRelations, EndedComponent, ListQuery, ObjectRef, Page, StoreError,
+};
 
 const COLUMNS: &str = "id, customer_id, key_id, group_id, kind, name, description, ordinal, fingerprint, hostname, \
                        platform, software_version, remote_address, enabled, revoked_at, deleted_at, enrolled_at, \
-                       current_serial, modified_at, revision";
+                       current_serial, modified_at, revision, modified_by";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Component> {
     let Address(remote_address) = row.get(12)?;
@@ -43,6 +45,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Component> {
         current_serial: row.get(17)?,
         modified_at: row.get(18)?,
         revision: row.get(19)?,
+        modified_by: row.get(20)?,
     })
 }
 
@@ -93,12 +96,9 @@ pub(super) fn list(
 }
 
 impl Columns for ComponentField {
-    fn column(self, _: &mut Values) -> Column {
+    fn column(self, values: &mut Values) -> Column {
         own(match self {
-            Self::CertificateNotAfter => {
-                "(SELECT t.not_after FROM certificates t
-                  WHERE t.customer_id = components.customer_id AND t.serial = components.current_serial)"
-            }
+            Self::CertificateNotAfter => NOT_AFTER,
             Self::Description => "description",
             Self::Enabled => "enabled",
             Self::EnrolledAt => "enrolled_at",
@@ -115,11 +115,94 @@ impl Columns for ComponentField {
             Self::RemoteAddress => "address_text(remote_address)",
             Self::SerialNumber => "lower(hex(current_serial))",
             Self::SoftwareVersion => "software_version",
+            // As Component::badge.
             Self::State => {
-                "(CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN NOT enabled THEN 'disabled' ELSE 'live' END)"
+                let now = values.bind_now();
+                return Column::Own(
+                    format!(
+                        "(CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN NOT enabled THEN 'disabled'
+                         WHEN {NOT_AFTER} <= {now} THEN 'expired' ELSE 'live' END)"
+                    )
+                    .into(),
+                );
             }
         })
     }
+}
+
+/// Of the current certificate.
+const NOT_AFTER: &str = "(SELECT t.not_after FROM certificates t
+                          WHERE t.customer_id = components.customer_id AND t.serial = components.current_serial)";
+
+/// The first of a group, in order of id.
+pub(super) fn list_of_group(
+    connection: &Connection,
+    customer: CustomerId,
+    group: GroupId,
+    limit: u32,
+) -> rusqlite::Result<Vec<Component>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM components
+             WHERE customer_id = ?1 AND group_id = ?2 AND deleted_at IS NULL ORDER BY id LIMIT ?3"
+        ))?
+        .query_map(params![customer, group, limit], read)?
+        .collect()
+}
+
+/// In the order of `ids`.
+pub(super) fn find_relations(
+    connection: &Connection,
+    customer: CustomerId,
+    ids: &[ComponentId],
+) -> rusqlite::Result<Vec<ComponentRelations>> {
+    let mut find = connection.prepare_cached(
+        "SELECT g.name, k.name, t.signing_certificate_id, s.name, t.serial, t.issued_at, t.not_after
+         FROM components p
+             JOIN certificates t ON t.customer_id = p.customer_id AND t.serial = p.current_serial
+             LEFT JOIN groups g ON g.id = p.group_id
+             LEFT JOIN provisioning_keys k ON k.id = p.key_id
+             LEFT JOIN signing_certificates s ON s.id = t.signing_certificate_id
+         WHERE p.id = ?1 AND p.customer_id = ?2",
+    )?;
+    let read = |component, row: &Row<'_>| {
+        Ok(ComponentRelations {
+            component,
+            group_name: row.get(0)?,
+            key_name: row.get(1)?,
+            signing_certificate_id: row.get(2)?,
+            signing_certificate_name: row.get(3)?,
+            serial: row.get(4)?,
+            issued_at: row.get(5)?,
+            not_after: row.get(6)?,
+        })
+    };
+    ids.iter()
+        .filter_map(|id| find.query_row(params![id, customer], |row| read(*id, row)).optional().transpose())
+        .collect()
+}
+
+/// The index of certificates leads the walk, so what has not ended is never looked at.
+pub(super) fn scan_ended(
+    connection: &Connection,
+    customer: CustomerId,
+    ended_by: Timestamp,
+    after: (Timestamp, ComponentId),
+    limit: u32,
+) -> rusqlite::Result<Vec<EndedComponent>> {
+    let columns: Vec<_> = COLUMNS.split(", ").map(|column| format!("p.{column}")).collect();
+    connection
+        .prepare_cached(&format!(
+            "SELECT {}, t.not_after
+             FROM certificates t INDEXED BY certificates_by_end CROSS JOIN components p ON p.id = t.component_id
+             WHERE t.customer_id = ?1 AND t.status = 1 AND t.not_after <= ?2 AND (t.not_after, t.component_id) > (?3, ?4)
+             ORDER BY t.not_after, t.component_id LIMIT ?5",
+            columns.join(", ")
+        ))?
+        .query_map(params![customer, ended_by, after.0, after.1, limit], |row| {
+            Ok(EndedComponent { component: read(row)?, ended_at: row.get(columns.len())? })
+        })?
+        .collect()
 }
 
 /// Name, description, enabled flag, group and key; the rest is what enrollments and revocations made.
@@ -133,7 +216,7 @@ pub(super) fn update(connection: &Connection, component: &Component) -> Result<O
         groups::count_components(connection, component.group_id, 1)?;
     }
     if component.key_id != row.key_id {
-        keys::require(connection, customer, component.key_id, row.kind)?;
+        keys::require(connection, customer, component.key_id, component.group_id)?;
         let taken = connection
             .prepare_cached(
                 "SELECT 1 FROM components
@@ -142,13 +225,13 @@ pub(super) fn update(connection: &Connection, component: &Component) -> Result<O
             )?
             .exists(params![customer, component.key_id, id])?;
         if taken {
-            return Err(BrokenRule::Referenced { by: "a component of the key with the same fingerprint" }.into());
+            return Err(BrokenRule::DuplicateFingerprint.into());
         }
     }
     connection
         .prepare_cached(
             "UPDATE components SET revision = ?2, name = ?3, description = ?4, enabled = ?5, group_id = ?6,
-                 key_id = ?7, modified_at = ?8
+                 key_id = ?7, modified_at = ?8, modified_by = ?9
              WHERE id = ?1",
         )?
         .execute(params![
@@ -160,6 +243,7 @@ pub(super) fn update(connection: &Connection, component: &Component) -> Result<O
             component.group_id,
             component.key_id,
             component.modified_at,
+            component.modified_by,
         ])?;
     Ok(ObjectRef::Component(customer, id))
 }
@@ -169,15 +253,20 @@ pub(super) fn revoke(
     connection: &Connection,
     customer: CustomerId,
     id: ComponentId,
+    revision: Option<Revision>,
     at: Timestamp,
+    by: Option<u64>,
 ) -> Result<Option<ObjectRef>, ApplyError> {
     let row = standing(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
+    customers::require_revision(row.revision, revision)?;
     if row.is_deleted || row.is_revoked {
         return Ok(None);
     }
     connection
-        .prepare_cached("UPDATE components SET revoked_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
-        .execute(params![id, at, row.revision.next()])?;
+        .prepare_cached(
+            "UPDATE components SET revoked_at = ?2, modified_at = ?2, modified_by = ?3, revision = ?4 WHERE id = ?1",
+        )?
+        .execute(params![id, at, by, row.revision.next()])?;
     certificates::end(connection, customer, row.current_serial, certificates::REVOKED, at)?;
     Ok(Some(ObjectRef::Component(customer, id)))
 }
@@ -213,10 +302,12 @@ pub(super) fn delete(
     connection: &Connection,
     customer: CustomerId,
     id: ComponentId,
+    revision: Option<Revision>,
     at: Timestamp,
     release_use: bool,
 ) -> Result<Vec<ObjectRef>, ApplyError> {
     let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
+    customers::require_revision(row.revision, revision)?;
     connection
         .prepare_cached("UPDATE components SET deleted_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
         .execute(params![id, at, row.revision.next()])?;
@@ -229,9 +320,50 @@ pub(super) fn delete(
     Ok(changed)
 }
 
+/// Deletes a component that a clean-up schedule takes, unless one of both changed since that was seen.
+/// A re-enrollment moves the serial and not the revision, so both are compared.
+pub(super) fn clean_up(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ComponentId,
+    (revision, serial): (Revision, SerialNumber),
+    schedule: (CleanUpScheduleId, Revision),
+    at: Timestamp,
+) -> Result<Vec<ObjectRef>, ApplyError> {
+    clean_up_schedules::require(connection, customer, schedule)?;
+    let row = standing(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
+    if row.current_serial != serial {
+        return Err(BrokenRule::Outdated { found: row.revision }.into());
+    }
+    delete(connection, customer, id, Some(revision), at, false)
+}
+
+/// Deletes all of a group's components with a statement for each table. Answers how many there were.
+pub(super) fn delete_of_group(
+    connection: &Connection,
+    customer: CustomerId,
+    group: GroupId,
+    at: Timestamp,
+) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE certificates SET status = 3, status_at = ?3
+             FROM (SELECT current_serial FROM components
+                   WHERE customer_id = ?1 AND group_id = ?2 AND deleted_at IS NULL) AS p
+             WHERE customer_id = ?1 AND serial = p.current_serial AND status = 1",
+        )?
+        .execute(params![customer, group, at])?;
+    connection
+        .prepare_cached(
+            "UPDATE components SET deleted_at = ?3, modified_at = ?3, revision = revision + 1
+             WHERE customer_id = ?1 AND group_id = ?2 AND deleted_at IS NULL",
+        )?
+        .execute(params![customer, group, at])
+}
+
 /// What changes of a component depend on.
 struct Standing {
-    revision: crate::domain::Revision,
+    revision: Revision,
     kind: Kind,
     group_id: GroupId,
     key_id: ProvisioningKeyId,

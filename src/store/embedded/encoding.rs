@@ -10,10 +10,12 @@ use crate::clock::Timestamp;
 use crate::domain::address::SourcePrefix;
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{
-    AddressList, Description, Fingerprint, KeyVersion, Kind, Name, Reference, Refusal, Revision, Role, SerialNumber,
+    AddressList, CleanUpDays, Description, Fingerprint, KeyVersion, Kind, Name, Reference, Refusal, Revision, Role,
+    SerialNumber,
 };
 use crate::id::{
-    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId,
+    AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId,
+    SigningCertificateId,
 };
 use crate::secret::pepper::{KeyDigest, PepperNumber};
 
@@ -60,7 +62,16 @@ macro_rules! ids {
     };
 }
 
-ids!(AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId);
+ids!(
+    AdministratorId,
+    ApiClientId,
+    CleanUpScheduleId,
+    ComponentId,
+    CustomerId,
+    GroupId,
+    ProvisioningKeyId,
+    SigningCertificateId
+);
 
 columns! {
     AddressList {
@@ -81,6 +92,13 @@ columns! {
             let v4 = bytes.first_chunk::<4>().filter(|_| bytes.len() == 4).map(|octets| IpAddr::from(*octets));
             let v6 = || bytes.first_chunk::<16>().filter(|_| bytes.len() == 16).map(|octets| IpAddr::from(*octets));
             v4.or_else(v6).map(Self).ok_or_else(|| unreadable("address", &bytes.len()))
+        },
+    }
+    CleanUpDays {
+        to: |days| Ok(i64::from(days.get()).into()),
+        from: |value| {
+            let days = value.as_i64()?;
+            u64::try_from(days).ok().and_then(Self::new).ok_or_else(|| unreadable("number of days", &days))
         },
     }
     Description {

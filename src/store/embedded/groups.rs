@@ -2,15 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::customers;
 use super::encoding::Attributes;
 use super::errors::ApplyError;
 use super::lists::{Column, Columns, List, Values, own};
 use super::signing_certificates;
+use super::{components, customers, keys};
 use crate::clock::Timestamp;
 use crate::domain::{Group, Kind, Revision};
-use crate::id::{CustomerId, GroupId};
-use crate::store::{BrokenRule, GroupField, ListQuery, ObjectRef, Page};
+use crate::id::{ApiClientId, CustomerId, GroupId};
+use crate::store::{BrokenRule, GroupContents, GroupField, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, customer_id, kind, name, description, enabled, signing_certificate_id, addresses, \
                        attributes, created_at, modified_at, modified_by, revision";
@@ -144,24 +144,61 @@ pub(super) fn delete(
     id: GroupId,
     revision: Option<Revision>,
 ) -> Result<ObjectRef, ApplyError> {
-    let found: Option<(u64, Revision)> = connection
-        .prepare_cached(
-            "SELECT n.components, g.revision FROM groups g JOIN group_counters n ON n.group_id = g.id
-             WHERE g.id = ?1 AND g.customer_id = ?2",
-        )?
-        .query_row(params![id, customer], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (components, found) = found.ok_or(BrokenRule::NotFound)?;
-    customers::require_revision(found, revision)?;
-    let has_keys = connection
-        .prepare_cached("SELECT 1 FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2")?
-        .exists(params![customer, id])?;
-    if has_keys {
+    require_unchanged(connection, customer, id, revision)?;
+    let GroupContents { keys, components } = contents(connection, customer, id)?;
+    if keys > 0 {
         return Err(BrokenRule::Referenced { by: "provisioning keys" }.into());
     }
     if components > 0 {
         return Err(BrokenRule::Referenced { by: "components" }.into());
     }
+    remove(connection, customer, id)
+}
+
+/// A group with all that belongs to it: what went, and the objects that the feed is to name. Those are
+/// the keys and the group: nobody keeps components in memory, and there may be a million.
+pub(super) fn delete_with_contents(
+    connection: &Connection,
+    customer: CustomerId,
+    id: GroupId,
+    revision: Option<Revision>,
+    at: Timestamp,
+    by: Option<ApiClientId>,
+) -> Result<(GroupContents, Vec<ObjectRef>), ApplyError> {
+    require_unchanged(connection, customer, id, revision)?;
+    let mut changed = keys::delete_of_group(connection, customer, id, by)?;
+    let components = components::delete_of_group(connection, customer, id, at)?;
+    let contents = GroupContents { keys: changed.len() as u64, components: components as u64 };
+    changed.push(remove(connection, customer, id)?);
+    Ok((contents, changed))
+}
+
+/// What belongs to a group, by one look at its counter and one entry of an index for each key.
+pub(super) fn contents(connection: &Connection, customer: CustomerId, id: GroupId) -> rusqlite::Result<GroupContents> {
+    connection
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2),
+                 coalesce((SELECT n.components FROM groups g JOIN group_counters n ON n.group_id = g.id
+                           WHERE g.id = ?2 AND g.customer_id = ?1), 0)",
+        )?
+        .query_row(params![customer, id], |row| Ok(GroupContents { keys: row.get(0)?, components: row.get(1)? }))
+}
+
+fn require_unchanged(
+    connection: &Connection,
+    customer: CustomerId,
+    id: GroupId,
+    revision: Option<Revision>,
+) -> Result<(), ApplyError> {
+    let found = connection
+        .prepare_cached("SELECT revision FROM groups WHERE id = ?1 AND customer_id = ?2")?
+        .query_row(params![id, customer], |row| row.get(0))
+        .optional()?
+        .ok_or(BrokenRule::NotFound)?;
+    Ok(customers::require_revision(found, revision)?)
+}
+
+fn remove(connection: &Connection, customer: CustomerId, id: GroupId) -> Result<ObjectRef, ApplyError> {
     for sql in ["DELETE FROM groups WHERE id = ?1", "DELETE FROM group_counters WHERE group_id = ?1"] {
         connection.prepare_cached(sql)?.execute([id])?;
     }

@@ -316,16 +316,55 @@ pub(super) fn delete(
     Ok(ObjectRef::Key(customer, id))
 }
 
-/// The group of a key of this kind; what a component is attached to.
+/// All keys of a group, however many; components and ledgers stay. Refused while one is managed by
+/// another API client than `by`.
+pub(super) fn delete_of_group(
+    connection: &Connection,
+    customer: CustomerId,
+    group: GroupId,
+    by: Option<ApiClientId>,
+) -> Result<Vec<ObjectRef>, ApplyError> {
+    let managed = connection
+        .prepare_cached(
+            "SELECT managed_by_label FROM provisioning_keys
+             WHERE customer_id = ?1 AND group_id = ?2 AND managed_by_client_id IS NOT NULL
+                 AND managed_by_client_id IS NOT ?3
+             ORDER BY id LIMIT 1",
+        )?
+        .query_row(params![customer, group, by], |row| row.get(0))
+        .optional()?;
+    if let Some(label) = managed {
+        return Err(BrokenRule::Managed { label }.into());
+    }
+    for (table, column, of_keys) in [
+        ("digests", "digest", "digest"),
+        ("key_counters", "key_id", "id"),
+        ("key_refusals", "(customer_id, key_id)", "customer_id, id"),
+    ] {
+        connection
+            .prepare_cached(&format!(
+                "DELETE FROM {table} WHERE {column} IN (
+                     SELECT {of_keys} FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2)"
+            ))?
+            .execute(params![customer, group])?;
+    }
+    let deleted = connection
+        .prepare_cached("DELETE FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2 RETURNING id")?
+        .query_map(params![customer, group], |row| row.get(0).map(|id| ObjectRef::Key(customer, id)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(deleted)
+}
+
+/// What a component of this group is attached to.
 pub(super) fn require(
     connection: &Connection,
     customer: CustomerId,
     id: ProvisioningKeyId,
-    kind: Kind,
+    group: GroupId,
 ) -> Result<(), ApplyError> {
     let exists = connection
-        .prepare_cached("SELECT 1 FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2 AND kind = ?3")?
-        .exists(params![id, customer, kind])?;
+        .prepare_cached("SELECT 1 FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2 AND group_id = ?3")?
+        .exists(params![id, customer, group])?;
     if exists { Ok(()) } else { Err(BrokenRule::UnknownReference { what: "provisioning key" }.into()) }
 }
 

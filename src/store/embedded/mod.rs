@@ -9,6 +9,7 @@ mod answers;
 mod audit;
 mod certificates;
 mod changes;
+mod clean_up_schedules;
 mod components;
 mod connection;
 mod customers;
@@ -44,8 +45,9 @@ use self::readers::{ReaderKind, Readers};
 use self::writer::{Verdict, WriterHandle};
 use super::{
     AnswerId, BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, ComponentField,
-    EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupField, KeyField, ListQuery, Page, PageRequest,
-    SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    ComponentRelations, EndedComponent, EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupContents,
+    GroupField, KeyField, ListQuery, Page, PageRequest, SealedSecret, SigningCertificateField,
+    SigningCertificateReferences, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
@@ -53,8 +55,8 @@ use crate::domain::key::IndexedKey;
 use crate::domain::ledger::{LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
-    Administrator, ApiClient, CertificateRecord, Component, Customer, Fingerprint, Group, Kind, ProvisioningKey,
-    SerialNumber, SigningCertificate,
+    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind,
+    ProvisioningKey, SerialNumber, SigningCertificate,
 };
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::secret::pepper::KeyDigest;
@@ -216,6 +218,19 @@ impl EmbeddedStore {
         self.writer()?.change(lane, work).await
     }
 
+    async fn apply(
+        &self,
+        lane: Lane,
+        changes: Vec<Change>,
+        audit: Vec<AuditEvent>,
+        audit_key: &AuditKey,
+    ) -> Result<ChangeSequence, ChangeError> {
+        let (audit_key, now) = (audit_key.share(), self.clock.now());
+        let applied =
+            self.change(lane, move |connection| changes::apply(connection, &changes, &audit, &audit_key, now)).await?;
+        applied.map_err(|(position, rule)| ChangeError::Rule { position, rule })
+    }
+
     fn writer(&self) -> Result<&WriterHandle, StoreError> {
         self.writer.as_ref().ok_or_else(|| StoreError::Unavailable { reason: "it was opened to read only".into() })
     }
@@ -262,13 +277,16 @@ impl Store for EmbeddedStore {
         audit: Vec<AuditEvent>,
         audit_key: &AuditKey,
     ) -> Result<ChangeSequence, ChangeError> {
-        let (audit_key, now) = (audit_key.share(), self.clock.now());
-        let applied = self
-            .change(Lane::Administration, move |connection| {
-                changes::apply(connection, &changes, &audit, &audit_key, now)
-            })
-            .await?;
-        applied.map_err(|(position, rule)| ChangeError::Rule { position, rule })
+        self.apply(Lane::Administration, changes, audit, audit_key).await
+    }
+
+    async fn commit_changes_in_background(
+        &self,
+        changes: Vec<Change>,
+        audit: Vec<AuditEvent>,
+        audit_key: &AuditKey,
+    ) -> Result<ChangeSequence, ChangeError> {
+        self.apply(Lane::Background, changes, audit, audit_key).await
     }
 
     async fn list_changes(&self, after: ChangeSequence, limit: u32) -> Result<Vec<ChangedObject>, StoreError> {
@@ -338,12 +356,29 @@ impl Store for EmbeddedStore {
         self.read(move |connection| components::find(connection, customer, id)).await
     }
 
+    async fn find_component_relations(
+        &self,
+        customer: CustomerId,
+        ids: &[ComponentId],
+    ) -> Result<Vec<ComponentRelations>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |connection| components::find_relations(connection, customer, &ids)).await
+    }
+
     async fn find_certificate(
         &self,
         customer: CustomerId,
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError> {
         self.read(move |connection| certificates::find(connection, customer, serial)).await
+    }
+
+    async fn find_clean_up_schedule(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+    ) -> Result<Option<CleanUpSchedule>, StoreError> {
+        self.read(move |connection| clean_up_schedules::find(connection, customer, kind)).await
     }
 
     async fn find_api_client(&self, client_id: &str) -> Result<Option<ApiClient>, StoreError> {
@@ -376,6 +411,15 @@ impl Store for EmbeddedStore {
     ) -> Result<Page<Group>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
         self.read(move |connection| groups::list(connection, customer, kind, &query, now)).await
+    }
+
+    async fn count_group_contents(
+        &self,
+        customer: CustomerId,
+        ids: &[GroupId],
+    ) -> Result<Vec<GroupContents>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |connection| ids.iter().map(|id| groups::contents(connection, customer, *id)).collect()).await
     }
 
     async fn list_signing_certificates(
@@ -415,6 +459,19 @@ impl Store for EmbeddedStore {
     ) -> Result<Page<Component>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
         self.read(move |connection| components::list(connection, customer, kind, &query, now)).await
+    }
+
+    async fn list_group_components(
+        &self,
+        customer: CustomerId,
+        group: GroupId,
+        limit: u32,
+    ) -> Result<Vec<Component>, StoreError> {
+        self.read(move |connection| components::list_of_group(connection, customer, group, limit)).await
+    }
+
+    async fn list_clean_up_schedules(&self) -> Result<Vec<CleanUpSchedule>, StoreError> {
+        self.read(clean_up_schedules::list).await
     }
 
     async fn list_ledger(
@@ -460,6 +517,16 @@ impl Store for EmbeddedStore {
         id: ProvisioningKeyId,
     ) -> Result<Option<IndexedKey>, StoreError> {
         self.read(move |connection| keys::find_indexed(connection, customer, id)).await
+    }
+
+    async fn scan_ended_components(
+        &self,
+        customer: CustomerId,
+        ended_by: Timestamp,
+        after: (Timestamp, ComponentId),
+        limit: u32,
+    ) -> Result<Vec<EndedComponent>, StoreError> {
+        self.read(move |connection| components::scan_ended(connection, customer, ended_by, after, limit)).await
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {

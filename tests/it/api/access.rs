@@ -14,13 +14,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use muster::auth::token::{Claims, SubjectKind};
 use muster::clock::Clock as _;
-use muster::domain::{ApiClient, Customer, Kind, Role};
+use muster::domain::{Actor, ApiClient, Customer, Kind, Role};
 use muster::id::CustomerId;
 use muster::management::Input;
+use muster::management::clean_up::CleanUpInput;
 use muster::management::keys::KeyInput;
 use muster::management::sessions::TOKEN_LIFETIME;
 use muster::server::api::Api;
-use muster::server::api::routes::{Endpoint, ROUTES, Route};
+use muster::server::api::routes::{Endpoint, ROUTES, Route, on_kind};
 use muster::server::api::schema::{Form, Takes};
 use muster::server::api::wire::group::group_type;
 use muster::server::api::wire::key::association;
@@ -29,7 +30,7 @@ use muster::store::{Change, ListQuery, Store as _};
 use serde_json::{Value, json};
 
 use crate::support::rows;
-use crate::support::world::World;
+use crate::support::world::{World, WorldDevice};
 
 /// What all customers share.
 const SHARED: &str = "versionProfiles";
@@ -156,10 +157,16 @@ impl Arranged {
                 maximum: Input::Given(10),
                 ..KeyInput::default()
             };
-            let system = muster::domain::Actor::system();
-            let key = world.management.create_key(&system, world.customer, kind, input).await.expect("a key").key.id;
+            let (system, management) = (Actor::system(), &world.management);
+            let key = management.create_key(&system, world.customer, kind, input).await.expect("a key");
+            let string = key.string.expect("shown at creation");
+            let component = world.enroll(string.expose(), &WorldDevice::new("device")).await.expect("a component");
+            let input = CleanUpInput { days: Input::Given(30), ..CleanUpInput::default() };
+            let schedule = management.create_clean_up_schedule(&system, world.customer, kind, input).await;
             objects.insert(("group", kind), group.to_string());
-            objects.insert(("provisioningKey", kind), key.to_string());
+            objects.insert(("provisioningKey", kind), key.key.id.to_string());
+            objects.insert(("component", kind), component.component_id.to_string());
+            objects.insert(("schedule", kind), schedule.expect("a schedule").id.to_string());
             objects.insert(("enrollmentCert", kind), certificate.to_string());
             objects.insert(("versionProfiles", kind), "0".to_owned());
             objects.insert(("zcomponent", kind), group.to_string());
@@ -175,7 +182,9 @@ impl Arranged {
     fn existing(&self, route: &Route, kind: Kind) -> &str {
         let before = route.pattern.split("/{id}").next().expect("a part");
         let resource = match before.rsplit('/').next().expect("a part") {
+            "{componentType}" => "component",
             "{groupType}" => "group",
+            "{scheduleType}" => "schedule",
             resource => resource,
         };
         let object = self.objects.iter().find(|((name, of), _)| *name == resource && *of == kind);
@@ -195,11 +204,7 @@ impl Arranged {
         id: &str,
         body: &str,
     ) -> Received {
-        let path = format!("/{}", route.pattern)
-            .replace("{customerId}", customer)
-            .replace("{groupType}", group_type(kind))
-            .replace("{associationType}", association(kind))
-            .replace("{id}", id);
+        let path = format!("/{}", on_kind(route.pattern, kind)).replace("{customerId}", customer).replace("{id}", id);
         assert!(!path.contains('{'), "{path}");
         self.ask(caller, route.method.as_str(), &path, body).await
     }

@@ -6,12 +6,14 @@ use std::process::{Command, Output};
 
 use muster::domain::Kind;
 use muster::server::api::routes::ROUTES;
+use muster::server::api::wire::clean_up::schedule_type;
+use muster::server::api::wire::component::component_type;
 use muster::server::api::wire::group::group_type;
 use muster::server::api::wire::key::association;
 use serde_json::{Value, json};
 
-use super::support::{Client, id};
-use crate::support::Service;
+use super::support::{Client, id, string};
+use crate::support::{Device, Service};
 
 /// What the fuzzer holds answers to. Not here: that bad input is refused, since unknown members and looser
 /// spellings are accepted on purpose.
@@ -20,6 +22,9 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 /// Of each kind, so that some are left when others were deleted.
 const GROUPS: usize = 8;
+
+/// The same.
+const COMPONENTS: usize = 8;
 
 /// A program of the environment that `tests/python-env` makes.
 fn program(name: &str) -> PathBuf {
@@ -107,6 +112,7 @@ async fn a_contract_fuzzer_finds_nothing_undeclared() {
 
 /// What is there for the fuzzer to find: `ids` by resource, `members` of requests by name.
 async fn objects(service: &Service, client: &Client) -> Value {
+    let endpoint = service.endpoint();
     let (mut ids, mut members) = (json!({}), json!({ "maxUsage": ["10"], "grant_type": ["client_credentials"] }));
     for kind in Kind::ALL {
         let (groups, association) = (group_type(kind), association(kind));
@@ -117,6 +123,21 @@ async fn objects(service: &Service, client: &Client) -> Value {
             let key = client.make(&format!("associationType/{association}/provisioningKey"), &key).await;
             key_ids.push(id(&key).to_owned());
             group_ids.push(group);
+        }
+        // In a group that the fuzzer does not know, since one can be deleted with all its components.
+        let group = client.make_group(groups, "devices").await;
+        let key = json!({ "name": "devices", "maxUsage": 1_000, "zcomponentId": group });
+        let key = client.make(&format!("associationType/{association}/provisioningKey"), &key).await;
+        let mut component_ids = Vec::new();
+        for number in 0..COMPONENTS {
+            let enrolled = Device::new(&format!("device-{number}")).enroll(&endpoint, string(&key)).await;
+            component_ids.push(enrolled.text("componentId"));
+        }
+        ids[component_type(kind)] = json!(component_ids);
+        // Of the other kinds, the fuzzer makes the schedule.
+        if kind == Kind::Machine {
+            let schedule = client.make(schedule_type(kind), &json!({ "frequencyInterval": "30" })).await;
+            ids[schedule_type(kind)] = json!([id(&schedule)]);
         }
         members[format!("zcomponentId {association}")] = json!(group_ids);
         ids[groups] = json!(group_ids);

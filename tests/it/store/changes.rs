@@ -225,7 +225,7 @@ pub async fn a_signing_certificate_stays_until_what_it_signed_has_ended(world: W
     // Also when everything that came of it is gone: the revoked certificate must stay on the CRL.
     world
         .apply(vec![
-            Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: false },
+            Change::DeleteComponent { customer, id: component.id, revision: None, at: NOW, release_use: false },
             Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None },
             Change::DeleteGroup { customer, id: tenant.group.id, revision: None },
         ])
@@ -310,11 +310,13 @@ pub async fn a_component_in_a_group_keeps_the_group(world: World) {
     world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None }]).await;
 
     assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
-    world.apply(vec![Change::RevokeComponent { customer, id: component.id, at: NOW }]).await;
+    world.apply(vec![Change::RevokeComponent { customer, id: component.id, revision: None, at: NOW, by: None }]).await;
     assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
 
     // Its use cannot go back to a key that is gone; it is deleted all the same.
-    world.apply(vec![Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true }]).await;
+    world
+        .apply(vec![Change::DeleteComponent { customer, id: component.id, revision: None, at: NOW, release_use: true }])
+        .await;
     world.apply(vec![delete_group]).await;
     world.assert_sound().await;
 }
@@ -351,8 +353,8 @@ pub async fn a_deleted_key_revokes_its_components_when_asked(world: World) {
     let elsewhere = world.enrolled(&tenant, &neighbour, "a").await;
     world
         .apply(vec![
-            Change::RevokeComponent { customer, id: revoked.id, at: NOW },
-            Change::DeleteComponent { customer, id: deleted.id, at: NOW, release_use: false },
+            Change::RevokeComponent { customer, id: revoked.id, revision: None, at: NOW, by: None },
+            Change::DeleteComponent { customer, id: deleted.id, revision: None, at: NOW, release_use: false },
         ])
         .await;
     let later = NOW.saturating_add(std::time::Duration::from_secs(60));
@@ -442,7 +444,7 @@ pub async fn deleting_a_component_revokes_its_certificate(world: World) {
     let key = world.key(&tenant, None).await;
     let component = world.enrolled(&tenant, &key, "d").await;
     let (customer, id, at) = (key.customer_id, component.id, NOW);
-    world.apply(vec![Change::DeleteComponent { customer, id, at, release_use: false }]).await;
+    world.apply(vec![Change::DeleteComponent { customer, id, revision: None, at, release_use: false }]).await;
 
     let certificate = world.certificate(customer, component.current_serial).await;
     assert_eq!(certificate.status, CertificateStatus::Revoked { at });
@@ -460,7 +462,7 @@ pub async fn deleting_twice_is_not_found(world: World) {
     let key = world.key(&tenant, None).await;
     let component = world.enrolled(&tenant, &key, "d").await;
     let (customer, id, at) = (key.customer_id, component.id, NOW);
-    let delete = Change::DeleteComponent { customer, id, at, release_use: true };
+    let delete = Change::DeleteComponent { customer, id, revision: None, at, release_use: true };
     world.apply(vec![delete.clone()]).await;
     assert_eq!(world.broken_rule(delete).await, BrokenRule::NotFound);
     let mut row = component;
@@ -475,15 +477,15 @@ pub async fn revoking_is_done_once(world: World) {
     let component = world.enrolled(&tenant, &key, "d").await;
     let (customer, id) = (key.customer_id, component.id);
     let later = NOW.saturating_add(std::time::Duration::from_secs(60));
-    let first = world.apply(vec![Change::RevokeComponent { customer, id, at: NOW }]).await;
-    let second = world.apply(vec![Change::RevokeComponent { customer, id, at: later }]).await;
+    let first = world.apply(vec![Change::RevokeComponent { customer, id, revision: None, at: NOW, by: None }]).await;
+    let second = world.apply(vec![Change::RevokeComponent { customer, id, revision: None, at: later, by: None }]).await;
 
     assert_eq!(first, second, "nothing was changed the second time");
     assert_eq!(world.component(customer, id).await.state, ComponentState::Revoked { at: NOW });
     let certificate = world.certificate(customer, component.current_serial).await;
     assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW });
     assert_eq!(world.enroll(&tenant, &key, "d").await, EnrollmentOutcome::Known);
-    let unknown = Change::RevokeComponent { customer, id: ComponentId::from_raw(1), at: NOW };
+    let unknown = Change::RevokeComponent { customer, id: ComponentId::from_raw(1), revision: None, at: NOW, by: None };
     assert_eq!(world.broken_rule(unknown).await, BrokenRule::NotFound);
     world.assert_sound().await;
 }
@@ -502,7 +504,7 @@ pub async fn a_component_is_attached_to_another_key(world: World) {
 
     // Deleted, it gives its use back to the key that it was taken from.
     let (customer, id, at) = (from.customer_id, component.id, NOW);
-    world.apply(vec![Change::DeleteComponent { customer, id, at, release_use: true }]).await;
+    world.apply(vec![Change::DeleteComponent { customer, id, revision: None, at, release_use: true }]).await;
     assert_eq!((world.uses(&from).await, world.uses(&to).await), (0, 0));
 
     // Two of the same fingerprint do not fit under one key.
@@ -533,8 +535,8 @@ pub async fn no_change_reaches_another_customer(world: World) {
         Change::DeleteGroup { customer, id: tenant.group.id, revision: None },
         Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None },
         Change::DeleteSigningCertificate { customer, id: tenant.signer.id, revision: None, at: NOW },
-        Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true },
-        Change::RevokeComponent { customer, id: component.id, at: NOW },
+        Change::DeleteComponent { customer, id: component.id, revision: None, at: NOW, release_use: true },
+        Change::RevokeComponent { customer, id: component.id, revision: None, at: NOW, by: None },
         Change::UpdateComponent(stolen_component),
         Change::UpdateGroup(stolen_group),
         Change::UpdateKey(stolen_key),

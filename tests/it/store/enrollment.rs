@@ -249,7 +249,7 @@ pub async fn ordinals_never_go_back(world: World) {
         let component = world.enrolled(&tenant, &key, "again and again").await;
         assert_eq!((component.ordinal, component.name.as_str()), (n, format!("{}-{n}", key.name).as_str()));
         let (customer, id, at) = (key.customer_id, component.id, world.now());
-        world.apply(vec![Change::DeleteComponent { customer, id, at, release_use: true }]).await;
+        world.apply(vec![Change::DeleteComponent { customer, id, revision: None, at, release_use: true }]).await;
     }
     let usage = world.stored(&key).await.usage;
     assert_eq!((usage.uses, usage.last_ordinal), (0, 3));
@@ -259,8 +259,13 @@ pub async fn a_released_use_can_be_taken_again(world: World) {
     let tenant = world.tenant().await;
     let key = world.key(&tenant, Some(2)).await;
     let (kept, released) = (world.enrolled(&tenant, &key, "a").await, world.enrolled(&tenant, &key, "b").await);
-    let delete =
-        |id: ComponentId, release_use| Change::DeleteComponent { customer: key.customer_id, id, at: NOW, release_use };
+    let delete = |id: ComponentId, release_use| Change::DeleteComponent {
+        customer: key.customer_id,
+        id,
+        revision: None,
+        at: NOW,
+        release_use,
+    };
 
     world.apply(vec![delete(kept.id, false)]).await;
     assert_eq!(world.enroll(&tenant, &key, "c").await, EnrollmentOutcome::Exhausted { uses: 2 });

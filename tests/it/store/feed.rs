@@ -56,7 +56,7 @@ pub async fn each_changed_object_has_one_row_per_transaction(world: World) {
             Change::UpdateKey(world.stored(&key).await),
             Change::InsertAdministrator(owner.clone()),
             Change::InsertApiClient(client.clone()),
-            Change::DeleteComponent { customer, id: component.id, at: NOW, release_use: true },
+            Change::DeleteComponent { customer, id: component.id, revision: None, at: NOW, release_use: true },
             Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None },
         ])
         .await;
@@ -85,7 +85,9 @@ pub async fn a_released_use_announces_the_key(world: World) {
     for release_use in [false, true] {
         let component = world.enrolled(&tenant, &key, "d").await;
         let after = world.store.last_change().await.unwrap();
-        world.apply(vec![Change::DeleteComponent { customer, id: component.id, at: NOW, release_use }]).await;
+        world
+            .apply(vec![Change::DeleteComponent { customer, id: component.id, revision: None, at: NOW, release_use }])
+            .await;
         let feed = world.store.list_changes(after, 10).await.unwrap();
         let objects: Vec<_> = feed.iter().map(|row| row.object).collect();
         let mut expected = vec![ObjectRef::Component(customer, component.id)];

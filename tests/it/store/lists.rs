@@ -321,7 +321,10 @@ pub async fn components_are_found_by_every_field(world: World) {
         commit.device.hostname = hostname.map(str::to_owned);
         commit.device.platform = (n != 1).then(|| format!("el{n}"));
         commit.device.software_version = version.map(str::to_owned);
-        commit.certificate.not_after = commit.certificate.not_after.saturating_add(Duration::from_secs(n as u64 % 2));
+        commit.certificate.not_after = match n {
+            0 => world.now(),
+            n => commit.certificate.not_after.saturating_add(Duration::from_secs(n as u64 % 2)),
+        };
         ids.push(commit.intent.component());
         world.store.commit_enrollment(commit).await.unwrap();
         world.clock.advance(Duration::from_secs(1));
@@ -335,8 +338,8 @@ pub async fn components_are_found_by_every_field(world: World) {
     world
         .apply(vec![
             Change::UpdateComponent(moved),
-            Change::RevokeComponent { customer, id: ids[3], at: world.now() },
-            Change::DeleteComponent { customer, id: ids[4], at: world.now(), release_use: false },
+            Change::RevokeComponent { customer, id: ids[3], revision: None, at: world.now(), by: None },
+            Change::DeleteComponent { customer, id: ids[4], revision: None, at: world.now(), release_use: false },
             Change::DeleteKey { customer, id: gone.id, revision: None, revoke_at: None },
         ])
         .await;
@@ -370,6 +373,7 @@ pub async fn components_are_found_by_every_field(world: World) {
         ComponentField::State => text(&match component.state {
             ComponentState::Revoked { .. } => "revoked",
             _ if !component.enabled => "disabled",
+            _ if *not_after <= world.now() => "expired",
             _ => "live",
         }),
     };

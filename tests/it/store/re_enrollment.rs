@@ -113,8 +113,8 @@ pub async fn a_disabled_or_ended_component_is_known(world: World) {
                     component.enabled = false;
                     Change::UpdateComponent(component.clone())
                 }
-                "revoked" => Change::RevokeComponent { customer, id, at: NOW },
-                _ => Change::DeleteComponent { customer, id, at: NOW, release_use: false },
+                "revoked" => Change::RevokeComponent { customer, id, revision: None, at: NOW, by: None },
+                _ => Change::DeleteComponent { customer, id, revision: None, at: NOW, release_use: false },
             }])
             .await;
         let again = world.re_enrollment(&tenant, &key, device, &component);

@@ -93,16 +93,20 @@ async fn follow(world: &World, operations: Vec<Operation>) {
             Operation::Delete { key, device, release_use } => {
                 let (_, model) = &mut keys[key];
                 let Some((id, _)) = model.present.remove(&device) else { continue };
-                world.apply(vec![Change::DeleteComponent { customer, id, at: NOW, release_use }]).await;
+                world.apply(vec![Change::DeleteComponent { customer, id, revision: None, at: NOW, release_use }]).await;
                 model.uses -= u32::from(release_use);
                 model.released += u64::from(release_use);
-                let again = world.try_apply(vec![Change::DeleteComponent { customer, id, at: NOW, release_use }]).await;
+                let again = world
+                    .try_apply(vec![Change::DeleteComponent { customer, id, revision: None, at: NOW, release_use }])
+                    .await;
                 assert!(matches!(again, Err(ChangeError::Rule { position: 0, rule: BrokenRule::NotFound })));
             }
             Operation::Revoke { key, device } => {
                 let (_, model) = &mut keys[key];
                 let Some((id, is_revoked)) = model.present.get_mut(&device) else { continue };
-                world.apply(vec![Change::RevokeComponent { customer, id: *id, at: NOW }]).await;
+                world
+                    .apply(vec![Change::RevokeComponent { customer, id: *id, revision: None, at: NOW, by: None }])
+                    .await;
                 *is_revoked = true;
             }
             Operation::SetMaximum { key, maximum } => {

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Listed;
 use super::members::Members;
-use super::version_profile;
+use super::{Listed, Text, component, version_profile};
 use crate::domain::Kind;
 use crate::management::Input;
 use crate::management::groups::{GroupInput, GroupView};
@@ -19,10 +18,6 @@ pub const fn group_type(kind: Kind) -> &'static str {
         Kind::NetworkConnector => "networkConnectorGroup",
         Kind::Machine => "machineGroup",
     }
-}
-
-pub fn kind_of_type(text: &str) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|kind| group_type(*kind) == text)
 }
 
 pub static GROUP: Shape = Shape::new(
@@ -41,12 +36,14 @@ pub static GROUP: Shape = Shape::new(
         Member::new("ipAcl", Form::Networks, "Addresses and networks that it enrolls from; everywhere by default")
             .writable()
             .optional(),
+        Member::counter("keyCount", "How many keys belong to it"),
+        Member::counter("componentCount", "How many components belong to it"),
         Member::flag("readOnly", "Always false"),
         Member::flag("zscalerManaged", "Always false"),
         Member::text("versionProfileName", "Name of the version profile, where one is named").optional(),
     ],
 )
-.with_variants(&[APP_CONNECTOR, SERVICE_EDGE, NETWORK_CONNECTOR]);
+.with_variants(&[APP_CONNECTOR, SERVICE_EDGE, NETWORK_CONNECTOR, MACHINE]);
 
 pub static GROUP_SUMMARY: Shape = Shape::new("GroupSummary", &[Member::id("id", "Its id"), Member::name("Its name")]);
 
@@ -75,6 +72,10 @@ const fn text(name: &'static str) -> Member {
 const fn text_or(name: &'static str, default: &'static str) -> Member {
     text(name).or_text(default)
 }
+
+/// A group of machines shows them where it is looked at by itself.
+const MACHINE: &[Member] =
+    &[Member::new("machines", Form::Objects(&component::COMPONENT), "Its first 500 machines").optional()];
 
 /// What is kept, by kind. Not here, and so ignored: what other resources hold (`connectors`,
 /// `serviceEdges`, `trustedNetworks`, `serverGroups`) and what is derived. Returning attached members
@@ -222,6 +223,11 @@ pub fn encode(view: &GroupView) -> Map<String, Value> {
     }
     if !group.addresses.is_empty() {
         put("ipAcl", json!(group.addresses));
+    }
+    put("keyCount", json!(Text(view.contents.keys)));
+    put("componentCount", json!(Text(view.contents.components)));
+    if let Some(machines) = &view.machines {
+        put("machines", machines.iter().map(component::encode).collect());
     }
     put("readOnly", json!(false));
     put("zscalerManaged", json!(false));

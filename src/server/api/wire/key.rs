@@ -22,10 +22,6 @@ pub const fn association(kind: Kind) -> &'static str {
     }
 }
 
-pub fn kind_of_association(text: &str) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|kind| association(*kind) == text)
-}
-
 pub static KEY: Shape = Shape::new("ProvisioningKey", KEY_MEMBERS);
 
 const KEY_MEMBERS: &[Member] = &[

@@ -234,6 +234,16 @@ pub(in crate::server::api) mod tests {
     }
 
     #[test]
+    fn lists_of_ids_take_strings_and_numbers_and_nothing_else() {
+        let ids = |json| members(json).ids::<GroupId>("n");
+        assert_eq!(ids(r#"{"n":["1",2]}"#), Input::Given(vec![GroupId::from_raw(1), GroupId::from_raw(2)]));
+        assert_eq!(ids(r#"{"n":[]}"#), Input::Given(vec![]));
+        for json in [r#"{"n":"1"}"#, r#"{"n":[""]}"#, r#"{"n":["1",null]}"#, r#"{"n":[-1]}"#, r#"{"n":[0]}"#] {
+            assert!(matches!(ids(json), Input::Malformed(_)), "{json}");
+        }
+    }
+
+    #[test]
     fn flags_may_be_strings_but_not_numbers() {
         assert_eq!(members(r#"{"f":"true"}"#).flag("f"), Input::Given(true));
         assert_eq!(members(r#"{"f":false}"#).flag("f"), Input::Given(false));

@@ -4,6 +4,7 @@
 //! out. On the way in it is the other way round: numbers are accepted where strings are meant and
 //! strings where booleans are, unknown and read-only members are ignored. One file per resource.
 
+pub mod clean_up;
 pub mod client_type;
 pub mod component;
 pub mod envelope;
@@ -35,10 +36,13 @@ pub fn member_of(field: Field) -> &'static str {
         Field::Attribute(name) => name,
         Field::Certificate => "certificate",
         Field::Chain => "chain",
+        Field::CleanUpDays => "frequencyInterval",
         Field::CommonName => "commonName",
         Field::ComponentLifetimeDays => "componentLifetimeInDays",
+        Field::Components => "ids",
         Field::Country => "country",
         Field::Days => "days",
+        Field::DeleteDisabled => "deleteDisabled",
         Field::Description => "description",
         Field::Enabled => "enabled",
         Field::ExpiresAt => "expirationInEpochSec",
@@ -55,6 +59,7 @@ pub fn member_of(field: Field) -> &'static str {
         Field::OrganizationalUnit => "organizationalUnit",
         Field::Parent => "parentCertId",
         Field::PrivateKey => "privateKey",
+        Field::ProvisioningKey => "provisioningKeyId",
         Field::Revoke => "revoke",
         Field::SigningCertificate => "enrollmentCertId",
         Field::UiConfig => "uiConfig",

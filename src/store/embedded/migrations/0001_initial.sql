@@ -4,8 +4,8 @@
 -- appended when new. Every row and every unique index names its customer first; statements always
 -- compare it. What belongs to an enrollment also names its key.
 --
--- What an enrollment costs: one row in components with two index entries, one in certificates with
--- one, one in key_uses (no rowid: a key's ledger lies together), and per batch one narrow row of
+-- What an enrollment costs: one row in components with three index entries, one in certificates with
+-- two, one in key_uses (no rowid: a key's ledger lies together), and per batch one narrow row of
 -- key_counters and group_counters each. Counters stand apart from settings so that a commit
 -- rewrites 40 bytes and not a description, an address list and a sealed string. Sorting and
 -- searching columns get their indexes off this path, when something lists by them.
@@ -178,6 +178,7 @@ CREATE TABLE components (
     remote_address   BLOB    NOT NULL,
     enrolled_at      INTEGER NOT NULL,
     modified_at      INTEGER NOT NULL,
+    modified_by      INTEGER,
     description      TEXT    NOT NULL
 ) STRICT;
 
@@ -185,6 +186,8 @@ CREATE TABLE components (
 CREATE UNIQUE INDEX components_by_fingerprint ON components (customer_id, key_id, fingerprint)
     WHERE deleted_at IS NULL;
 CREATE INDEX components_by_kind ON components (customer_id, kind) WHERE deleted_at IS NULL;
+-- A group's, for its page and for when it goes with all it has. New entries lie together.
+CREATE INDEX components_by_group ON components (customer_id, group_id) WHERE deleted_at IS NULL;
 
 -- In order of issue. Rows are too wide for a tree by random serial.
 CREATE TABLE certificates (
@@ -203,6 +206,24 @@ CREATE TABLE certificates (
 ) STRICT;
 
 CREATE UNIQUE INDEX certificates_by_serial ON certificates (customer_id, serial);
+-- What ends when, and whose it is: clean-up walks it without a look at the wide rows.
+CREATE INDEX certificates_by_end ON certificates (customer_id, not_after, component_id) WHERE status = 1;
+
+-- When components go by themselves.
+CREATE TABLE clean_up_schedules (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    customer_id     INTEGER NOT NULL,
+    revision        INTEGER NOT NULL,
+    kind            INTEGER NOT NULL,
+    enabled         INTEGER NOT NULL,
+    delete_disabled INTEGER NOT NULL,
+    days            INTEGER NOT NULL, -- after the end of the certificate
+    created_at      INTEGER NOT NULL,
+    modified_at     INTEGER NOT NULL,
+    modified_by     INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX clean_up_schedules_by_kind ON clean_up_schedules (customer_id, kind);
 
 -- The ledger. The old_ columns are of re-enrollments, the last two of checkpoints.
 CREATE TABLE key_uses (
