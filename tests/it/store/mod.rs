@@ -6,6 +6,8 @@
 mod answers;
 mod audit;
 mod changes;
+mod clean_up;
+mod components;
 mod embedded;
 mod enrollment;
 mod feed;
@@ -49,6 +51,19 @@ macro_rules! hold_to_contract {
                     two_keys_never_share_a_digest,
                     two_signing_certificates_never_share_a_key_pair,
                     unknown_references_are_refused;
+                clean_up:
+                    a_changed_component_or_schedule_is_not_cleaned_up,
+                    a_customer_has_one_schedule_per_kind,
+                    only_what_ended_and_is_current_is_scanned;
+                components:
+                    a_component_is_attached_within_its_group_only,
+                    a_group_goes_with_all_it_has,
+                    a_group_with_a_key_managed_by_others_stays,
+                    an_attached_component_is_where_its_new_key_looks,
+                    endings_based_on_an_old_revision_are_refused,
+                    groups_are_counted_and_their_components_listed,
+                    racing_attachments_of_one_fingerprint_have_one_winner,
+                    relations_come_in_the_order_asked;
                 enrollment:
                     a_changed_setting_makes_the_enrollment_outdated,
                     a_component_is_named_after_its_key_and_number,
