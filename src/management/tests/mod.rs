@@ -1,6 +1,7 @@
 //! The use cases, on the embedded store in a directory of its own. The same through the front door is in
 //! `tests/it/api`.
 
+mod components;
 mod keys;
 
 use std::num::NonZeroU32;

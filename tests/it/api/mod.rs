@@ -2,6 +2,7 @@
 //! change does to the very next enrollment.
 
 mod access;
+mod components;
 mod enrollment;
 mod keys;
 mod must;

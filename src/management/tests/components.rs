@@ -1,0 +1,366 @@
+//! Components, forced deletions of groups, clean-up.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::domain::component::DeviceDescription;
+use crate::domain::{
+    CleanUpDays, ComponentBadge, ComponentState, Fingerprint, IssuedCertificate, ProvisioningKey, Revision,
+    SerialNumber,
+};
+use crate::id::ComponentId;
+use crate::management::clean_up::CleanUpInput;
+use crate::management::components::{BULK_MAX, ComponentInput};
+use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions};
+
+const DAY: Duration = Duration::from_secs(DAY_SECONDS as u64);
+
+/// One component: its certificate ends a day after it enrolled.
+async fn enroll(fixture: &Fixture, key: &ProvisioningKey, device: &str) -> ComponentId {
+    enroll_all(fixture, key, &[device.to_owned()]).await[0]
+}
+
+/// All at the same time, so that they share transactions.
+async fn enroll_all(fixture: &Fixture, key: &ProvisioningKey, devices: &[String]) -> Vec<ComponentId> {
+    let customer = fixture.stored_customer().await;
+    let group = fixture.store.find_group(customer.id, key.group_id).await.unwrap().unwrap();
+    let signer =
+        fixture.store.find_signing_certificate(customer.id, key.signing_certificate_id).await.unwrap().unwrap();
+    let now = fixture.clock.now();
+    let (mut ids, mut enrolling) = (Vec::new(), tokio::task::JoinSet::new());
+    for device in devices {
+        let component = fixture.management.parts.ids.next().await.unwrap();
+        let commit = EnrollmentCommit {
+            seen: SeenRevisions {
+                customer: (customer.id, customer.revision),
+                group: (group.id, group.revision),
+                signing_certificate: (signer.id, signer.revision),
+                key: (key.id, key.revision),
+            },
+            fingerprint: Fingerprint::new(&format!("{device:-<16}")).unwrap(),
+            device: DeviceDescription::default(),
+            remote_address: IpAddr::from([192, 0, 2, 1]),
+            certificate: IssuedCertificate {
+                serial: SerialNumber::random(),
+                der: vec![0x30; 300],
+                public_key_hash: [1; 32],
+                issued_at: now,
+                not_before: now,
+                not_after: now.saturating_add(DAY),
+            },
+            intent: EnrollmentIntent::Enroll { component },
+        };
+        let store = Arc::clone(&fixture.store);
+        enrolling.spawn(async move { store.commit_enrollment(commit).await.unwrap() });
+        ids.push(component);
+    }
+    for outcome in enrolling.join_all().await {
+        assert!(matches!(outcome, EnrollmentOutcome::Committed { .. }), "{outcome:?}");
+    }
+    ids
+}
+
+fn devices(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("d-{n}")).collect()
+}
+
+async fn key(fixture: &Fixture, kind: Kind, group: GroupId, name: &str) -> ProvisioningKey {
+    let input = KeyInput { maximum: Input::Given(10_000), ..key_input(name, group) };
+    let (customer, operator) = (fixture.customer(), fixture.actor(Role::Operator));
+    fixture.management.create_key(&operator, customer, kind, input).await.unwrap().key
+}
+
+async fn state(fixture: &Fixture, id: ComponentId) -> ComponentState {
+    fixture.store.find_component(fixture.customer(), id).await.unwrap().unwrap().state
+}
+
+async fn events(fixture: &Fixture, action: &str, object_type: &str) -> Vec<AuditRow> {
+    let mut rows = fixture.audit(fixture.customer()).await;
+    rows.retain(|row| row.event.action == action && row.event.object_type == object_type);
+    rows
+}
+
+#[tokio::test]
+async fn a_component_is_edited_member_by_member_and_each_edit_is_written_down() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, operator) = (fixture.customer(), Kind::AppConnector, fixture.actor(Role::Operator));
+    let (group, branch) = (fixture.group(kind, "HQ").await, fixture.group(kind, "Branch").await);
+    let (one, two) = (key(&fixture, kind, group, "one").await, key(&fixture, kind, group, "two").await);
+    let elsewhere = key(&fixture, kind, branch, "elsewhere").await;
+    let id = enroll(&fixture, &one, "d").await;
+    let edit = |expected, input| {
+        let (management, operator) = (&fixture.management, &operator);
+        async move { management.edit_component(operator, customer, kind, id, expected, &input).await }
+    };
+
+    let same = ComponentInput {
+        name: Input::Given("one-1".into()),
+        enabled: Input::Given(true),
+        key: Input::Given(one.id),
+        ..ComponentInput::default()
+    };
+    assert_eq!(edit(None, same).await.unwrap().component.revision, Revision(1), "nothing was changed");
+    let input = ComponentInput { description: Input::Given("roof".into()), ..ComponentInput::default() };
+    let view = edit(Some(Revision(1)), input).await.unwrap();
+    assert_eq!((view.component.name.as_str(), view.component.description.as_str()), ("one-1", "roof"));
+    assert_eq!((view.component.modified_by, view.badge), (Some(77), ComponentBadge::Live));
+    let off = ComponentInput { enabled: Input::Given(false), ..ComponentInput::default() };
+    let stale = edit(Some(Revision(1)), off.clone()).await;
+    assert!(matches!(stale, Err(Error::Outdated { object: Object::Component, .. })));
+    let view = edit(Some(Revision(2)), off).await.unwrap();
+    assert_eq!((view.badge, view.component.description.as_str()), (ComponentBadge::Disabled, "roof"));
+    let attach = |to| ComponentInput { key: Input::Given(to), ..ComponentInput::default() };
+    let view = edit(None, attach(two.id)).await.unwrap();
+    assert_eq!(view.relations.key_name.as_ref().map(Name::as_str), Some("two"));
+    assert_eq!(fixture.store.find_key(customer, two.id).await.unwrap().unwrap().usage.uses, 0);
+
+    let wrong = ComponentInput {
+        name: Input::Given("a|b".into()),
+        enabled: Input::Malformed("must be true or false"),
+        description: Input::Given("\0".into()),
+        key: Input::Given(elsewhere.id),
+    };
+    let expected = [Field::Name, Field::Description, Field::Enabled, Field::ProvisioningKey];
+    assert_eq!(faults(edit(None, wrong).await), expected);
+    let twin = enroll(&fixture, &one, "d").await;
+    let back = edit(None, attach(one.id)).await;
+    assert!(matches!(back, Err(Error::DuplicateFingerprint)));
+    assert_ne!(twin, id);
+
+    let told: Vec<_> = fixture.audit(customer).await.into_iter().map(|row| row.event).collect();
+    let told: Vec<_> = told.iter().filter(|event| event.object_type == "component").collect();
+    assert_eq!(told.iter().map(|event| &*event.action).collect::<Vec<_>>(), ["update", "update", "attach"]);
+    assert!(told[1].before.as_ref().unwrap().contains(r#""enabled":true"#));
+    assert!(told[1].after.as_ref().unwrap().contains(r#""enabled":false"#));
+    assert!(told[2].after.as_ref().unwrap().contains(&format!(r#""provisioningKeyId":"{}""#, two.id)));
+}
+
+#[tokio::test]
+async fn revoking_keeps_the_row_and_deleting_may_give_the_use_back() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, operator) = (fixture.customer(), Kind::Machine, fixture.actor(Role::Operator));
+    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    let (id, kept) = (enroll(&fixture, &key, "a").await, enroll(&fixture, &key, "b").await);
+    let management = &fixture.management;
+    let revoke = |expected| management.revoke_component(&operator, customer, kind, id, expected);
+    assert!(matches!(revoke(Some(Revision(2))).await, Err(Error::Outdated { .. })));
+    revoke(Some(Revision(1))).await.unwrap();
+    revoke(None).await.unwrap();
+    let found = management.find_component(&operator, customer, kind, id).await.unwrap();
+    assert_eq!((found.badge, found.component.modified_by), (ComponentBadge::Revoked, Some(77)));
+    assert_eq!(events(&fixture, "revoke", "component").await.len(), 1, "the second time nothing happened");
+
+    let uses = async || fixture.store.find_key(customer, key.id).await.unwrap().unwrap().usage.uses;
+    management.delete_component(&operator, customer, kind, kept, None, false).await.unwrap();
+    assert_eq!(uses().await, 2);
+    management.delete_component(&operator, customer, kind, id, Some(Revision(2)), true).await.unwrap();
+    assert_eq!(uses().await, 1);
+    for again in [
+        management.delete_component(&operator, customer, kind, id, None, true).await,
+        management.revoke_component(&operator, customer, kind, id, None).await,
+        management.find_component(&operator, customer, kind, id).await.map(drop),
+        management.find_component_certificate(&operator, customer, kind, id).await.map(drop),
+        management.edit_component(&operator, customer, kind, id, None, &ComponentInput::default()).await.map(drop),
+    ] {
+        assert!(matches!(again, Err(Error::NotFound { object: Object::Component, .. })));
+    }
+    assert_eq!(events(&fixture, "delete", "component").await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_role_may_do_to_components() {
+    let fixture = Fixture::new().await;
+    let (customer, kind) = (fixture.customer(), Kind::Machine);
+    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    let id = enroll(&fixture, &key, "a").await;
+    let (management, auditor, operator) =
+        (&fixture.management, fixture.actor(Role::Auditor), fixture.actor(Role::Operator));
+    assert!(management.find_component(&auditor, customer, kind, id).await.is_ok());
+    assert_eq!(management.list_components(&auditor, customer, kind, &ListQuery::first(20)).await.unwrap().total, 1);
+    let ids = || Input::Given(vec![id]);
+    for refused in [
+        management.edit_component(&auditor, customer, kind, id, None, &ComponentInput::default()).await.map(drop),
+        management.revoke_component(&auditor, customer, kind, id, None).await,
+        management.delete_component(&auditor, customer, kind, id, None, false).await,
+        management.delete_components(&auditor, customer, kind, ids()).await,
+        management.create_clean_up_schedule(&operator, customer, kind, CleanUpInput::default()).await.map(drop),
+        management.delete_group_with_contents(&operator, customer, kind, key.group_id, None).await,
+    ] {
+        assert!(matches!(refused, Err(Error::Forbidden { .. })));
+    }
+    // Another kind's and another customer's are not there.
+    let other = management.find_component(&auditor, customer, Kind::ServiceEdge, id).await;
+    assert!(matches!(other, Err(Error::NotFound { object: Object::Component, .. })));
+    let foreign = management.find_component(&auditor, CustomerId::from_raw(99), kind, id).await;
+    assert!(matches!(foreign, Err(Error::NotFound { object: Object::Customer, .. })));
+    management.delete_components(&operator, customer, Kind::ServiceEdge, ids()).await.unwrap();
+    assert_eq!(state(&fixture, id).await, ComponentState::Live, "of another kind, and so left alone");
+}
+
+#[tokio::test]
+async fn many_are_deleted_at_once_and_what_is_not_there_is_skipped() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, operator) = (fixture.customer(), Kind::Machine, fixture.actor(Role::Operator));
+    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    let ids = enroll_all(&fixture, &key, &devices(BULK_MAX)).await;
+    let delete = |ids| fixture.management.delete_components(&operator, customer, kind, Input::Given(ids));
+    for bad in [vec![], [&ids[..], &ids[..1]].concat()] {
+        assert_eq!(faults(delete(bad).await), [Field::Components]);
+    }
+    let malformed = fixture.management.delete_components(&operator, customer, kind, Input::Malformed("x")).await;
+    assert_eq!(faults(malformed), [Field::Components]);
+    delete(vec![ids[0], ids[0], ComponentId::from_raw(1)]).await.unwrap();
+    assert_eq!(events(&fixture, "delete", "component").await.len(), 1, "once, though it was named twice");
+    delete(vec![ids[0]]).await.unwrap();
+    delete(ids.clone()).await.unwrap();
+    let left = fixture.management.list_components(&operator, customer, kind, &ListQuery::first(20)).await.unwrap();
+    assert_eq!((left.rows.len(), left.total), (0, 0));
+}
+
+#[tokio::test]
+async fn a_forced_deletion_says_what_went_and_stops_before_a_key_that_others_manage() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, admin) = (fixture.customer(), Kind::AppConnector, fixture.actor(Role::Admin));
+    let group = fixture.group(kind, "HQ").await;
+    let key = key(&fixture, kind, group, "k").await;
+    let id = enroll(&fixture, &key, "a").await;
+    let identity = ActorIdentity::ApiClient {
+        id: ApiClientId::from_raw(78),
+        client_id: "terraform".into(),
+        managing: Some(Name::new("Terraform").unwrap()),
+    };
+    let manager = Actor { identity, ..fixture.actor(Role::Admin) };
+    let made = fixture.management.create_key(&manager, customer, kind, key_input("managed", group)).await.unwrap();
+    assert_eq!(made.key.managed_by.unwrap().label.as_str(), "Terraform");
+    let view = fixture.management.find_group(&admin, customer, kind, group).await.unwrap();
+    assert_eq!((view.contents.keys, view.contents.components), (2, 1));
+
+    let refused = fixture.management.delete_group_with_contents(&admin, customer, kind, group, None).await;
+    assert!(matches!(refused, Err(Error::ReadOnly { label }) if label.as_str() == "Terraform"));
+    assert_eq!(state(&fixture, id).await, ComponentState::Live);
+    let stale = fixture.management.delete_group_with_contents(&manager, customer, kind, group, Some(Revision(2))).await;
+    assert!(matches!(stale, Err(Error::Outdated { object: Object::Group, .. })));
+    fixture.management.delete_group_with_contents(&manager, customer, kind, group, Some(Revision(1))).await.unwrap();
+    assert!(matches!(state(&fixture, id).await, ComponentState::Deleted { .. }));
+    let event = events(&fixture, "delete", "group").await.pop().unwrap().event;
+    let before: serde_json::Value = serde_json::from_str(&event.before.unwrap()).unwrap();
+    assert_eq!((&before["name"], &before["keys"], &before["components"]), (&"HQ".into(), &2.into(), &1.into()));
+    assert_eq!(event.actor_name, "terraform");
+}
+
+/// A schedule of this kind that takes what ended five days ago.
+async fn schedule(fixture: &Fixture, kind: Kind, delete_disabled: bool) -> crate::domain::CleanUpSchedule {
+    let input = CleanUpInput {
+        days: Input::Given(5),
+        delete_disabled: Input::Given(delete_disabled),
+        ..CleanUpInput::default()
+    };
+    let admin = fixture.actor(Role::Admin);
+    fixture.management.create_clean_up_schedule(&admin, fixture.customer(), kind, input).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_schedule_takes_what_ended_so_many_days_ago_and_not_a_second_sooner() {
+    let fixture = Fixture::new().await;
+    let kind = Kind::Machine;
+    let machines = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    let edges = fixture.group(Kind::ServiceEdge, "Edges").await;
+    let edges = key(&fixture, Kind::ServiceEdge, edges, "k").await;
+    let (due, edge) = (enroll(&fixture, &machines, "due").await, enroll(&fixture, &edges, "edge").await);
+    schedule(&fixture, kind, false).await;
+    let due_at = NOW.saturating_add(DAY * 6);
+    fixture.clock.set(due_at);
+    let fresh = enroll(&fixture, &machines, "fresh").await;
+
+    let clean_up = |now| fixture.management.clean_up(now);
+    assert_eq!(clean_up(due_at.saturating_sub(Duration::from_secs(1))).await.unwrap(), 0);
+    assert_eq!(state(&fixture, due).await, ComponentState::Live);
+    assert_eq!(clean_up(due_at).await.unwrap(), 1);
+    assert_eq!(state(&fixture, due).await, ComponentState::Deleted { at: due_at });
+    for stays in [edge, fresh] {
+        assert_eq!(state(&fixture, stays).await, ComponentState::Live);
+    }
+    assert_eq!(clean_up(due_at).await.unwrap(), 0);
+    let event = events(&fixture, "delete", "component").await.pop().unwrap().event;
+    assert_eq!((&*event.actor_type, event.object_id), ("system", due.to_string()));
+    assert_eq!(fixture.store.find_key(fixture.customer(), machines.id).await.unwrap().unwrap().usage.uses, 2);
+    // The device enrolls anew, for a use.
+    enroll(&fixture, &machines, "due").await;
+}
+
+#[tokio::test]
+async fn disabled_components_go_only_when_asked_for_and_revoked_ones_never() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, admin) = (fixture.customer(), Kind::Machine, fixture.actor(Role::Admin));
+    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    let (disabled, revoked) = (enroll(&fixture, &key, "disabled").await, enroll(&fixture, &key, "revoked").await);
+    let off = ComponentInput { enabled: Input::Given(false), ..ComponentInput::default() };
+    fixture.management.edit_component(&admin, customer, kind, disabled, None, &off).await.unwrap();
+    fixture.management.revoke_component(&admin, customer, kind, revoked, None).await.unwrap();
+    let made = schedule(&fixture, kind, false).await;
+    let later = NOW.saturating_add(DAY * 400);
+    assert_eq!(fixture.management.clean_up(later).await.unwrap(), 0);
+
+    let edit = |expected, input: CleanUpInput| {
+        let (management, admin) = (&fixture.management, &admin);
+        async move { management.edit_clean_up_schedule(admin, customer, kind, made.id, expected, &input).await }
+    };
+    let with_disabled = CleanUpInput { delete_disabled: Input::Given(true), ..CleanUpInput::default() };
+    let switched_off = CleanUpInput { enabled: Input::Given(false), ..with_disabled.clone() };
+    assert_eq!(edit(Some(Revision(1)), switched_off).await.unwrap().revision, Revision(2));
+    assert_eq!(fixture.management.clean_up(later).await.unwrap(), 0);
+    let on = CleanUpInput { enabled: Input::Given(true), ..CleanUpInput::default() };
+    assert!(matches!(edit(Some(Revision(1)), on.clone()).await, Err(Error::Outdated { .. })));
+    edit(None, on).await.unwrap();
+
+    let in_force = fixture.stored_customer().await;
+    fixture.apply(Change::UpdateCustomer(Customer { enabled: false, ..in_force })).await;
+    assert_eq!(fixture.management.clean_up(later).await.unwrap(), 0, "its devices cannot renew");
+    let disabled_customer = fixture.stored_customer().await;
+    fixture.apply(Change::UpdateCustomer(Customer { enabled: true, ..disabled_customer })).await;
+
+    assert_eq!(fixture.management.clean_up(later).await.unwrap(), 1);
+    assert!(matches!(state(&fixture, disabled).await, ComponentState::Deleted { .. }));
+    assert!(matches!(state(&fixture, revoked).await, ComponentState::Revoked { .. }));
+}
+
+#[tokio::test]
+async fn many_go_in_several_transactions() {
+    let fixture = Fixture::new().await;
+    let kind = Kind::Machine;
+    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    enroll_all(&fixture, &key, &devices(1_101)).await;
+    schedule(&fixture, kind, false).await;
+    let before = fixture.store.last_change().await.unwrap();
+    assert_eq!(fixture.management.clean_up(NOW.saturating_add(DAY * 6)).await.unwrap(), 1_101);
+    let page = fixture.store.list_components(fixture.customer(), kind, &ListQuery::first(1)).await.unwrap();
+    assert_eq!(page.total, 0);
+    assert_eq!(fixture.store.last_change().await.unwrap().0 - before.0, 1_101);
+    assert_eq!(fixture.store.check_integrity(&fixture.management.parts.audit_key).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_schedule_is_made_once_with_days_that_the_public_api_knows() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, admin) = (fixture.customer(), Kind::AppConnector, fixture.actor(Role::Admin));
+    let management = &fixture.management;
+    let missing = management.find_clean_up_schedule(&admin, customer, kind).await;
+    assert!(matches!(missing, Err(Error::NotFound { object: Object::CleanUpSchedule, .. })));
+    let create = |days| {
+        let input = CleanUpInput { days, ..CleanUpInput::default() };
+        management.create_clean_up_schedule(&admin, customer, kind, input)
+    };
+    for days in [Input::Absent, Input::Given(4), Input::Given(6), Input::Given(91), Input::Malformed("x")] {
+        assert_eq!(faults(create(days).await), [Field::CleanUpDays]);
+    }
+    let made = create(Input::Given(90)).await.unwrap();
+    assert_eq!((made.enabled, made.delete_disabled, made.days), (true, false, CleanUpDays::new(90).unwrap()));
+    let again = create(Input::Given(5)).await;
+    assert!(matches!(again, Err(Error::AlreadyExists { object: Object::CleanUpSchedule })));
+    assert_eq!(management.find_clean_up_schedule(&admin, customer, kind).await.unwrap(), made);
+    let edit = CleanUpInput { days: Input::Given(8), ..CleanUpInput::default() };
+    let refused = management.edit_clean_up_schedule(&admin, customer, kind, made.id, None, &edit).await;
+    assert_eq!(faults(refused), [Field::CleanUpDays]);
+    let other = management.edit_clean_up_schedule(&admin, customer, Kind::Machine, made.id, None, &edit).await;
+    assert!(matches!(other, Err(Error::NotFound { object: Object::CleanUpSchedule, .. })));
+}
