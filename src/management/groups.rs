@@ -204,7 +204,7 @@ impl Management {
     /// Deletes a group with all that belongs to it, in one transaction: its keys are gone and its components
     /// revoked and deleted, with one audit event that says how many of each.
     ///
-    /// A group of a million components takes seconds, in which no enrollment is committed.
+    /// Enrollments wait meanwhile, as it is one transaction: some ten seconds for a million components.
     ///
     /// # Errors
     /// [`Error::ReadOnly`] while it has a key that another API client manages; [`Error::NotFound`];

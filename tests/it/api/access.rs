@@ -23,8 +23,6 @@ use muster::management::sessions::TOKEN_LIFETIME;
 use muster::server::api::Api;
 use muster::server::api::routes::{Endpoint, ROUTES, Route, on_kind};
 use muster::server::api::schema::{Form, Takes};
-use muster::server::api::wire::group::group_type;
-use muster::server::api::wire::key::association;
 use muster::server::http::{Handler as _, Peer};
 use muster::store::{Change, ListQuery, Store as _};
 use serde_json::{Value, json};

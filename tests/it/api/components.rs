@@ -372,3 +372,27 @@ async fn a_deletion_that_races_a_re_enrollment_loses_no_use() {
     }
     service.assert_healthy();
 }
+
+/// Devices enroll while their group is deleted with all it has: who came in time is counted, who did not
+/// meets a key that is not known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_deletion_that_races_enrollments_leaves_nothing_behind() {
+    let service = Service::start();
+    let (client, endpoint) = (Client::sign_in(&service).await, service.endpoint());
+    let group = client.make_group("appConnectorGroup", "HQ").await;
+    let (key, _) = client.make_key(&group, "k", json!({ "maxUsage": 1_000 })).await;
+    let enrolling: Vec<_> = (0..24)
+        .map(|n| {
+            let (endpoint, key) = (endpoint.clone(), key.clone());
+            tokio::spawn(async move { enroll(&Device::new(&format!("device-{n}")), &endpoint, &key).await })
+        })
+        .collect();
+    assert_eq!(client.delete(&format!("appConnectorGroup/{group}?force=true")).await.status, 204);
+    for enrolled in enrolling {
+        let outcome = enrolled.await.expect("a task");
+        assert!(["enrolled", "invalid-key"].contains(&outcome.as_str()), "{outcome}");
+    }
+    assert_eq!(client.get("connector").await.json()["totalCount"], "0");
+    assert_eq!(client.get("appConnectorGroup").await.json()["totalCount"], "0");
+    service.assert_healthy();
+}
