@@ -151,6 +151,30 @@ def device(zpa, certificates):
     return key
 
 
+def connectors(zpa, key):
+    """What the devices have become; then everything goes."""
+    api = zpa.connectors
+    listed = api.list_connectors(pagesize=2)
+    equal("connectors", names(listed), ["edge-1", "edge-2", "edge-3"])
+    found = api.get_connector(listed[0].id)
+    equal("its fingerprint", found.fingerprint, "openssl+curl.first")
+    equal("its key", (found.provisioning_key_id, found.provisioning_key_name), (key.id, "edge"))
+    equal("its group", (found.app_connector_group_id, found.app_connector_group_name), (key.zcomponent_id, "Devices"))
+    refused("an unknown one", lambda: api.get_connector("4711"), 404, "resource.not.found", ["4711"])
+    # It reads the connector and writes all of it back.
+    edited = api.update_connector(found.id, name="front", description="d", enabled=False)
+    equal("the edit", (edited.name, edited.description, edited.enabled), ("front", "d", False))
+    equal("and the rest", (edited.fingerprint, edited.issued_cert_id), (found.fingerprint, found.issued_cert_id))
+    is_refused("a disabled one", key.provisioning_key, "first", "component-disabled")
+    equal("deleted", api.delete_connector(found.id), 204)
+    refused("deleted again", lambda: api.delete_connector(found.id), 404, "resource.not.found", [found.id])
+    status = api.bulk_delete_connectors([connector.id for connector in listed[1:]])
+    holds("the others deleted", status in (200, 204), status)
+    equal("none is left", names(api.list_connectors()), [])
+    equal("its key deleted", zpa.provisioning.delete_provisioning_key(key.id, "connector"), 204)
+    equal("its group deleted", api.delete_connector_group(key.zcomponent_id), 204)
+
+
 def wrong_secret():
     return ZPA(client_secret="wrong")
 
@@ -161,7 +185,8 @@ certificates = look_around(zpa)
 connector_group = groups(zpa, certificates)
 service_edge_group = edge_groups(zpa, certificates)
 keys(zpa, certificates, connector_group, service_edge_group)
-device(zpa, certificates)
+key = device(zpa, certificates)
 equal("deleted", zpa.connectors.delete_connector_group(connector_group), 204)
 zpa.service_edges.delete_service_edge_group(service_edge_group)
 equal("no edge groups are left", names(zpa.service_edges.list_service_edge_groups()), [])
+connectors(zpa, key)

@@ -36,8 +36,11 @@ def run(zpa):
     connector_group = groups(zpa, certificates)
     service_edge_group = edge_groups(zpa, certificates)
     keys(zpa, certificates, connector_group, service_edge_group)
-    device(zpa, certificates)
+    key = device(zpa, certificates)
     leave(zpa, connector_group, service_edge_group)
+    connectors(zpa, key)
+    service_edges(zpa, certificates)
+    schedules(zpa)
 
 
 def look_around(zpa):
@@ -278,3 +281,77 @@ def leave(zpa, connector_group, service_edge_group):
     done("delete the group", zpa.app_connector_groups.delete_connector_group(connector_group))
     done("delete the edge group", zpa.service_edge_group.delete_service_edge_group(service_edge_group))
     equal("no edge groups are left", done("edge groups", zpa.service_edge_group.list_service_edge_groups()), [])
+
+
+def connectors(zpa, key):
+    """What the devices have become; then everything goes."""
+    api = zpa.app_connectors
+    listed = done("connectors", api.list_connectors())
+    equal("connectors", [connector.name for connector in listed], ["edge-1", "edge-2", "edge-3"])
+    query = {"page": "1", "page_size": "2"}
+    equal("pages", pages("pages", api.list_connectors(query_params=query), type(listed[0])), [["edge-1", "edge-2"], ["edge-3"]])
+    found = done("search", api.list_connectors(query_params={"search": "EDGE-2"}))
+    equal("found by its name", [connector.id for connector in found], [listed[1].id])
+    found = done("connector", api.get_connector(listed[0].id))
+    decimal("connector.id", found.id)
+    decimal("connector.enrollment_time", found.enrollment_time)
+    equal("its fingerprint", found.fingerprint, "openssl+curl.first")
+    equal("its key", (found.provisioning_key_id, found.provisioning_key_name), (key.id, "edge"))
+    equal("its group", (found.app_connector_group_id, found.app_connector_group_name), (key.zcomponent_id, "Devices"))
+    refused("an unknown one", api.get_connector("4711"), 404, "resource.not.found", ["4711"])
+
+    done("edit", api.update_connector(found.id, name="front", description="d", enabled=False))
+    found = done("connector", api.get_connector(found.id))
+    equal("the edit holds", (found.name, found.description, found.enabled), ("front", "d", False))
+    is_refused("a disabled one", key.provisioning_key, "first", "component-disabled")
+    refused("edit of none", api.update_connector("4711", name="x"), 404, "resource.not.found")
+
+    done("delete", api.delete_connector(found.id))
+    refused("delete it again", api.delete_connector(found.id), 404, "resource.not.found", [found.id])
+    in_use = zpa.app_connector_groups.delete_connector_group(key.zcomponent_id)
+    refused("its group is in use", in_use, 400, "resource.referenced")
+    done("delete the others", api.bulk_delete_connectors([connector.id for connector in listed[1:]]))
+    equal("none is left", done("connectors", api.list_connectors()), [])
+    found = done("key", zpa.provisioning.get_provisioning_key(key.id, "connector"))
+    equal("deleting gives no use back", found.usage_count, "3")
+    done("delete its key", zpa.provisioning.delete_provisioning_key(key.id, "connector"))
+    done("delete its group", zpa.app_connector_groups.delete_connector_group(key.zcomponent_id))
+
+
+def service_edges(zpa, certificates):
+    """The same for what becomes a Private Service Edge."""
+    api = zpa.service_edges
+    place = {"latitude": "1", "longitude": "2", "location": "x"}
+    group = done("an edge group", zpa.service_edge_group.add_service_edge_group(name="Edges", **place))
+    body = {"enrollment_cert_id": certificates["Service Edge"], "component_id": group.id}
+    key = done("its key", zpa.provisioning.add_provisioning_key("service_edge", name="pse", max_usage="2", **body))
+    for name in ["east", "west"]:
+        status, answer = enroll(key.provisioning_key, name)
+        equal(f"the one in the {name} enrolls", (status, answer.get("kind")), (200, "service-edge"))
+    listed = done("service edges", api.list_service_edges())
+    equal("service edges", [edge.name for edge in listed], ["pse-1", "pse-2"])
+    found = done("service edge", api.get_service_edge(listed[0].id))
+    equal("its group", (found.service_edge_group_id, found.service_edge_group_name), (group.id, "Edges"))
+    refused("it is no App Connector", zpa.app_connectors.get_connector(found.id), 404, "resource.not.found", [found.id])
+    done("edit", api.update_service_edge(found.id, name="east"))
+    equal("the edit holds", done("service edge", api.get_service_edge(found.id)).name, "east")
+    done("delete", api.delete_service_edge(found.id))
+    done("delete the other", api.bulk_delete_service_edges([listed[1].id]))
+    equal("none is left", done("service edges", api.list_service_edges()), [])
+    done("delete the key", zpa.provisioning.delete_provisioning_key(key.id, "service_edge"))
+    done("delete the group", zpa.service_edge_group.delete_service_edge_group(group.id))
+
+
+def schedules(zpa):
+    """When components that ended are deleted. The SDK writes its updates in snake case."""
+    api = zpa.app_connector_schedule
+    refused("there is none at first", api.get_connector_schedule(), 404, "resource.not.found")
+    terms = {"frequency": "days", "enabled": True, "delete_disabled": False}
+    wrong = api.add_connector_schedule(frequency_interval="6", **terms)
+    refused("another interval", wrong, 400, "invalid.resource.argument", ["frequencyInterval"])
+    made = done("a schedule", api.add_connector_schedule(frequency_interval="30", **terms))
+    decimal("schedule.id", made.id)
+    done("edit", api.update_connector_schedule(made.id, **(terms | {"frequency_interval": "60", "enabled": False})))
+    found = done("schedule", api.get_connector_schedule())
+    equal("the edit holds", (found.id, found.frequency, found.frequency_interval), (made.id, "days", "60"))
+    equal("its flags", (found.enabled, found.delete_disabled), (False, False))

@@ -438,6 +438,28 @@ async fn must_16_a_group_gets_the_certificate_of_its_kind_and_knows_its_older_na
     }
 }
 
+/// One client reads it as a string, another as a list.
+#[tokio::test(flavor = "multi_thread")]
+async fn must_17_components_have_no_address_list() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let components = ["connector", "serviceEdge", "networkConnector", "machine"];
+    for ((resource, association, kind), component) in KINDS.into_iter().zip(components) {
+        let addresses = json!(["127.0.0.0/8"]);
+        let group = client.make(resource, &json!({ "name": "HQ", "ipAcl": addresses })).await;
+        let keys = format!("associationType/{association}/provisioningKey");
+        let body = json!({ "name": kind, "maxUsage": 1, "zcomponentId": id(&group), "ipAcl": addresses });
+        let key = client.make(&keys, &body).await;
+        assert_eq!(Device::new(kind).enroll(&service.endpoint(), string(&key)).await.status, 200);
+        let listed = client.get(component).await.json()["list"][0].clone();
+        let found = client.get(&format!("{component}/{}", id(&listed))).await.json();
+        for component in [listed, found] {
+            assert_eq!(component.get("ipAcl"), None, "{kind}");
+            assert_no_numbers_and_no_nulls(&component);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn must_18_nothing_is_returned_that_terraform_would_take_for_a_difference() {
     let service = Service::start();
