@@ -11,11 +11,9 @@ use muster::store::{BrokenRule, Change, ChangeError, EnrollmentOutcome, GroupCon
 use super::world::{Tenant, World};
 use crate::support::rows::{self, NOW, name};
 
-fn forced(world: &World, tenant: &Tenant, by: Option<ApiClientId>) -> Change {
+fn forced(tenant: &Tenant, by: Option<ApiClientId>) -> Change {
     let (customer, id) = (tenant.customer.id, tenant.group.id);
-    let mut event = world.event(customer, &id.to_string());
-    event.before = Some("{\"name\":\"HQ\"}".into());
-    Change::DeleteGroupWithContents { customer, id, revision: None, at: NOW, by, event }
+    Change::DeleteGroupWithContents { customer, id, revision: None, at: NOW, by }
 }
 
 pub async fn a_group_goes_with_all_it_has(world: World) {
@@ -38,14 +36,15 @@ pub async fn a_group_goes_with_all_it_has(world: World) {
     let later = NOW.saturating_add(Duration::from_secs(60));
     world
         .apply(vec![
-            Change::DeleteKey { customer, id: gone.id, revision: None },
+            Change::DeleteKey { customer, id: gone.id, revision: None, revoke_at: None },
             Change::RevokeComponent { customer, id: revoked, revision: None, at: later, by: None },
             Change::DeleteComponent { customer, id: deleted, revision: None, at: later, release_use: false },
         ])
         .await;
     let before = world.store.last_change().await.unwrap();
 
-    world.apply(vec![forced(&world, &tenant, None)]).await;
+    let event = world.event(customer, &tenant.group.id.to_string());
+    world.store.commit_changes(vec![forced(&tenant, None)], vec![event], &world.audit_key).await.unwrap();
 
     assert_eq!(world.store.find_group(customer, tenant.group.id).await.unwrap(), None);
     for key in [&key, &second] {
@@ -59,7 +58,7 @@ pub async fn a_group_goes_with_all_it_has(world: World) {
         assert_eq!(certificate.status, CertificateStatus::Revoked { at: ended }, "each keeps the end it had");
     }
     let event = world.store.list_audit(customer, 0, 10).await.unwrap().pop().unwrap().event;
-    assert_eq!(event.before.as_deref(), Some(r#"{"components":3,"keys":2,"name":"HQ"}"#));
+    assert_eq!(event.after.as_deref(), Some(r#"{"deletedComponents":3,"deletedKeys":2}"#));
     let mut announced: Vec<_> =
         world.store.list_changes(before, 10).await.unwrap().into_iter().map(|change| change.object).collect();
     assert_eq!(announced.pop(), Some(ObjectRef::Group(customer, tenant.group.id)));
@@ -68,7 +67,7 @@ pub async fn a_group_goes_with_all_it_has(world: World) {
     assert_eq!(world.component(customer, stays.id).await, stays);
     assert_eq!(world.store.list_components(customer, Kind::Machine, &ListQuery::first(10)).await.unwrap().total, 1);
     assert_eq!(world.enroll(&tenant, &key, "d-9").await, EnrollmentOutcome::Outdated);
-    assert_eq!(world.broken_rule(forced(&world, &tenant, None)).await, BrokenRule::NotFound);
+    assert_eq!(world.broken_rule(forced(&tenant, None)).await, BrokenRule::NotFound);
     // Name and digest are free again.
     let again = rows::group(world.id(), &tenant.signer, Kind::Machine, tenant.group.name.as_str());
     let mut same = rows::key(world.id(), &again, key.name.as_str(), None);
@@ -86,12 +85,12 @@ pub async fn a_group_with_a_key_managed_by_others_stays(world: World) {
         .change_key(&key, |key| key.managed_by = Some(ManagedBy { client_id: manager, label: name("Terraform") }))
         .await;
     for by in [None, Some(ApiClientId::from_raw(8))] {
-        let rule = world.broken_rule(forced(&world, &tenant, by)).await;
+        let rule = world.broken_rule(forced(&tenant, by)).await;
         assert_eq!(rule, BrokenRule::Managed { label: name("Terraform") });
     }
     assert_eq!(world.component(tenant.customer.id, component.id).await, component);
     assert_eq!(world.store.list_audit(tenant.customer.id, 0, 10).await.unwrap(), []);
-    world.apply(vec![forced(&world, &tenant, Some(manager))]).await;
+    world.apply(vec![forced(&tenant, Some(manager))]).await;
     world.assert_sound().await;
 }
 
@@ -112,7 +111,7 @@ pub async fn endings_based_on_an_old_revision_are_refused(world: World) {
     world.apply(vec![delete(Some(Revision(3)))]).await;
     assert_eq!(world.uses(&key).await, 0);
 
-    let mut stale = forced(&world, &tenant, None);
+    let mut stale = forced(&tenant, None);
     if let Change::DeleteGroupWithContents { revision, .. } = &mut stale {
         *revision = Some(Revision(2));
     }
@@ -215,7 +214,7 @@ pub async fn relations_come_in_the_order_asked(world: World) {
     let first = world.enrolled(&tenant, &key, "a").await;
     let second = world.enrolled(&tenant, &gone, "b").await;
     let customer = tenant.customer.id;
-    world.apply(vec![Change::DeleteKey { customer, id: gone.id, revision: None }]).await;
+    world.apply(vec![Change::DeleteKey { customer, id: gone.id, revision: None, revoke_at: None }]).await;
 
     let asked = [second.id, ComponentId::from_raw(1), first.id];
     let found = world.store.find_component_relations(customer, &asked).await.unwrap();
