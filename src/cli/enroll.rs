@@ -16,9 +16,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
+use super::connection::trust_of_file;
 use super::console::{self, Shown};
 use super::key_source::{self, FoundKey, KEY_FILE_DEFAULT};
-use super::management::trust_of_file;
 use super::{Failure, print_json};
 use crate::client::enroll::{EnrollError, Order, enroll};
 use crate::client::fingerprint;

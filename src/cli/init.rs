@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::management::{API_CLIENT_FILE, TRUST_ANCHOR_FILE, read_json};
+use super::connection::{API_CLIENT_FILE, TRUST_ANCHOR_FILE, read_json};
 use super::service::{FIRST_START_FILE, ServiceFlags, first_start_json, tell_first_start};
 use super::{Failure, print_json};
 use crate::app;

@@ -1,6 +1,6 @@
-//! Where `muster enroll` takes the provisioning key from.
+//! Where commands take a provisioning key's string from.
 //!
-//! The first of these that is there: `--key-file F` (`-` = stdin), `/etc/muster/provision_key`,
+//! For `muster enroll` the first of these that is there: `--key-file F` (`-` = stdin), `/etc/muster/provision_key`,
 //! `MUSTER_PROVISIONING_KEY`, the systemd credential `muster-provisioning-key`, and on a terminal a
 //! prompt that shows nothing.
 
@@ -28,13 +28,7 @@ pub struct FoundKey {
 /// Looks in the order above. Warns on stderr when others can read the file.
 pub fn find(key_file: Option<&Path>) -> anyhow::Result<FoundKey> {
     match key_file {
-        Some(path) if path == Path::new("-") => return Ok(loose(read_bounded(io::stdin().lock()).context("stdin")?)),
-        Some(path) if path.to_str().is_some_and(|text| KeyString::parse(text).is_some()) => {
-            bail!(
-                "--key-file takes the name of a file, or - for stdin; arguments are seen by every user of this machine"
-            )
-        }
-        Some(path) => return from_file(path),
+        Some(path) => return named(path),
         None if Path::new(KEY_FILE_DEFAULT).exists() => return from_file(Path::new(KEY_FILE_DEFAULT)),
         None => {}
     }
@@ -48,10 +42,36 @@ pub fn find(key_file: Option<&Path>) -> anyhow::Result<FoundKey> {
         }
     }
     if io::stdin().is_terminal() {
-        let text = rpassword::prompt_password("Provisioning key (not shown): ").context("the prompt")?;
-        return Ok(loose(Zeroizing::new(text)));
+        return prompt();
     }
     bail!("no provisioning key: give --key-file F (- = stdin), {VARIABLE}, or put it into {KEY_FILE_DEFAULT}")
+}
+
+/// A key string that is handed to the service: `--key-file F` (`-` = stdin), `MUSTER_PROVISIONING_KEY`, a
+/// prompt on a terminal, else stdin. What lies on this machine for `muster enroll` is left alone.
+pub fn hand_over(key_file: Option<&Path>) -> anyhow::Result<KeySecret> {
+    let found = match (key_file, std::env::var(VARIABLE)) {
+        (Some(path), _) => named(path)?,
+        (None, Ok(text)) => loose(Zeroizing::new(text)),
+        (None, Err(_)) if io::stdin().is_terminal() => prompt()?,
+        (None, Err(_)) => named(Path::new("-"))?,
+    };
+    Ok(found.key)
+}
+
+fn named(path: &Path) -> anyhow::Result<FoundKey> {
+    if path == Path::new("-") {
+        return Ok(loose(read_bounded(io::stdin().lock()).context("stdin")?));
+    }
+    if path.to_str().is_some_and(|text| KeyString::parse(text).is_some()) {
+        bail!("--key-file takes the name of a file, or - for stdin; arguments are seen by every user of this machine");
+    }
+    from_file(path)
+}
+
+fn prompt() -> anyhow::Result<FoundKey> {
+    let text = rpassword::prompt_password("Provisioning key (not shown): ").context("the prompt")?;
+    Ok(loose(Zeroizing::new(text)))
 }
 
 fn loose(text: Zeroizing<String>) -> FoundKey {

@@ -1,279 +1,321 @@
-//! The management API as commands use it: credentials, paths, objects.
-//!
-//! Where the service is: `MUSTER_URL` with `MUSTER_CA_FILE` (without: the system's roots), else the
-//! service that runs on the data directory. Who calls: `MUSTER_CLIENT_ID` with
-//! `MUSTER_CLIENT_SECRET` or `MUSTER_CLIENT_SECRET_FILE`, else the API client that the first start
-//! left in the data directory. For which customer: `MUSTER_CUSTOMER_ID`, else the caller's own.
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+//! The management API as commands use it: its resources, and how an object is found in them.
 
 use anyhow::{Context as _, anyhow, bail};
-use clap::Args;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::app::FirstStart;
-use crate::client::api::{ApiAddress, ApiClient, ApiError, customer_path, search_by_name};
-use crate::client::http::HostPort;
-use crate::client::tls::Trust;
+use super::shown::{text, with_kind};
+use crate::client::api::{ApiClient, Caller, Pages, search};
 use crate::domain::Kind;
-use crate::id::CustomerId;
+use crate::id::{CustomerId, ProvisioningKeyId};
 
-pub const DATA_DIR_DEFAULT: &str = "./muster-data";
-/// Id and secret of the API client that a first start makes, with its customer; mode 0600.
-pub const API_CLIENT_FILE: &str = "api-client.json";
-/// PEM of the CA above the service's own TLS certificates.
-pub const TRUST_ANCHOR_FILE: &str = "tls-trust-anchor.pem";
-/// Addresses of the service that runs on the data directory.
-pub const SERVE_FILE: &str = "serve.json";
-
-const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8444);
-
-/// Where management commands find their credentials.
-#[derive(Args)]
-pub struct Connection {
-    /// Data directory of the service on this machine; MUSTER_URL names one elsewhere
-    #[arg(long, value_name = "DIR", env = "MUSTER_DATA_DIR", default_value = DATA_DIR_DEFAULT)]
-    data_dir: PathBuf,
-}
+/// How many names an error lists of those that might have been meant.
+const CANDIDATES_MAX: usize = 5;
+/// Objects that are looked through for a name; those that a search by name finds are few.
+const PAGE_SIZE: u64 = 500;
 
 /// A signed-in caller and its customer.
 pub struct Management {
     api: ApiClient,
-    customer: CustomerId,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ApiClientFile {
-    customer_id: CustomerId,
-    client_id: String,
-    client_secret: String,
-}
-
-struct Credentials {
-    /// `None`: the one that the token names.
+    caller: Caller,
+    /// `None`: of no customer, and none was chosen.
     customer: Option<CustomerId>,
-    client_id: String,
-    client_secret: Zeroizing<String>,
 }
 
-impl Connection {
-    pub async fn open(&self) -> anyhow::Result<Management> {
-        let (address, trust) = self.service()?;
-        let credentials = self.credentials()?;
-        Management::sign_in(&address, &trust, credentials).await
-    }
+/// A list of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Administrator,
+    ApiClient,
+    AuditEvent,
+    CleanUpSchedule(Kind),
+    Component(Kind),
+    Customer,
+    Group(Kind),
+    Key(Kind),
+    SigningCertificate,
+}
 
-    fn service(&self) -> anyhow::Result<(ApiAddress, Trust)> {
-        if let Some(url) = variable("MUSTER_URL")? {
-            let address = url.parse().with_context(|| format!("MUSTER_URL {url:?}"))?;
-            let trust = match variable("MUSTER_CA_FILE")? {
-                Some(path) => trust_of_file(Path::new(&path))?,
-                None => Trust::System,
-            };
-            return Ok((address, trust));
-        }
-        let trust = trust_of_file(&self.data_dir.join(TRUST_ANCHOR_FILE))
-            .context("no service was set up there: use --data-dir, or MUSTER_URL for one elsewhere")?;
-        let admin = match read_json(&self.data_dir.join(SERVE_FILE)) {
-            Ok(serve) => text(&serve, "admin").parse().context("serve.json names no management address")?,
-            Err(_) => ADMIN_LISTEN_DEFAULT,
-        };
-        Ok((address_of(admin), trust))
-    }
-
-    fn credentials(&self) -> anyhow::Result<Credentials> {
-        let Some(client_id) = variable("MUSTER_CLIENT_ID")? else {
-            let path = self.data_dir.join(API_CLIENT_FILE);
-            let text = std::fs::read_to_string(&path).map(Zeroizing::new);
-            let file: ApiClientFile = serde_json::from_str(&text.with_context(|| path.display().to_string())?)
-                .map_err(|_| anyhow!("{} does not hold customerId, clientId and clientSecret", path.display()))?;
-            let client_secret = Zeroizing::new(file.client_secret);
-            return Ok(Credentials { customer: Some(file.customer_id), client_id: file.client_id, client_secret });
-        };
-        let client_secret = match (variable("MUSTER_CLIENT_SECRET")?, variable("MUSTER_CLIENT_SECRET_FILE")?) {
-            (Some(secret), _) => Zeroizing::new(secret),
-            (None, Some(path)) => {
-                let text = Zeroizing::new(std::fs::read_to_string(&path).with_context(|| path.clone())?);
-                Zeroizing::new(text.trim().to_owned())
-            }
-            (None, None) => bail!("MUSTER_CLIENT_ID is set without MUSTER_CLIENT_SECRET or MUSTER_CLIENT_SECRET_FILE"),
-        };
-        let customer = variable("MUSTER_CUSTOMER_ID")?;
-        let customer = customer.map(|text| text.parse().context("MUSTER_CUSTOMER_ID")).transpose()?;
-        Ok(Credentials { customer, client_id, client_secret })
-    }
+/// An object and where it is.
+pub struct Found {
+    pub of: Resource,
+    pub object: Value,
 }
 
 impl Management {
-    /// With what a first start just made.
-    pub async fn of_first_start(first: &FirstStart, admin: SocketAddr) -> anyhow::Result<Self> {
-        let credentials = Credentials {
-            customer: Some(first.customer_id),
-            client_id: first.client_id.clone(),
-            client_secret: first.client_secret.clone(),
-        };
-        Self::sign_in(&address_of(admin), &trust_of_file(&first.trust_anchor_file)?, credentials).await
+    pub fn new(api: ApiClient, caller: Caller, customer: Option<CustomerId>) -> Self {
+        Self { api, caller, customer }
     }
 
-    async fn sign_in(address: &ApiAddress, trust: &Trust, credentials: Credentials) -> anyhow::Result<Self> {
-        let Credentials { customer, client_id, client_secret } = credentials;
-        let api =
-            ApiClient::sign_in(address, trust, &client_id, &client_secret).await.map_err(|error| match error {
-                ApiError::Refused { status: 401, .. } => anyhow!("the API client {client_id:?} is not accepted"),
-                error @ ApiError::Unreachable { .. } => {
-                    anyhow::Error::new(error).context("is the service running? (muster serve)")
+    /// As whom the calls are made.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The same caller, among those of its own customer: owners are the service's.
+    pub fn at_home(self) -> Self {
+        let customer = self.api.customer().unwrap_or(CustomerId::SERVICE);
+        Self { customer: Some(customer), ..self }
+    }
+
+    /// # Errors
+    /// When the caller belongs to none and none was chosen.
+    pub fn customer(&self) -> anyhow::Result<CustomerId> {
+        self.customer.context("which customer? name one with --customer or MUSTER_CUSTOMER_ID")
+    }
+
+    /// The objects of a list, page by page. `query` is encoded, may be empty.
+    pub fn pages(&self, of: Resource, query: &str) -> anyhow::Result<Pages<'_>> {
+        Ok(self.api.pages(self.path(of)?, query.to_owned()))
+    }
+
+    /// The entries of an object's own list, e.g. `uses` of a key.
+    pub fn pages_below(&self, found: &Found, list: &str) -> anyhow::Result<Pages<'_>> {
+        Ok(self.api.pages(format!("{}/{list}", self.path_of(found)?), String::new()))
+    }
+
+    pub async fn get(&self, of: Resource, id: &str) -> anyhow::Result<Value> {
+        Ok(self.api.get(&format!("{}/{id}", self.path(of)?)).await?)
+    }
+
+    /// The resource itself, where it is no list but one object that may not be there yet.
+    pub async fn get_only(&self, of: Resource) -> anyhow::Result<Option<Value>> {
+        match self.api.get(&self.path(of)?).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is below the list or an object of it and is no JSON: a certificate, an export.
+    pub async fn get_text(&self, of: Resource, below: &str) -> anyhow::Result<String> {
+        let bytes = self.api.get_bytes(&format!("{}/{below}", self.path(of)?)).await?;
+        String::from_utf8(bytes.into()).context("the answer is not UTF-8")
+    }
+
+    pub async fn create(&self, of: Resource, object: &Value) -> anyhow::Result<Value> {
+        Ok(self.api.create(&self.path(of)?, object).await?)
+    }
+
+    /// Makes an object by an operation below the list, e.g. `import`.
+    pub async fn create_by(&self, of: Resource, operation: &str, object: &Value) -> anyhow::Result<Value> {
+        Ok(self.api.create(&format!("{}/{operation}", self.path(of)?), object).await?)
+    }
+
+    pub async fn edit(&self, of: Resource, id: &str, changes: &Value) -> anyhow::Result<()> {
+        Ok(self.api.put(&format!("{}/{id}", self.path(of)?), changes).await?)
+    }
+
+    /// `query` is encoded, may be empty.
+    pub async fn delete(&self, found: &Found, query: &str) -> anyhow::Result<()> {
+        let joint = if query.is_empty() { "" } else { "?" };
+        Ok(self.api.delete(&format!("{}{joint}{query}", self.path_of(found)?)).await.map(drop)?)
+    }
+
+    /// Deletes an entry of an object's own list.
+    pub async fn delete_below(&self, found: &Found, entry: &str) -> anyhow::Result<()> {
+        Ok(self.api.delete(&format!("{}/{entry}", self.path_of(found)?)).await.map(drop)?)
+    }
+
+    /// What a deletion would do, with nothing deleted.
+    pub async fn preview_deletion(&self, found: &Found) -> anyhow::Result<Value> {
+        let answer = self.api.delete(&format!("{}?dryRun=true", self.path_of(found)?)).await?;
+        serde_json::from_slice(&answer).context("the answer is not JSON")
+    }
+
+    /// `POST …/{id}/{operation}`. The answer's text; empty for operations that have nothing to tell.
+    pub async fn operate(&self, found: &Found, operation: &str, object: &Value) -> anyhow::Result<Zeroizing<String>> {
+        let answer = self.api.post(&format!("{}/{operation}", self.path_of(found)?), object).await?;
+        let text = String::from_utf8(answer.into()).map(Zeroizing::new);
+        text.map_err(|_| anyhow!("the answer is not UTF-8")) // the error would hold the text
+    }
+
+    /// Asks something of the list that changes nothing.
+    pub async fn ask(&self, of: Resource, question: &str, object: &Value) -> anyhow::Result<Value> {
+        let answer = self.api.post(&format!("{}/{question}", self.path(of)?), object).await?;
+        serde_json::from_slice(&answer).context("the answer is not JSON")
+    }
+
+    /// The object with this id, else with this name in any case. An id goes first, so that a program
+    /// that names ids is never led elsewhere by a name.
+    ///
+    /// # Errors
+    /// None of it, or the name in several places: both list whom one might have meant.
+    pub async fn find(&self, among: &[Resource], wanted: &str) -> anyhow::Result<Found> {
+        // The ids of all objects have one form.
+        if wanted.parse::<ProvisioningKeyId>().is_ok() {
+            for &of in among {
+                match self.api.get(&format!("{}/{wanted}", self.path(of)?)).await {
+                    Ok(object) => return Ok(Found { of, object }),
+                    Err(error) if error.is_not_found() => {}
+                    Err(error) => return Err(error.into()),
                 }
-                error => error.into(),
-            })?;
-        let customer = customer.or(api.customer());
-        let customer = customer.context("the API client belongs to no customer: name one in MUSTER_CUSTOMER_ID")?;
-        Ok(Self { api, customer })
-    }
-
-    pub async fn groups(&self, kind: Kind) -> Result<Vec<Value>, ApiError> {
-        self.api.list(&self.path(group_resource(kind)), "").await
-    }
-
-    pub async fn create_group(&self, kind: Kind, group: &Value) -> Result<Value, ApiError> {
-        self.api.post(&self.path(group_resource(kind)), group).await
-    }
-
-    /// By name without regard to case, else by id.
-    pub async fn find_group(&self, kind: Kind, wanted: &str) -> anyhow::Result<Value> {
-        let groups = self.groups(kind).await?;
-        named_or_id(groups, wanted).with_context(|| format!("there is no {kind} group {wanted:?}"))
-    }
-
-    pub async fn signing_certificates(&self) -> Result<Vec<Value>, ApiError> {
-        self.api.list(&customer_path("v2", self.customer, "enrollmentCert"), "").await
-    }
-
-    pub async fn find_signing_certificate(&self, wanted: &str) -> anyhow::Result<Value> {
-        let all = self.signing_certificates().await?;
-        named_or_id(all, wanted).with_context(|| format!("there is no signing certificate {wanted:?}"))
-    }
-
-    pub async fn keys(&self, kind: Kind) -> Result<Vec<Value>, ApiError> {
-        self.api.list(&self.keys_path(kind), "").await
-    }
-
-    pub async fn key(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
-        self.api.get(&self.key_path(kind, id)).await
-    }
-
-    pub async fn create_key(&self, kind: Kind, key: &Value) -> Result<Value, ApiError> {
-        self.api.post(&self.keys_path(kind), key).await
-    }
-
-    pub async fn edit_key(&self, kind: Kind, id: &str, changes: &Value) -> Result<(), ApiError> {
-        self.api.put(&self.key_path(kind, id), changes).await
-    }
-
-    pub async fn delete_key(&self, kind: Kind, id: &str) -> Result<(), ApiError> {
-        self.api.delete(&self.key_path(kind, id)).await
-    }
-
-    pub async fn find_key_by_name(&self, kind: Kind, name: &str) -> anyhow::Result<Value> {
-        let path = self.keys_path(kind);
-        // A search cannot spell every name (two spaces, a word AND), so what it does not find is
-        // looked for in the whole list.
-        for query in [search_by_name(name), String::new()] {
-            let found = self.api.list(&path, &query).await?;
-            if let Some(key) = found.into_iter().find(|key| text(key, "name").eq_ignore_ascii_case(name)) {
-                return Ok(key);
             }
         }
-        bail!("there is no {kind} provisioning key {name:?}")
+        let mut named = self.search(among, "EQ", wanted, PAGE_SIZE).await?;
+        named.retain(|found| found.name().eq_ignore_ascii_case(wanted));
+        match (named.pop(), named.is_empty()) {
+            (Some(found), true) => Ok(found),
+            (Some(found), false) => {
+                named.push(found);
+                let each = named.iter().map(|found| format!("{} {}", found.of.noun(), found.id()));
+                let candidates = each.collect::<Vec<_>>().join(", ");
+                bail!("{wanted:?} is the name of several: {candidates}; say which by its id")
+            }
+            (None, _) => bail!("there is no {} {wanted:?}{}", noun(among), self.candidates(among, wanted).await?),
+        }
     }
 
-    /// Asks each kind in turn, as an id does not say its kind.
-    pub async fn find_key_by_id(&self, id: &str) -> anyhow::Result<(Kind, Value)> {
-        for kind in Kind::ALL {
-            match self.key(kind, id).await {
-                Ok(key) => return Ok((kind, key)),
-                Err(ApiError::Refused { status: 404, .. }) => {}
-                Err(ApiError::Refused { id, .. }) if id == "resource.not.found" => {}
-                Err(error) => return Err(error.into()),
+    /// The first of each resource, at most `size`, whose name compares so.
+    async fn search(&self, among: &[Resource], operator: &str, wanted: &str, size: u64) -> anyhow::Result<Vec<Found>> {
+        let mut all = Vec::new();
+        if wanted.trim().is_empty() {
+            return Ok(all);
+        }
+        for &of in among {
+            let page = self.pages(of, &search(&of.named(operator, wanted)))?.next(size).await?;
+            all.extend(page.into_iter().flatten().map(|object| Found { of, object }));
+        }
+        Ok(all)
+    }
+
+    /// `; there are "HQ", "Branch"`: those with a similar name, else the first ones, else nothing.
+    async fn candidates(&self, among: &[Resource], wanted: &str) -> anyhow::Result<String> {
+        let mut found = self.search(among, "CONTAINS", wanted, CANDIDATES_MAX as u64).await?;
+        if found.is_empty() {
+            for &of in among {
+                let page = self.pages(of, "")?.next(CANDIDATES_MAX as u64).await?;
+                found.extend(page.into_iter().flatten().map(|object| Found { of, object }));
             }
         }
-        bail!("there is no provisioning key with the id {id}")
+        let names: Vec<_> = found.iter().take(CANDIDATES_MAX).map(|found| format!("{:?}", found.name())).collect();
+        Ok(if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) })
     }
 
-    fn keys_path(&self, kind: Kind) -> String {
-        self.path(&format!("associationType/{}/provisioningKey", association_type(kind)))
+    fn path_of(&self, found: &Found) -> anyhow::Result<String> {
+        Ok(format!("{}/{}", self.path(found.of)?, found.id()))
     }
 
-    fn key_path(&self, kind: Kind, id: &str) -> String {
-        format!("{}/{id}", self.keys_path(kind))
-    }
-
-    fn path(&self, rest: &str) -> String {
-        customer_path("v1", self.customer, rest)
-    }
-}
-
-/// The member as text; empty if it is absent.
-pub fn text(object: &Value, member: &str) -> String {
-    match &object[member] {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        value => value.to_string(),
+    fn path(&self, of: Resource) -> anyhow::Result<String> {
+        let customers = "/mgmtconfig/v1/admin/customers";
+        Ok(match of.below_customer() {
+            Some(below) => format!("{customers}/{}/{below}", self.customer()?),
+            None => customers.to_owned(),
+        })
     }
 }
 
-pub fn flag(object: &Value, member: &str) -> bool {
-    text(object, member) == "true"
-}
+impl Resource {
+    /// This resource of one kind, or of each in turn.
+    pub fn of_kinds(resource: fn(Kind) -> Self, kind: Option<Kind>) -> Vec<Self> {
+        match kind {
+            Some(kind) => vec![resource(kind)],
+            None => Kind::ALL.map(resource).to_vec(),
+        }
+    }
 
-pub fn read_json(path: &Path) -> anyhow::Result<Value> {
-    let text = Zeroizing::new(std::fs::read_to_string(path).with_context(|| path.display().to_string())?);
-    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
-}
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Self::CleanUpSchedule(kind) | Self::Component(kind) | Self::Group(kind) | Self::Key(kind) => Some(kind),
+            Self::Administrator | Self::ApiClient | Self::AuditEvent | Self::Customer | Self::SigningCertificate => {
+                None
+            }
+        }
+    }
 
-pub fn trust_of_file(path: &Path) -> anyhow::Result<Trust> {
-    let pem = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Trust::from_pem(&pem).with_context(|| path.display().to_string())
-}
+    /// The object as commands show it: with its kind, if it is of one, and without a key string, which
+    /// only the commands that are for it print.
+    pub fn shown(self, mut object: Value) -> Value {
+        if let (Self::Key(_), Some(members)) = (self, object.as_object_mut()) {
+            members.remove("provisioningKey");
+        }
+        match self.kind() {
+            Some(kind) => with_kind(kind, object),
+            None => object,
+        }
+    }
 
-/// The objects with their kind, as `--json` lists print them.
-pub fn with_kind(kind: Kind, mut object: Value) -> Value {
-    object["kind"] = json!(kind);
-    object
-}
+    /// What one of them is called: `machine group`.
+    pub fn noun(self) -> String {
+        match self.kind() {
+            Some(kind) => format!("{kind} {}", self.word()),
+            None => self.word().to_owned(),
+        }
+    }
 
-/// The service on this machine. Its own certificate always names `localhost`, whatever address it
-/// listens on.
-fn address_of(admin: SocketAddr) -> ApiAddress {
-    let reachable = match admin.ip() {
-        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
-    };
-    ApiAddress {
-        server: "localhost".parse().expect("localhost is a name"),
-        connect: Some(HostPort::from(SocketAddr::new(reachable, admin.port()))),
-        prefix: String::new(),
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Administrator => "administrator",
+            Self::ApiClient => "API client",
+            Self::AuditEvent => "audit event",
+            Self::CleanUpSchedule(_) => "clean-up schedule",
+            Self::Component(_) => "component",
+            Self::Customer => "customer",
+            Self::Group(_) => "group",
+            Self::Key(_) => "provisioning key",
+            Self::SigningCertificate => "signing certificate",
+        }
+    }
+
+    /// A search for those whose name compares so. Plain words are for names of all sorts: they find
+    /// what contains them.
+    pub fn named(self, operator: &str, name: &str) -> String {
+        match self {
+            Self::Administrator => name.to_owned(),
+            _ => format!("name {operator} {name}"),
+        }
+    }
+
+    /// The path below the customer's; `None` for the list of customers.
+    fn below_customer(self) -> Option<String> {
+        Some(match self {
+            Self::Administrator => "administrators".to_owned(),
+            Self::ApiClient => "apiClients".to_owned(),
+            Self::AuditEvent => "auditEvents".to_owned(),
+            Self::CleanUpSchedule(kind) => format!("{}Schedule", component_resource(kind)),
+            Self::Component(kind) => component_resource(kind).to_owned(),
+            Self::Customer => return None,
+            Self::Group(kind) => group_resource(kind).to_owned(),
+            Self::Key(kind) => format!("associationType/{}/provisioningKey", association_type(kind)),
+            Self::SigningCertificate => "enrollmentCert".to_owned(),
+        })
     }
 }
 
-fn named_or_id(objects: Vec<Value>, wanted: &str) -> Option<Value> {
-    let at = objects
-        .iter()
-        .position(|object| text(object, "name").eq_ignore_ascii_case(wanted))
-        .or_else(|| objects.iter().position(|object| text(object, "id") == wanted))?;
-    objects.into_iter().nth(at)
+impl Found {
+    pub fn id(&self) -> String {
+        text(&self.object, "id")
+    }
+
+    pub fn name(&self) -> String {
+        match self.of {
+            Resource::Administrator => text(&self.object, "username"),
+            _ => text(&self.object, "name"),
+        }
+    }
+
+    /// `Group HQ (id 7)`, to begin a sentence with.
+    pub fn title(&self) -> String {
+        let word = match self.of {
+            Resource::Key(_) => "key",
+            of => of.word(),
+        };
+        let (first, rest) = word.split_at(1);
+        format!("{}{rest} {} (id {})", first.to_ascii_uppercase(), self.name(), self.id())
+    }
+
+    /// As `--json` prints it.
+    pub fn shown(&self) -> Value {
+        self.of.shown(self.object.clone())
+    }
 }
 
-fn variable(name: &str) -> anyhow::Result<Option<String>> {
-    match std::env::var(name) {
-        Ok(text) if text.is_empty() => Ok(None),
-        Ok(text) => Ok(Some(text)),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not UTF-8"),
+/// One word for all of them, with the kind if there is but one.
+fn noun(among: &[Resource]) -> String {
+    match among {
+        [only] => only.noun(),
+        [first, ..] => first.word().to_owned(),
+        [] => String::new(),
     }
 }
 
@@ -286,6 +328,15 @@ const fn association_type(kind: Kind) -> &'static str {
     }
 }
 
+const fn component_resource(kind: Kind) -> &'static str {
+    match kind {
+        Kind::AppConnector => "connector",
+        Kind::ServiceEdge => "serviceEdge",
+        Kind::NetworkConnector => "networkConnector",
+        Kind::Machine => "machine",
+    }
+}
+
 const fn group_resource(kind: Kind) -> &'static str {
     match kind {
         Kind::AppConnector => "appConnectorGroup",
@@ -295,25 +346,13 @@ const fn group_resource(kind: Kind) -> &'static str {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_wins_over_an_id() {
-        let objects = vec![json!({ "id": "7", "name": "eight" }), json!({ "id": "8", "name": "7" })];
-        assert_eq!(text(&named_or_id(objects.clone(), "7").unwrap(), "id"), "8");
-        assert_eq!(text(&named_or_id(objects.clone(), "8").unwrap(), "id"), "8");
-        assert_eq!(text(&named_or_id(objects.clone(), "EIGHT").unwrap(), "id"), "7");
-        assert_eq!(named_or_id(objects, "9"), None);
-    }
-
-    #[test]
-    fn a_service_on_all_addresses_is_called_on_the_loopback() {
-        for (listen, host) in [("0.0.0.0:1", "127.0.0.1"), ("[::]:1", "::1"), ("192.0.2.1:1", "192.0.2.1")] {
-            let address = address_of(listen.parse().unwrap());
-            assert_eq!(address.connect.unwrap().host, host);
-            assert_eq!(address.server.host(), "localhost");
+/// `{ member: value }` for the values that were given.
+pub fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let mut object = json!({});
+    for (name, value) in members {
+        if let Some(value) = value {
+            object[name] = value;
         }
     }
+    object
 }

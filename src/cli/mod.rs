@@ -4,8 +4,16 @@
 //! failed, 2: wrong usage; `enroll` has more ([`enroll`]). Secrets come from a file, stdin or the
 //! environment and are never arguments, which every user of a machine can see.
 
+mod admin;
+mod api_client;
+mod audit;
+mod completions;
+mod component;
 mod config;
+mod confirmation;
+mod connection;
 mod console;
+mod customer;
 mod doctor;
 mod enroll;
 mod expiry;
@@ -13,10 +21,17 @@ mod group;
 mod init;
 mod key;
 mod key_source;
+mod listing;
+mod man;
 mod management;
 mod quickstart;
+mod secret_input;
+mod secret_output;
+mod selector;
 mod serve;
 mod service;
+mod shown;
+mod signing_cert;
 mod table;
 mod version;
 
@@ -36,9 +51,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Manage administrators: people who sign in with a password
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Manage API clients: programs that sign in with an id and a secret
+    #[command(subcommand)]
+    ApiClient(api_client::Command),
+    /// Read the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Print a shell's completion script
+    Completions(completions::Arguments),
+    /// Manage components: what enrollments made
+    #[command(subcommand)]
+    Component(component::Command),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// Manage customers: the tenants of this service
+    #[command(subcommand)]
+    Customer(customer::Command),
     /// Check the store for what must always be true
     Doctor(doctor::Arguments),
     /// Enroll this device: the device's side
@@ -51,10 +83,15 @@ enum Command {
     /// Manage provisioning keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Print manual pages
+    Man(man::Arguments),
     /// Show everything in a throw-away service: four devices enroll, wrong ones are refused
     Quickstart(quickstart::Arguments),
     /// Run the service
     Serve(serve::Arguments),
+    /// Manage signing certificates: the CAs that sign components
+    #[command(subcommand)]
+    SigningCert(signing_cert::Command),
     /// Print the version
     Version(version::Arguments),
 }
@@ -114,14 +151,22 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Admin(command) => admin::run(command).await,
+        Command::ApiClient(command) => api_client::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Component(command) => component::run(command).await,
         Command::Config(command) => config::run(command),
+        Command::Customer(command) => customer::run(command).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Enroll(arguments) => enroll::run(arguments).await,
         Command::Group(command) => group::run(command).await,
         Command::Init(arguments) => init::run(arguments).await,
         Command::Key(command) => key::run(command).await,
+        Command::Man(arguments) => man::run(&arguments),
         Command::Quickstart(arguments) => quickstart::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
+        Command::SigningCert(command) => signing_cert::run(command).await,
         Command::Version(arguments) => version::run(&arguments),
     }
 }
@@ -156,11 +201,42 @@ mod tests {
         fn visit(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let id = argument.get_id().as_str();
-                let takes_secret = ["secret", "password", "token"].iter().any(|word| id.contains(word));
-                assert!(!takes_secret, "{} {id}", command.get_name());
+                let takes_secret = ["private_key", "secret", "password", "token"].iter().any(|word| id.contains(word));
+                let names_file = id.ends_with("_file");
+                assert!(!takes_secret || names_file, "{} {id}", command.get_name());
             }
             command.get_subcommands().for_each(visit);
         }
         visit(&Cli::command());
+    }
+
+    #[test]
+    fn the_readme_lists_every_noun_with_its_verbs() {
+        let readme = include_str!("../../README.md");
+        for command in Cli::command().get_subcommands() {
+            let verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let expected = match verbs[..] {
+                [] => format!("`{}`", command.get_name()),
+                _ => {
+                    let about = command.get_about().expect("every command says what it does");
+                    format!("| `{}` | {} | {about} |\n", command.get_name(), verbs.join(", "))
+                }
+            };
+            assert!(readme.contains(&expected), "README.md lacks: {expected}");
+        }
+    }
+
+    #[test]
+    fn every_command_and_flag_says_what_it_does() {
+        fn visit(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let speaks_for_itself = ["description", "disable", "enable", "name", "role"].contains(&id);
+                assert!(argument.get_help().is_some() || speaks_for_itself, "{} {id}", command.get_name());
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        Cli::command().get_subcommands().for_each(visit);
     }
 }

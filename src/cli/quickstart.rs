@@ -17,7 +17,8 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use super::console::{self, Shown};
-use super::management::{Management, text};
+use super::management::{Management, Resource};
+use super::shown::text;
 use crate::app::{self, Addresses, AppError, FirstStart, Running};
 use crate::client::enroll::{EnrollError, Order, enroll};
 use crate::client::state::{Record, StateDir};
@@ -163,7 +164,8 @@ impl Stage<'_> {
     async fn make_key(&self, kind: Kind) -> anyhow::Result<Key> {
         let group_name = format!("Quickstart {kind}");
         command(&format!("muster group create --kind {kind} --name \"{group_name}\""));
-        let group = self.management.create_group(kind, &json!({ "name": group_name, "enabled": true })).await?;
+        let group =
+            self.management.create(Resource::Group(kind), &json!({ "name": group_name, "enabled": true })).await?;
 
         let maximum = if kind.requires_maximum() { " --max-uses 1" } else { "" };
         command(&format!(
@@ -173,7 +175,7 @@ impl Stage<'_> {
         if kind.requires_maximum() {
             order["maxUsage"] = json!("1");
         }
-        let made = self.management.create_key(kind, &order).await?;
+        let made = self.management.create(Resource::Key(kind), &order).await?;
         let secret = KeySecret::from_text(Zeroizing::new(text(&made, "provisioningKey")));
         let hint = KeyString::parse(secret.expose()).context("what was made is no key string")?.hint();
         check(&format!("group {}, key {hint}", text(&group, "id")));
@@ -212,7 +214,7 @@ impl Stage<'_> {
         check("refused, as the key does not allow it");
 
         command(&format!("muster key edit --kind {} {} --allow-re-enrollment", key.kind, key.kind));
-        self.management.edit_key(key.kind, &key.id, &json!({ "allowReEnrollment": true })).await?;
+        self.management.edit(Resource::Key(key.kind), &key.id, &json!({ "allowReEnrollment": true })).await?;
         let (outcome, record) = self.device(&name, &file, &fingerprint, &key.secret).await??;
         ensure!(outcome == Outcome::ReEnrolled, "the outcome is {}", outcome.as_str());
         ensure!(record.component_id == first.component_id, "the component is {}", record.component_id);
@@ -282,7 +284,7 @@ impl Stage<'_> {
     }
 
     async fn expect_uses(&self, key: &Key, expected: u32) -> anyhow::Result<()> {
-        let found = self.management.key(key.kind, &key.id).await?;
+        let found = self.management.get(Resource::Key(key.kind), &key.id).await?;
         let uses = text(&found, "usageCount");
         ensure!(uses == expected.to_string(), "the key counts {uses} uses, {expected} was expected");
         Ok(())

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::management::SERVE_FILE;
+use super::connection::SERVE_FILE;
 use super::service::{ServiceFlags, tell_first_start};
 use crate::app::{self, Addresses, Running};
 use crate::client::files::write_durably;

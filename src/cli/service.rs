@@ -105,7 +105,7 @@ pub fn tell_first_start(first: &FirstStart, data_dir: &Path) {
 
 /// ` --data-dir D`, or nothing for the default one.
 pub fn data_dir_flag(data_dir: &Path) -> String {
-    if data_dir == Path::new(super::management::DATA_DIR_DEFAULT) {
+    if data_dir == Path::new(super::connection::DATA_DIR_DEFAULT) {
         String::new()
     } else {
         format!(" --data-dir {}", data_dir.display())

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::str::FromStr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,14 +17,21 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::enroll::delay_before_retry;
 use super::http::{Answer, ExchangeError, HostPort, Target, exchange};
 use super::tls::{Trust, TrustError, client_config};
 use crate::domain::Cloud;
 use crate::id::CustomerId;
+use crate::secret::random_bytes;
 
 /// A page of 500 keys with all their members is below 1 MiB.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-const PAGE_SIZE_MAX: usize = 500;
+const PAGE_SIZE_MAX: u64 = 500;
+
+/// How often a request is sent that may be sent again.
+const ATTEMPTS_MAX: u32 = 5;
+/// A server that wants to be left alone for longer is told to the caller instead.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the management API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +76,61 @@ pub enum ApiError {
     Answer { what: String },
 }
 
+impl ApiError {
+    /// The vendor answers some of them with 400; the id says it.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status, id, .. } if *status == 404 || id == "resource.not.found")
+    }
+}
+
+/// Who signs in.
+pub enum Caller {
+    Administrator { username: String, password: Zeroizing<String> },
+    ApiClient { client_id: String, client_secret: Zeroizing<String> },
+}
+
 /// A signed-in caller. Every call is a connection of its own.
+///
+/// What may be sent twice is sent again when the connection is lost or the server is overloaded, a
+/// bounded number of times: reads, and what carries an `Idempotency-Key`. Other changes are sent once;
+/// after a lost connection nobody but the caller can say whether to repeat them.
 pub struct ApiClient {
     target: Target,
     prefix: String,
     authorization: HeaderValue,
     customer: Option<CustomerId>,
+}
+
+/// One request, before it has its headers.
+struct Order<'a> {
+    method: Method,
+    path: &'a str,
+    /// With its media type.
+    body: Option<(Bytes, &'static str)>,
+    /// Names the request, so that its repetition is recognised.
+    idempotency_key: Option<HeaderValue>,
+}
+
+impl<'a> Order<'a> {
+    fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, body: None, idempotency_key: None }
+    }
+
+    fn with(mut self, object: &Value) -> Self {
+        self.body = Some((Bytes::from_owner(Zeroizing::new(object.to_string().into_bytes())), "application/json"));
+        self
+    }
+
+    /// Happens once, however often it is sent.
+    fn once(mut self) -> Self {
+        let key = format!("{:032x}", u128::from_be_bytes(*random_bytes::<16>()));
+        self.idempotency_key = Some(HeaderValue::from_str(&key).expect("hex is a header value"));
+        self
+    }
+
+    fn may_be_repeated(&self) -> bool {
+        self.method == Method::GET || self.idempotency_key.is_some()
+    }
 }
 
 #[derive(Deserialize)]
@@ -98,20 +155,18 @@ impl Token<'_> {
     }
 }
 
+/// Counters are decimal strings; numbers are understood too.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
-    /// A decimal string; numbers are understood too.
     #[serde(default)]
     total_pages: Value,
     #[serde(default)]
     list: Vec<Value>,
 }
 
-impl Page {
-    fn total_pages(&self) -> u64 {
-        self.total_pages.as_u64().or_else(|| self.total_pages.as_str()?.parse().ok()).unwrap_or(1)
-    }
+fn number(counter: &Value) -> Option<u64> {
+    counter.as_u64().or_else(|| counter.as_str()?.parse().ok())
 }
 
 #[derive(Deserialize)]
@@ -122,16 +177,11 @@ struct Envelope {
 }
 
 impl ApiClient {
-    /// `POST /signin` with an API client's id and secret.
+    /// `POST /signin` with the names and secrets of an API client or an administrator.
     ///
     /// # Errors
     /// [`ApiError::Refused`] with 401 for wrong credentials.
-    pub async fn sign_in(
-        address: &ApiAddress,
-        trust: &Trust,
-        client_id: &str,
-        client_secret: &str,
-    ) -> Result<Self, ApiError> {
+    pub async fn sign_in(address: &ApiAddress, trust: &Trust, caller: &Caller) -> Result<Self, ApiError> {
         let target = Target {
             cloud: address.server.clone(),
             connect: address.connect.clone(),
@@ -144,13 +194,9 @@ impl ApiClient {
             authorization: HeaderValue::from_static("none"),
             customer: None,
         };
-        let mut form = Zeroizing::new(String::with_capacity(64 + 3 * (client_id.len() + client_secret.len())));
-        form.push_str("client_id=");
-        encode_component(&mut form, client_id);
-        form.push_str("&client_secret=");
-        encode_component(&mut form, client_secret);
-        let body = Bytes::from_owner(Zeroizing::new(form.as_bytes().to_vec()));
-        let answer = client.call(Method::POST, "/signin", Some((body, "application/x-www-form-urlencoded"))).await?;
+        let mut order = Order::new(Method::POST, "/signin");
+        order.body = Some((caller.form(), "application/x-www-form-urlencoded"));
+        let answer = accepted(client.send(&order).await?)?;
         let unexpected = || ApiError::Answer { what: "the sign-in".to_owned() };
         let token: Token<'_> = serde_json::from_slice(&answer.body).map_err(|_| unexpected())?;
         let bearer = Zeroizing::new(format!("Bearer {}", token.access_token));
@@ -166,87 +212,152 @@ impl ApiClient {
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, ApiError> {
-        let answer = self.call(Method::GET, path, None).await?;
-        read(&answer, path)
+        read(&self.get_bytes(path).await?, path)
     }
 
-    /// All objects of a list, whatever number of pages it has. `query` is without `?`, encoded, may
-    /// be empty.
-    pub async fn list(&self, path: &str, query: &str) -> Result<Vec<Value>, ApiError> {
-        let mut all = Vec::new();
-        for number in 1.. {
-            let page = format!("page={number}&pagesize={PAGE_SIZE_MAX}");
-            let query = if query.is_empty() { page } else { format!("{query}&{page}") };
-            let answer = self.call(Method::GET, &format!("{path}?{query}"), None).await?;
-            let found: Page = read(&answer, path)?;
-            let is_last = found.list.is_empty() || number >= found.total_pages();
-            all.extend(found.list);
-            if is_last {
-                break;
-            }
-        }
-        Ok(all)
+    /// What is not JSON: PEM, JSON lines.
+    pub async fn get_bytes(&self, path: &str) -> Result<Bytes, ApiError> {
+        Ok(self.call(&Order::new(Method::GET, path)).await?.body)
     }
 
-    pub async fn post(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
-        let answer = self.call(Method::POST, path, Some(json(object))).await?;
-        read(&answer, path)
+    /// Objects of a list, page by page. `query` is without `?`, encoded, may be empty.
+    pub fn pages(&self, path: String, query: String) -> Pages<'_> {
+        Pages { client: self, path, query, next: Some(1) }
+    }
+
+    /// Makes something. An answer that was lost is asked for again, and then is the same.
+    pub async fn create(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
+        read(&self.call(&Order::new(Method::POST, path).with(object).once()).await?.body, path)
+    }
+
+    /// Does something that may only be asked for once. The answer's body, which may be empty or text.
+    pub async fn post(&self, path: &str, object: &Value) -> Result<Bytes, ApiError> {
+        Ok(self.call(&Order::new(Method::POST, path).with(object)).await?.body)
     }
 
     pub async fn put(&self, path: &str, object: &Value) -> Result<(), ApiError> {
-        self.call(Method::PUT, path, Some(json(object))).await.map(drop)
+        self.call(&Order::new(Method::PUT, path).with(object)).await.map(drop)
     }
 
-    pub async fn delete(&self, path: &str) -> Result<(), ApiError> {
-        self.call(Method::DELETE, path, None).await.map(drop)
+    /// The answer's body; empty unless the deletion was only asked about.
+    pub async fn delete(&self, path: &str) -> Result<Bytes, ApiError> {
+        Ok(self.call(&Order::new(Method::DELETE, path)).await?.body)
     }
 
     /// Gives only 2xx answers.
-    async fn call(&self, method: Method, path: &str, body: Option<(Bytes, &'static str)>) -> Result<Answer, ApiError> {
+    async fn call(&self, order: &Order<'_>) -> Result<Answer, ApiError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let result = self.send(order).await;
+            match delay_after(&result, attempt).filter(|_| order.may_be_repeated() && attempt < ATTEMPTS_MAX) {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => return accepted(result?),
+            }
+        }
+    }
+
+    /// Gives every answer.
+    async fn send(&self, order: &Order<'_>) -> Result<Answer, ApiError> {
         let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.prefix))
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .method(order.method.clone())
+            .uri(format!("{}{}", self.prefix, order.path))
+            .header(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"))
             .header(AUTHORIZATION, self.authorization.clone());
-        let body = match body {
+        if let Some(key) = &order.idempotency_key {
+            request = request.header("idempotency-key", key.clone());
+        }
+        let body = match &order.body {
             None => Bytes::new(),
             Some((body, media_type)) => {
                 request = request.header(CONTENT_TYPE, HeaderValue::from_static(media_type));
-                body
+                body.clone()
             }
         };
-        let request = request.body(Full::new(body)).map_err(|_| ApiError::Answer { what: path.to_owned() })?;
-        let answer = exchange(&self.target, request, |_| {})
+        let request = request.body(Full::new(body)).map_err(|_| ApiError::Answer { what: order.path.to_owned() })?;
+        exchange(&self.target, request, |_| {})
             .await
-            .map_err(|reason| ApiError::Unreachable { server: self.target.cloud.clone(), reason })?;
-        if answer.status.is_success() {
-            return Ok(answer);
-        }
-        let status = answer.status.as_u16();
-        let envelope = serde_json::from_slice(&answer.body)
-            .unwrap_or_else(|_| Envelope { id: "unknown".into(), reason: "the request was refused".into() });
-        Err(ApiError::Refused { status, id: printable(&envelope.id), reason: printable(&envelope.reason) })
+            .map_err(|reason| ApiError::Unreachable { server: self.target.cloud.clone(), reason })
     }
 }
 
-/// `/mgmtconfig/<version>/admin/customers/<id>/<rest>`.
-pub fn customer_path(version: &str, customer: CustomerId, rest: &str) -> String {
-    format!("/mgmtconfig/{version}/admin/customers/{customer}/{rest}")
+/// The pages of a list, in their order.
+pub struct Pages<'a> {
+    client: &'a ApiClient,
+    path: String,
+    query: String,
+    /// `None`: the last one was read.
+    next: Option<u64>,
 }
 
-/// `search=name EQ <name>`, encoded for a query.
-pub fn search_by_name(name: &str) -> String {
-    let mut query = String::from("search=name%20EQ%20");
-    encode_component(&mut query, name);
+impl Pages<'_> {
+    /// The next page; `None` after the last. `size` is the same in all calls and at most 500.
+    pub async fn next(&mut self, size: u64) -> Result<Option<Vec<Value>>, ApiError> {
+        let Some(number) = self.next else { return Ok(None) };
+        let page = page_of(&self.path, &self.query, number, size.min(PAGE_SIZE_MAX));
+        let page: Page = read(&self.client.get_bytes(&page).await?, &self.path)?;
+        let is_last = page.list.is_empty() || number >= self::number(&page.total_pages).unwrap_or(1);
+        self.next = (!is_last).then_some(number + 1);
+        Ok(Some(page.list))
+    }
+}
+
+fn page_of(path: &str, query: &str, number: u64, size: u64) -> String {
+    let joint = if query.is_empty() { "" } else { "&" };
+    format!("{path}?{query}{joint}page={number}&pagesize={size}")
+}
+
+/// How long to wait before the same is sent again, where that may help.
+fn delay_after(result: &Result<Answer, ApiError>, attempt: u32) -> Option<Duration> {
+    let asked = match result {
+        Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => answer.retry_after,
+        Err(ApiError::Unreachable { reason, .. }) if !matches!(reason, ExchangeError::NotTrusted(_)) => None,
+        Ok(_) | Err(_) => return None,
+    };
+    asked.is_none_or(|asked| asked <= PATIENCE).then(|| delay_before_retry(attempt, asked))
+}
+
+fn accepted(answer: Answer) -> Result<Answer, ApiError> {
+    if answer.status.is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status.as_u16();
+    let envelope = serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|_| Envelope { id: "unknown".into(), reason: "the request was refused".into() });
+    Err(ApiError::Refused { status, id: printable(&envelope.id), reason: printable(&envelope.reason) })
+}
+
+impl Caller {
+    fn form(&self) -> Bytes {
+        let (members, name, secret) = match self {
+            Self::Administrator { username, password } => (["username", "password"], username, password),
+            Self::ApiClient { client_id, client_secret } => (["client_id", "client_secret"], client_id, client_secret),
+        };
+        let mut form = Zeroizing::new(String::with_capacity(64 + 3 * (name.len() + secret.len())));
+        for (joint, member, value) in [("", members[0], name.as_str()), ("&", members[1], secret.as_str())] {
+            form.push_str(joint);
+            form.push_str(member);
+            form.push('=');
+            encode_component(&mut form, value);
+        }
+        Bytes::from_owner(Zeroizing::new(form.as_bytes().to_vec()))
+    }
+}
+
+/// `search=<expression>`, encoded for a query.
+pub fn search(expression: &str) -> String {
+    parameter("search", expression)
+}
+
+/// `<name>=<value>`, encoded for a query.
+pub fn parameter(name: &str, value: &str) -> String {
+    let mut query = format!("{name}=");
+    encode_component(&mut query, value);
     query
 }
 
-fn json(object: &Value) -> (Bytes, &'static str) {
-    (Bytes::from(object.to_string()), "application/json")
-}
-
-fn read<'a, T: Deserialize<'a>>(answer: &'a Answer, what: &str) -> Result<T, ApiError> {
-    serde_json::from_slice(&answer.body).map_err(|_| ApiError::Answer { what: what.to_owned() })
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|_| ApiError::Answer { what: what.to_owned() })
 }
 
 /// RFC 3986 §2.1; all but the unreserved characters.
@@ -294,12 +405,13 @@ mod tests {
 
     #[test]
     fn a_name_is_encoded_whole() {
-        assert_eq!(search_by_name("HQ east&x=1+ä"), "search=name%20EQ%20HQ%20east%26x%3D1%2B%C3%A4");
+        let query = search("name EQ HQ east&x=1+ä");
+        assert_eq!(query, "search=name%20EQ%20HQ%20east%26x%3D1%2B%C3%A4");
     }
 
     const ID_AND_SECRET: &str = "client_id=id&client_secret=s%26%2B%20";
 
-    /// Signs `id` with `s&+ ` in; then every call must carry the token.
+    /// Signs `id` with `s&+ ` in; then every call must carry the token. Status 0 is no answer at all.
     async fn client(
         mut answer: impl FnMut(&Request<Bytes>) -> (u16, Value) + Send + 'static,
     ) -> Result<ApiClient, ApiError> {
@@ -314,6 +426,9 @@ mod tests {
                     answer(&request)
                 }
             };
+            if status == 0 {
+                return Err(std::io::ErrorKind::ConnectionReset.into());
+            }
             let mut answer = Response::new(Full::from(body.to_string()));
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();
             Ok(answer)
@@ -325,9 +440,13 @@ mod tests {
             prefix: "/zpa".to_owned(),
         };
         let trust = Trust::Anchors(vec![server.anchor]);
-        let refused = ApiClient::sign_in(&address, &trust, "id", "other").await.err().unwrap();
+        let caller = |secret: &str| Caller::ApiClient {
+            client_id: "id".to_owned(),
+            client_secret: Zeroizing::new(secret.to_owned()),
+        };
+        let refused = ApiClient::sign_in(&address, &trust, &caller("other")).await.err().unwrap();
         assert_eq!(refused.to_string(), "wrong credentials (access.denied, http status 401)");
-        ApiClient::sign_in(&address, &trust, "id", "s&+ ").await
+        ApiClient::sign_in(&address, &trust, &caller("s&+ ")).await
     }
 
     #[tokio::test]
@@ -341,13 +460,20 @@ mod tests {
             };
             (200, json!({ "totalPages": "2", "totalCount": "3", "list": list }))
         });
-        assert_eq!(client.await.unwrap().list("/things", "search=x").await.unwrap(), ["a", "b", "c"]);
+        let client = client.await.unwrap();
+        let mut pages = client.pages("/things".to_owned(), "search=x".to_owned());
+        assert_eq!(pages.next(501).await.unwrap().unwrap(), ["a", "b"]);
+        assert_eq!(pages.next(501).await.unwrap().unwrap(), ["c"]);
+        assert_eq!(pages.next(501).await.unwrap(), None);
     }
 
     #[tokio::test]
     async fn an_empty_list_needs_no_members() {
         let client = client(|_| (200, json!({ "totalPages": 0 })));
-        assert_eq!(client.await.unwrap().list("/things", "").await.unwrap(), Vec::<Value>::new());
+        let client = client.await.unwrap();
+        let mut pages = client.pages("/things".to_owned(), String::new());
+        assert_eq!(pages.next(500).await.unwrap(), Some(vec![]));
+        assert_eq!(pages.next(500).await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -364,5 +490,73 @@ mod tests {
     async fn a_change_may_be_answered_without_a_body() {
         let client = client(|_| (204, Value::Null));
         client.await.unwrap().put("/things/1", &json!({})).await.unwrap();
+    }
+
+    #[test]
+    fn what_an_administrator_sends_to_sign_in() {
+        let caller = Caller::Administrator { username: "a b".into(), password: Zeroizing::new("c&d".to_owned()) };
+        assert_eq!(caller.form(), "username=a%20b&password=c%26d");
+    }
+
+    /// Answers with these statuses in turn; the last request is one more. What was sent each time.
+    async fn sent_before(
+        statuses: &'static [u16],
+        call: impl AsyncFnOnce(&ApiClient) -> Result<(), ApiError>,
+    ) -> (Vec<Option<String>>, Result<(), ApiError>) {
+        let (sent, received) = std::sync::mpsc::channel();
+        let mut answers = statuses.iter();
+        let client = client(move |request| {
+            let key = request.headers().get("idempotency-key");
+            sent.send(key.map(|key| key.to_str().unwrap().to_owned())).unwrap();
+            match answers.next() {
+                Some(status) => (*status, json!({ "id": "x", "reason": "later" })),
+                None => (200, json!({})),
+            }
+        });
+        let result = call(&client.await.unwrap()).await;
+        (received.try_iter().collect(), result)
+    }
+
+    #[tokio::test]
+    async fn what_is_made_once_is_asked_for_again_with_the_same_key() {
+        let (keys, result) =
+            sent_before(&[0], async |client| client.create("/things", &json!({})).await.map(drop)).await;
+        result.unwrap();
+        assert_eq!(keys.len(), 2);
+        assert!(keys[0].as_ref().is_some_and(|key| key.len() == 32) && keys[0] == keys[1], "{keys:?}");
+    }
+
+    #[tokio::test]
+    async fn a_change_is_sent_once() {
+        for status in [0, 503] {
+            let statuses: &'static [u16] = if status == 0 { &[0] } else { &[503] };
+            let (keys, result) = sent_before(statuses, async |client| client.put("/things/1", &json!({})).await).await;
+            assert_eq!(keys, [None], "{status}");
+            result.unwrap_err();
+            let (keys, result) =
+                sent_before(statuses, async |client| client.post("/things/1/turn", &json!({})).await.map(drop)).await;
+            assert_eq!(keys, [None], "{status}");
+            result.unwrap_err();
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_waited_for() {
+        let answer = |status: u16, retry_after: Option<u64>| {
+            let retry_after = retry_after.map(Duration::from_secs);
+            Ok(Answer { status: StatusCode::from_u16(status).unwrap(), retry_after, body: Bytes::new() })
+        };
+        let patience = PATIENCE.as_secs();
+        for (result, waits) in [
+            (answer(503, None), true),
+            (answer(503, Some(patience)), true),
+            (answer(503, Some(patience + 1)), false),
+            (answer(429, Some(1)), true),
+            (answer(500, None), false),
+            (answer(400, None), false),
+            (answer(200, None), false),
+        ] {
+            assert_eq!(delay_after(&result, 1).is_some(), waits, "{result:?}");
+        }
     }
 }

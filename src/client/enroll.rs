@@ -230,7 +230,7 @@ fn refused_of(answer: &Answer) -> Refused {
 /// What the server asks for, at least a second, and up to half of it on top; else doubling from a second to half a
 /// minute, of which a random half is waited, so that a fleet that lost its server does not come
 /// back as one.
-fn delay_before_retry(attempt: u32, retry_after: Option<Duration>) -> Duration {
+pub(super) fn delay_before_retry(attempt: u32, retry_after: Option<Duration>) -> Duration {
     let random = f64::from(u32::from_le_bytes(*random_bytes::<4>())) / f64::from(u32::MAX);
     match retry_after {
         Some(asked) => asked.max(FIRST_DELAY).mul_f64(1.0 + random / 2.0),

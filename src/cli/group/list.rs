@@ -2,42 +2,36 @@
 
 use clap::Args;
 
-use crate::cli::management::{Connection, flag, text, with_kind};
-use crate::cli::table::Table;
-use crate::cli::{Failure, print, print_json};
+use crate::cli::Failure;
+use crate::cli::connection::Connection;
+use crate::cli::listing::Selection;
+use crate::cli::management::Resource;
+use crate::cli::selector::kind;
+use crate::cli::shown::{status, text};
+use crate::cli::table::{Column, left};
 use crate::domain::Kind;
 
 #[derive(Args)]
 pub struct Arguments {
+    /// Only groups of this kind
+    #[arg(long, value_parser = kind())]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    selection: Selection,
     #[command(flatten)]
     connection: Connection,
-    /// Only groups of this kind
-    #[arg(long)]
-    kind: Option<Kind>,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
 }
+
+static COLUMNS: &[Column] = &[
+    left("ID", |group| text(group, "id")),
+    left("KIND", |group| text(group, "kind")),
+    left("NAME", |group| text(group, "name")),
+    left("STATUS", status),
+    left("DESCRIPTION", |group| text(group, "description")),
+];
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let management = arguments.connection.open().await?;
-    let mut groups = Vec::new();
-    for kind in Kind::ALL.into_iter().filter(|kind| arguments.kind.is_none_or(|wanted| wanted == *kind)) {
-        groups.extend(management.groups(kind).await?.into_iter().map(|group| with_kind(kind, group)));
-    }
-    if arguments.json {
-        return print_json(&groups);
-    }
-    let mut table = Table::new(["ID", "KIND", "NAME", "STATUS", "DESCRIPTION"]);
-    for group in &groups {
-        let status = if flag(group, "enabled") { "enabled" } else { "disabled" };
-        table.row([
-            text(group, "id"),
-            text(group, "kind"),
-            text(group, "name"),
-            status.to_owned(),
-            text(group, "description"),
-        ]);
-    }
-    print(table)
+    let groups = Resource::of_kinds(Resource::Group, arguments.kind);
+    arguments.selection.print(&management, &groups, COLUMNS).await
 }

@@ -3,94 +3,51 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::expiry::Expiry;
-use crate::cli::management::{Connection, text, with_kind};
-use crate::cli::{Failure, print, print_json};
-use crate::clock::{Clock as _, SystemClock};
-use crate::domain::Kind;
+use super::settings::Settings;
+use super::warn;
+use crate::cli::Failure;
+use crate::cli::connection::Connection;
+use crate::cli::management::Resource;
+use crate::cli::secret_output::SecretOutput;
+use crate::cli::shown::{text, with_kind};
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  muster key create --kind app-connector --group HQ --name hq --max-uses 10 --output provision_key
+  (umask 077; muster key create --kind machine --group Kiosks --name kiosk --expires 30d > kiosk.key)")]
 pub struct Arguments {
     #[command(flatten)]
-    connection: Connection,
-    /// app-connector, service-edge, network-connector or machine
-    #[arg(long)]
-    kind: Kind,
-    /// Group that components join; its name or id
-    #[arg(long, value_name = "NAME")]
-    group: String,
-    #[arg(long)]
-    name: String,
-    /// Most deployments over its lifetime; required for app connectors and service edges, else none = no limit
-    #[arg(long, value_name = "N")]
-    max_uses: Option<u32>,
-    /// Let known hardware enroll again: whoever holds the key and knows a fingerprint can become that component
-    #[arg(long)]
-    allow_re_enrollment: bool,
+    settings: Settings,
     /// Keep no copy: the key string is shown now and never again
     #[arg(long)]
     no_view: bool,
-    /// From when on it is refused: 30d, 12h, or 2027-01-31T12:00:00Z
-    #[arg(long, value_name = "WHEN")]
-    expires: Option<Expiry>,
-    /// Network from which devices may enroll, in CIDR form; may be repeated
-    #[arg(long, value_name = "CIDR")]
-    allow_from: Vec<String>,
     /// 3: tells devices whom to trust and whether it was copied whole; 1: short
     #[arg(long, value_name = "1|3", value_parser = ["1", "3"])]
     key_version: Option<String>,
-    /// Signing certificate, its name or id [default: the group's]
-    #[arg(long, value_name = "NAME")]
-    signing_cert: Option<String>,
-    #[arg(long)]
-    description: Option<String>,
-    /// Make it disabled
-    #[arg(long)]
-    disabled: bool,
+    #[command(flatten)]
+    output: SecretOutput,
     /// Print the key as JSON, key string included
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let kind = arguments.kind;
+    let Settings { kind, ref name, .. } = arguments.settings;
     let management = arguments.connection.open().await?;
-    let group = management.find_group(kind, &arguments.group).await?;
-    let mut key = json!({
-        "name": arguments.name,
-        "zcomponentId": group["id"],
-        "enabled": !arguments.disabled,
-        "exportable": !arguments.no_view,
-        "allowReEnrollment": arguments.allow_re_enrollment,
-    });
-    if let Some(maximum) = arguments.max_uses {
-        key["maxUsage"] = json!(maximum.to_string());
-    }
-    if let Some(expires) = arguments.expires {
-        key["expirationInEpochSec"] = json!(expires.instant(SystemClock.now()).unix_seconds().to_string());
-    }
-    if !arguments.allow_from.is_empty() {
-        key["ipAcl"] = json!(arguments.allow_from);
-    }
+    let mut key = arguments.settings.to_json(&management).await?;
+    key["exportable"] = json!(!arguments.no_view);
     if let Some(version) = arguments.key_version {
         key["keyVersion"] = json!(version);
     }
-    if let Some(wanted) = &arguments.signing_cert {
-        key["enrollmentCertId"] = management.find_signing_certificate(wanted).await?["id"].clone();
-    }
-    if let Some(description) = arguments.description {
-        key["description"] = json!(description);
-    }
-    let made = management.create_key(kind, &key).await?;
+    let output = arguments.output.open()?;
+    let made = management.create(Resource::Key(kind), &key).await?;
     if arguments.json {
-        return print_json(&with_kind(kind, made));
+        return output.write(&format!("{:#}", with_kind(kind, made)));
     }
-    print(text(&made, "provisioningKey") + "\n")?;
-    eprintln!(
-        "Key {} (id {}) was made. It is a secret: whoever holds it can create a component here. Keep it in a \
-         credential vault.",
-        arguments.name,
-        text(&made, "id"),
-    );
+    output.write(&text(&made, "provisioningKey"))?;
+    warn(name, &text(&made, "id"), "was made");
     Ok(())
 }

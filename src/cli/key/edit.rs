@@ -3,23 +3,24 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{Selector, without_key_string};
+use crate::cli::connection::Connection;
 use crate::cli::expiry::Expiry;
-use crate::cli::management::{Connection, text, with_kind};
+use crate::cli::management::Resource;
+use crate::cli::selector::KindedSelector;
 use crate::cli::{Failure, print_json};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    selector: Selector,
+    selector: KindedSelector,
     #[command(flatten)]
     changes: Changes,
     /// Print the key as JSON afterwards
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Args, Default)]
@@ -37,6 +38,7 @@ struct Changes {
     /// Let known hardware enroll again: whoever holds the key and knows a fingerprint can become that component
     #[arg(long, conflicts_with = "refuse_re_enrollment")]
     allow_re_enrollment: bool,
+    /// Refuse known hardware that enrolls again
     #[arg(long)]
     refuse_re_enrollment: bool,
     /// Destroy the copy that is kept of the key string; cannot be undone
@@ -48,12 +50,13 @@ struct Changes {
     /// Replace the networks from which devices may enroll; may be repeated
     #[arg(long, value_name = "CIDR", conflicts_with = "allow_from_everywhere")]
     allow_from: Vec<String>,
+    /// Let any address enroll again
     #[arg(long)]
     allow_from_everywhere: bool,
     #[arg(long)]
     description: Option<String>,
-    /// Signing certificate, its name or id
-    #[arg(long, value_name = "NAME")]
+    /// Signing certificate, its id or name
+    #[arg(long, value_name = "ID|NAME")]
     signing_cert: Option<String>,
 }
 
@@ -77,20 +80,17 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     if changes.is_empty() && arguments.changes.signing_cert.is_none() {
         return Err(Failure::usage("nothing to change was given; see muster key edit --help"));
     }
-    let wanted = arguments.selector.wanted()?;
     let management = arguments.connection.open().await?;
-    let (kind, key) = wanted.find(&management).await?;
+    let key = arguments.selector.find(&management, Resource::Key).await?;
     if let Some(wanted) = &arguments.changes.signing_cert {
-        let certificate = management.find_signing_certificate(wanted).await?;
-        changes.insert("enrollmentCertId".to_owned(), certificate["id"].clone());
+        let certificate = management.find(&[Resource::SigningCertificate], wanted).await?;
+        changes.insert("enrollmentCertId".to_owned(), json!(certificate.id()));
     }
-    let id = text(&key, "id");
-    management.edit_key(kind, &id, &Value::Object(changes)).await?;
+    management.edit(key.of, &key.id(), &Value::Object(changes)).await?;
     if arguments.json {
-        let key = management.key(kind, &id).await?;
-        return print_json(&with_kind(kind, without_key_string(key)));
+        return print_json(&key.of.shown(management.get(key.of, &key.id()).await?));
     }
-    eprintln!("Key {} (id {id}) was changed.", text(&key, "name"));
+    eprintln!("{} was changed.", key.title());
     Ok(())
 }
 

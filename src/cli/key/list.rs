@@ -2,45 +2,43 @@
 
 use clap::Args;
 
-use super::{uses, without_key_string};
-use crate::cli::management::{Connection, text, with_kind};
-use crate::cli::table::Table;
-use crate::cli::{Failure, print, print_json};
+use super::uses_of;
+use crate::cli::Failure;
+use crate::cli::connection::Connection;
+use crate::cli::listing::Selection;
+use crate::cli::management::Resource;
+use crate::cli::selector::kind;
+use crate::cli::shown::text;
+use crate::cli::table::{Column, left, right};
 use crate::domain::Kind;
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  muster key list --kind machine --sort usageCount:desc --limit 10
+  muster key list --search \"state EQ exhausted\"")]
 pub struct Arguments {
+    /// Only keys of this kind
+    #[arg(long, value_parser = kind())]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    selection: Selection,
     #[command(flatten)]
     connection: Connection,
-    /// Only keys of this kind
-    #[arg(long)]
-    kind: Option<Kind>,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
 }
+
+static COLUMNS: &[Column] = &[
+    left("ID", |key| text(key, "id")),
+    left("KIND", |key| text(key, "kind")),
+    left("NAME", |key| text(key, "name")),
+    left("GROUP", |key| text(key, "zcomponentName")),
+    right("USES", uses_of),
+    left("STATE", |key| text(key, "state")),
+    left("KEY", |key| text(key, "keyHint")),
+];
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let management = arguments.connection.open().await?;
-    let mut keys = Vec::new();
-    for kind in Kind::ALL.into_iter().filter(|kind| arguments.kind.is_none_or(|wanted| wanted == *kind)) {
-        let found = management.keys(kind).await?;
-        keys.extend(found.into_iter().map(|key| with_kind(kind, without_key_string(key))));
-    }
-    if arguments.json {
-        return print_json(&keys);
-    }
-    let mut table = Table::new(["ID", "KIND", "NAME", "GROUP", "USES", "STATE", "KEY"]);
-    for key in &keys {
-        table.row([
-            text(key, "id"),
-            text(key, "kind"),
-            text(key, "name"),
-            text(key, "zcomponentName"),
-            uses(key),
-            text(key, "state"),
-            text(key, "keyHint"),
-        ]);
-    }
-    print(table)
+    let keys = Resource::of_kinds(Resource::Key, arguments.kind);
+    arguments.selection.print(&management, &keys, COLUMNS).await
 }

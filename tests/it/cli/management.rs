@@ -2,21 +2,8 @@
 
 use serde_json::Value;
 
-use super::{stderr, stdout};
+use super::{asked, error, json, question, rows, stderr, stdout};
 use crate::support::Service;
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// The sentence after `error: ` of a command that must fail with exit code 1.
-fn error(service: &Service, arguments: &[&str]) -> String {
-    let output = service.cli(arguments);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", stderr(&output));
-    assert_eq!(stdout(&output), "", "{arguments:?}");
-    let text = stderr(&output);
-    text.strip_prefix("error: ").unwrap_or_else(|| panic!("{arguments:?}: {text}")).trim_end().to_owned()
-}
 
 #[test]
 fn groups_are_made_and_listed() {
@@ -38,7 +25,7 @@ fn groups_are_made_and_listed() {
     assert_eq!((&made["kind"], &made["name"], &made["enabled"]), (&"machine".into(), &"Kiosks".into(), &false.into()));
 
     let table = service.cli_ok(&["group", "list"]);
-    let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let rows = rows(&table);
     assert_eq!(rows[0], ["ID", "KIND", "NAME", "STATUS", "DESCRIPTION"]);
     assert_eq!(rows[1], [id.as_str(), "app-connector", "HQ", "enabled", "first"]);
     assert_eq!(rows[2][1..], ["machine", "Kiosks", "disabled"]);
@@ -100,7 +87,7 @@ fn a_key_goes_through_its_life() {
     for text in [&table, &list, &by_name, &service.cli_ok(&["key", "list", "--json"])] {
         assert!(!text.contains(&secret[..17]), "no more than the public key id: {text}");
     }
-    let rows: Vec<Vec<_>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    let rows = rows(&list);
     assert_eq!(rows[0], ["ID", "KIND", "NAME", "GROUP", "USES", "STATE", "KEY"]);
     assert_eq!(rows[1][..2], [id.as_str(), "app-connector"]);
     assert_eq!(rows.len(), 2);
@@ -136,7 +123,7 @@ fn a_key_goes_through_its_life() {
         "{table}"
     );
 
-    let deleted = service.cli(&["key", "delete", "--kind", "app-connector", "k-2"]);
+    let deleted = service.cli(&["key", "delete", "--yes", "--kind", "app-connector", "k-2"]);
     assert_eq!((deleted.status.code(), stdout(&deleted)), (Some(0), String::new()));
     assert!(stderr(&deleted).contains("was deleted; its components stay."), "{}", stderr(&deleted));
     assert_eq!(json(&service.cli_ok(&["key", "list", "--json"])), Value::Array(vec![]));
@@ -170,7 +157,10 @@ fn errors_are_sentences_and_exit_with_1() {
             "there is no signing certificate \"x\"",
         ),
         (with(&["HQ", "--name", "k", "--max-uses", "1", "--allow-from", "here"]), "here"),
-        (vec!["key", "show", "4611686018427387904"], "there is no provisioning key with the id 4611686018427387904"),
+        (
+            vec!["key", "show", "4611686018427387904"],
+            "there is no provisioning key \"4611686018427387904\"; there are \"taken\"",
+        ),
         (vec!["key", "show", "--kind", "machine", "taken"], "there is no machine provisioning key \"taken\""),
         (vec!["key", "delete", "--kind", "machine", "taken"], "there is no machine provisioning key \"taken\""),
         (vec!["key", "edit", "--kind", "app-connector", "taken", "--name", "bad/name"], "name"),
@@ -182,4 +172,139 @@ fn errors_are_sentences_and_exit_with_1() {
     service.stop();
     let told = error(&service, &["key", "list"]);
     assert!(told.contains("is the service running? (muster serve)"), "{told}");
+}
+
+#[test]
+fn a_group_is_shown_edited_and_deleted() {
+    let service = Service::start();
+    service.create_group("app-connector", "HQ");
+    let id = asked(&service, &["group", "show", "HQ"])["id"].as_str().unwrap().to_owned();
+    let edit = ["group", "edit", "HQ", "--name", "HQ 2", "--description", "attic", "--disable"];
+    let edited = asked(&service, &[&edit[..], &["--allow-from", "192.0.2.0/24", "--signing-cert", "Root"]].concat());
+    assert_eq!(
+        (&edited["name"], &edited["enabled"], &edited["ipAcl"], &edited["enrollmentCertName"]),
+        (&"HQ 2".into(), &false.into(), &serde_json::json!(["192.0.2.0/24"]), &"Root".into()),
+    );
+    let shown = service.cli_ok(&["group", "show", &id]);
+    for line in ["name                 HQ 2", "enabled              no", "allow from           192.0.2.0/24"] {
+        assert!(shown.lines().any(|found| found == line), "{line:?} in {shown}");
+    }
+    let edited = asked(&service, &["group", "edit", &id, "--enable", "--allow-from-everywhere"]);
+    assert_eq!((&edited["enabled"], edited.get("ipAcl")), (&true.into(), None));
+
+    let told = question(&service, &["group", "delete", &id]);
+    assert!(told.contains(&format!("Group HQ 2 (id {id}) will be deleted")), "{told}");
+    service.cli_ok(&["group", "delete", &id, "--yes"]);
+    assert!(error(&service, &["group", "show", &id]).contains("there is no group"));
+}
+
+#[test]
+fn a_name_of_several_kinds_lists_whom_it_may_mean() {
+    let service = Service::start();
+    for kind in ["app-connector", "machine"] {
+        service.create_group(kind, "HQ");
+    }
+    service.create_group("machine", "HQ east");
+    let told = error(&service, &["group", "show", "hq"]);
+    assert!(told.contains("app-connector group") && told.contains("machine group"), "{told}");
+    assert_eq!(asked(&service, &["group", "show", "hq", "--kind", "machine"])["kind"], "machine");
+    let told = error(&service, &["group", "show", "--kind", "machine", "q e"]);
+    assert_eq!(told, "there is no machine group \"q e\"; there are \"HQ east\"");
+    let told = error(&service, &["group", "show", "Attic", "--kind", "service-edge"]);
+    assert_eq!(told, "there is no service-edge group \"Attic\"");
+    // An id is an id, whatever somebody called something else.
+    let id = asked(&service, &["group", "show", "HQ east"])["id"].as_str().unwrap().to_owned();
+    service.create_group("machine", &id);
+    assert_eq!(asked(&service, &["group", "show", &id])["name"], "HQ east");
+}
+
+#[test]
+fn lists_are_searched_sorted_and_cut() {
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    for name in ["b 1", "a 1", "c 2"] {
+        service.create_key("machine", "HQ", name, &[]);
+    }
+    let names = |more: &[&str]| {
+        let listed = asked(&service, &[&["key", "list"], more].concat());
+        let names = listed.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["b 1", "a 1", "c 2"]);
+    assert_eq!(names(&["--sort", "name"]), ["a 1", "b 1", "c 2"]);
+    assert_eq!(names(&["--sort", "name:desc"]), ["c 2", "b 1", "a 1"]);
+    assert_eq!(names(&["--name", " 1", "--sort", "name"]), ["a 1", "b 1"]);
+    assert_eq!(names(&["--search", "name STARTSWITH c"]), ["c 2"]);
+    assert_eq!(names(&["--limit", "2"]), ["b 1", "a 1"]);
+    assert_eq!(names(&["--limit", "1", "--sort", "name:desc"]), ["c 2"]);
+    assert_eq!(names(&["--name", "none"]), Vec::<String>::new());
+    let table = service.cli_ok(&["key", "list", "--sort", "name"]);
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 4, "{table}");
+    let end_of_uses = lines[0].find("USES").unwrap() + "USES".len();
+    assert!(lines[1..].iter().all(|line| &line[end_of_uses - 1..end_of_uses] == "0"), "at the right: {table}");
+    for (arguments, expected) in
+        [(["key", "list", "--search", "colour EQ red"], "colour"), (["key", "list", "--sort", "colour"], "sortBy")]
+    {
+        let told = error(&service, &arguments);
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
+fn whoever_stops_reading_a_list_is_no_failure() {
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    let mut command = crate::support::service::muster();
+    command.args(["group", "list", "--data-dir"]).arg(service.data_dir()).stdout(std::process::Stdio::piped());
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+#[test]
+fn deletions_say_what_they_affect_and_wait_for_a_yes() {
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    service.create_key("machine", "HQ", "k", &[]);
+    let told = question(&service, &["key", "delete", "k"]);
+    assert!(told.contains("Key k (id") && told.contains("uses: 0") && told.contains("components stay"), "{told}");
+    assert_eq!(asked(&service, &["key", "list"]).as_array().unwrap().len(), 1, "nothing was deleted");
+    service.cli_ok(&["key", "delete", "k", "-y"]);
+    assert_eq!(asked(&service, &["key", "list"]), Value::Array(vec![]));
+}
+
+#[test]
+fn a_key_is_switched_off_and_on() {
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    service.create_key("machine", "HQ", "k", &["--disabled"]);
+    for (verb, state) in [("enable", "active"), ("disable", "disabled")] {
+        let output = service.cli(&["key", verb, "k"]);
+        assert!(stderr(&output).contains(&format!("was {verb}d.")), "{}", stderr(&output));
+        assert_eq!(asked(&service, &["key", "show", "k"])["state"], state);
+    }
+}
+
+#[test]
+fn a_key_string_goes_to_a_new_file_of_its_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    let file = service.dir().join("provision_key");
+    let path = file.to_str().unwrap();
+    let create = ["key", "create", "--kind", "machine", "--group", "HQ", "--output", path, "--name"];
+    let output = service.cli(&[&create[..], &["bad/name"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(!file.exists(), "a key that was not made leaves no file");
+    let output = service.cli(&[&create[..], &["k"]].concat());
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), String::new()), "{}", stderr(&output));
+    let string = std::fs::read_to_string(&file).unwrap();
+    assert!(string.starts_with("3|localhost:8443|") && string.ends_with('\n'), "{string}");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let told = error(&service, &[&create[..], &["k2"]].concat());
+    assert!(told.contains("provision_key"), "{told}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), string, "it is not overwritten");
+    assert_eq!(asked(&service, &["key", "list"]).as_array().unwrap().len(), 1, "and no key was made");
 }

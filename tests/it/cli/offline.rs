@@ -111,8 +111,15 @@ fn wrong_usage_ends_with_2() {
         &["enroll", "--fingerprint", "too short"],
         &["enroll", "--connect", "host"],
         &["key", "create", "--kind", "toaster", "--group", "g", "--name", "n"],
-        &["key", "show", "k1"],
+        &["key", "show"],
         &["key", "edit", "7"],
+        &["group", "edit", "7"],
+        &["group", "list", "--limit", "0"],
+        &["component", "list", "--sort", "name:down"],
+        &["component", "clean-up", "--kind", "machine", "--after", "8"],
+        &["admin", "create", "--username", "ann", "--role", "king"],
+        &["man", "key", "pick"],
+        &["completions", "tcsh"],
     ] {
         let output = muster(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));

@@ -60,7 +60,7 @@ async fn the_401_is_the_same_for_every_way_to_be_wrong() {
     service.create_group("machine", "HQ");
     let good = service.create_key("machine", "HQ", "good", &[]);
     let deleted = service.create_key("machine", "HQ", "deleted", &[]);
-    service.cli_ok(&["key", "delete", "--kind", "machine", "deleted"]);
+    service.cli_ok(&["key", "delete", "--yes", "--kind", "machine", "deleted"]);
 
     let device = Device::new("device");
     let mut wrong = wrong_keys(&good);

@@ -1,0 +1,23 @@
+//! `muster audit …`
+
+mod export;
+mod list;
+
+use clap::Subcommand;
+
+use super::Failure;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Print a customer's whole audit chain as JSON lines, oldest first
+    Export(export::Arguments),
+    /// List who did what, newest first
+    List(list::Arguments),
+}
+
+pub async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Export(arguments) => export::run(arguments).await,
+        Command::List(arguments) => list::run(arguments).await,
+    }
+}

@@ -1,0 +1,25 @@
+//! `muster key enable`, `muster key disable`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::Failure;
+use crate::cli::connection::Connection;
+use crate::cli::management::Resource;
+use crate::cli::selector::KindedSelector;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    selector: KindedSelector,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub async fn run(arguments: Arguments, enabled: bool) -> Result<(), Failure> {
+    let management = arguments.connection.open().await?;
+    let key = arguments.selector.find(&management, Resource::Key).await?;
+    management.edit(key.of, &key.id(), &json!({ "enabled": enabled })).await?;
+    eprintln!("{} was {}.", key.title(), if enabled { "enabled" } else { "disabled" });
+    Ok(())
+}
