@@ -140,6 +140,7 @@ async fn objects(service: &Service, client: &Client) -> Value {
             ids[schedule_type(kind)] = json!([id(&schedule)]);
         }
         members[format!("zcomponentId {association}")] = json!(group_ids);
+        ids[format!("zcomponent {association}")] = json!(group_ids);
         ids[groups] = json!(group_ids);
         ids[format!("provisioningKey {association}")] = json!(key_ids);
     }
@@ -150,6 +151,8 @@ async fn objects(service: &Service, client: &Client) -> Value {
     for member in ["enrollmentCertId", "parentCertId", "signingCertId"] {
         members[member] = json!([root["id"]]);
     }
+    // Each can be imported once.
+    members["provisioningKey"] = (0..64).map(|number| json!(format!("2|elsewhere.example|{number:032}"))).collect();
     let (certificate, private_key) = operators_ca();
     members["certificate"] = json!([certificate]);
     members["privateKey"] = json!([private_key]);
