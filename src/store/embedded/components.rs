@@ -2,16 +2,18 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::blocks::{self, ComponentList, Counts};
 use super::encoding::Address;
 use super::errors::ApplyError;
-use super::lists::{Column, Columns, List, Values, own};
-use super::{certificates, clean_up_schedules, customers, groups, keys, ledger};
+use super::lists::{self, Column, Columns, List, Values, own};
+use super::{certificates, clean_up_schedules, customers, groups, keys, ledger, names};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
-use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
+use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 use crate::store::{
-    BrokenRule, ComponentField, ComponentRelations, EndedComponent, ListQuery, ObjectRef, Page, StoreError,
+    BrokenRule, Comparison, ComponentField, ComponentRelations, Condition, EndedComponent, ListQuery, ObjectRef, Page,
+    StoreError, Value,
 };
 
 const COLUMNS: &str = "id, customer_id, key_id, group_id, kind, name, description, ordinal, fingerprint, hostname, \
@@ -83,16 +85,104 @@ pub(super) fn find_known(
     Ok(Some(KnownComponent { component, certificate, recent_re_enrollments }))
 }
 
-/// Those that are not deleted.
+/// Those that are not deleted. In order of id, of all or of one group, and in order of name, of all
+/// or of those with a prefix, a page costs the same whatever its number; other lists are walked once.
+///
+/// `has_names`: the order by name is up to date, and may be used.
 pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
     kind: Kind,
     query: &ListQuery<ComponentField>,
     now: Timestamp,
+    has_names: bool,
 ) -> rusqlite::Result<Page<Component>> {
-    let total = groups::total_components(connection, customer, kind)?;
-    List::of_kind_undeleted(COLUMNS, "components", customer, kind, now).page(connection, query, Some(total), read)
+    let mut list = List::of_kind(COLUMNS, "components", customer, kind, now);
+    list.restrict("deleted_at IS NULL");
+    let (total, ids): (u64, Box<dyn Fn(u64, usize) -> rusqlite::Result<Vec<i64>>>) = match Order::of(query) {
+        Some(Order::ById { group }) => {
+            let list = match group {
+                None => ComponentList::OfKind(kind),
+                Some(group) => match groups::require(connection, customer, group, kind) {
+                    Ok(()) => ComponentList::OfGroup(group),
+                    Err(ApplyError::Rule(_)) => return Ok(Page { rows: Vec::new(), total: 0 }),
+                    Err(ApplyError::Sql(error)) => return Err(error),
+                },
+            };
+            let ids = move |position, limit| blocks::ids(connection, customer, kind, list, position, limit);
+            (blocks::total(connection, customer, list)?, Box::new(ids))
+        }
+        Some(Order::ByName { prefix }) if has_names => {
+            let places = match prefix {
+                None => 0..names::total(connection, customer, kind)?,
+                Some(prefix) => names::places(connection, customer, kind, prefix)?,
+            };
+            let ids = move |position, limit| names::ids(connection, customer, kind, places.start + position, limit);
+            (places.end.saturating_sub(places.start), Box::new(ids))
+        }
+        _ => {
+            // The few that bear a name are found by it, and then held against the rest.
+            for condition in query.conditions.iter().filter(|_| has_names) {
+                if let (ComponentField::Name, Comparison::Equals, Value::Text(name)) =
+                    (condition.field, condition.comparison, &condition.value)
+                {
+                    let name = list.bind(name.clone());
+                    list.restrict(&format!(
+                        "id IN (SELECT n.id FROM component_names n
+                         WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = {name})"
+                    ));
+                }
+            }
+            return list.page(connection, query, read);
+        }
+    };
+    let is_descending = query.sort.is_some_and(|sort| sort.descending);
+    list.page_of(connection, query, is_descending, total, ids, read)
+}
+
+/// Whether [`list`] is to be given an order by name that is up to date.
+pub(super) fn needs_names(query: &ListQuery<ComponentField>) -> bool {
+    matches!(Order::of(query), Some(Order::ByName { .. })) || is_by_name(query)
+}
+
+/// Whether many components are gone through.
+pub(super) fn is_walk(query: &ListQuery<ComponentField>) -> bool {
+    Order::of(query).is_none() && lists::is_walk(query)
+}
+
+fn is_by_name(query: &ListQuery<ComponentField>) -> bool {
+    let is_by_name = |condition: &Condition<_>| {
+        condition.field == ComponentField::Name && condition.comparison == Comparison::Equals
+    };
+    query.conditions.iter().any(is_by_name)
+}
+
+/// A list whose rows are found by their place in it.
+enum Order<'a> {
+    ById { group: Option<GroupId> },
+    ByName { prefix: Option<&'a str> },
+}
+
+impl<'a> Order<'a> {
+    fn of(query: &'a ListQuery<ComponentField>) -> Option<Self> {
+        let sorted_by = query.sort.map_or(ComponentField::Id, |sort| sort.field);
+        let condition = match query.conditions.as_slice() {
+            [] => None,
+            [Condition { field, comparison, value }] => Some((*field, *comparison, value)),
+            _ => return None,
+        };
+        match (sorted_by, condition) {
+            (ComponentField::Id, None) => Some(Self::ById { group: None }),
+            (ComponentField::Id, Some((ComponentField::GroupId, Comparison::Equals, Value::Number(id)))) => {
+                Some(Self::ById { group: Some(GroupId::from_raw(u64::try_from(*id).ok()?)) })
+            }
+            (ComponentField::Name, None) => Some(Self::ByName { prefix: None }),
+            (ComponentField::Name, Some((ComponentField::Name, Comparison::StartsWith, Value::Text(prefix)))) => {
+                Some(Self::ByName { prefix: Some(prefix) })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Columns for ComponentField {
@@ -128,6 +218,10 @@ impl Columns for ComponentField {
             }
         })
     }
+
+    fn is_unique(self) -> bool {
+        matches!(self, Self::Id | Self::Name)
+    }
 }
 
 /// Of the current certificate.
@@ -144,7 +238,9 @@ pub(super) fn list_of_group(
     connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM components
-             WHERE customer_id = ?1 AND group_id = ?2 AND deleted_at IS NULL ORDER BY id LIMIT ?3"
+             WHERE customer_id = ?1 AND kind = (SELECT g.kind FROM groups g WHERE g.id = ?2) AND group_id = ?2
+                 AND deleted_at IS NULL
+             ORDER BY id LIMIT ?3"
         ))?
         .query_map(params![customer, group, limit], read)?
         .collect()
@@ -212,8 +308,10 @@ pub(super) fn update(connection: &Connection, component: &Component) -> Result<O
     let next = customers::next_revision(Some(row.revision), component.revision)?;
     if component.group_id != row.group_id {
         groups::require(connection, customer, component.group_id, row.kind)?;
-        groups::count_components(connection, row.group_id, -1)?;
-        groups::count_components(connection, component.group_id, 1)?;
+        let mut counts = Counts::default();
+        counts.add(customer, row.kind, row.group_id, id, -1);
+        counts.add(customer, row.kind, component.group_id, id, 1);
+        counts.write(connection)?;
     }
     if component.key_id != row.key_id {
         keys::require(connection, customer, component.key_id, component.group_id)?;
@@ -245,6 +343,7 @@ pub(super) fn update(connection: &Connection, component: &Component) -> Result<O
             component.modified_at,
             component.modified_by,
         ])?;
+    names::rename(connection, customer, row.kind, id, (&row.name, &component.name))?;
     Ok(ObjectRef::Component(customer, id))
 }
 
@@ -312,7 +411,10 @@ pub(super) fn delete(
         .prepare_cached("UPDATE components SET deleted_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
         .execute(params![id, at, row.revision.next()])?;
     certificates::end(connection, customer, row.current_serial, certificates::REVOKED, at)?;
-    groups::count_components(connection, row.group_id, -1)?;
+    let mut counts = Counts::default();
+    counts.add(customer, row.kind, row.group_id, id, -1);
+    counts.write(connection)?;
+    names::remove(connection, customer, row.kind, id, &row.name)?;
     let mut changed = vec![ObjectRef::Component(customer, id)];
     if release_use && ledger::release(connection, customer, row.enrolled_key_id, id, at)? {
         changed.push(ObjectRef::Key(customer, row.enrolled_key_id));
@@ -338,33 +440,38 @@ pub(super) fn clean_up(
     delete(connection, customer, id, Some(revision), at, false)
 }
 
-/// Deletes all of a group's components with a statement for each table. Answers how many there were.
+/// Deletes all of a group's components, of which there may be a million, with a statement or two for
+/// each table. Answers how many there were. `kind` is the group's.
 pub(super) fn delete_of_group(
     connection: &Connection,
     customer: CustomerId,
+    kind: Kind,
     group: GroupId,
     at: Timestamp,
 ) -> rusqlite::Result<usize> {
+    names::remove_of_group(connection, customer, kind, group)?;
+    blocks::clear_group(connection, customer, kind, group)?;
     connection
         .prepare_cached(
-            "UPDATE certificates SET status = 3, status_at = ?3
+            "UPDATE certificates SET status = 3, status_at = ?4
              FROM (SELECT current_serial FROM components
-                   WHERE customer_id = ?1 AND group_id = ?2 AND deleted_at IS NULL) AS p
+                   WHERE customer_id = ?1 AND kind = ?2 AND group_id = ?3 AND deleted_at IS NULL) AS p
              WHERE customer_id = ?1 AND serial = p.current_serial AND status = 1",
         )?
-        .execute(params![customer, group, at])?;
+        .execute(params![customer, kind, group, at])?;
     connection
         .prepare_cached(
-            "UPDATE components SET deleted_at = ?3, modified_at = ?3, revision = revision + 1
-             WHERE customer_id = ?1 AND group_id = ?2 AND deleted_at IS NULL",
+            "UPDATE components SET deleted_at = ?4, modified_at = ?4, revision = revision + 1
+             WHERE customer_id = ?1 AND kind = ?2 AND group_id = ?3 AND deleted_at IS NULL",
         )?
-        .execute(params![customer, group, at])
+        .execute(params![customer, kind, group, at])
 }
 
 /// What changes of a component depend on.
 struct Standing {
     revision: Revision,
     kind: Kind,
+    name: String,
     group_id: GroupId,
     key_id: ProvisioningKeyId,
     enrolled_key_id: ProvisioningKeyId,
@@ -377,7 +484,7 @@ fn standing(connection: &Connection, customer: CustomerId, id: ComponentId) -> r
     connection
         .prepare_cached(
             "SELECT revision, kind, group_id, key_id, enrolled_key_id, current_serial, revoked_at IS NOT NULL,
-                 deleted_at IS NOT NULL
+                 deleted_at IS NOT NULL, name
              FROM components WHERE id = ?1 AND customer_id = ?2",
         )?
         .query_row(params![id, customer], |row| {
@@ -390,6 +497,7 @@ fn standing(connection: &Connection, customer: CustomerId, id: ComponentId) -> r
                 current_serial: row.get(5)?,
                 is_revoked: row.get(6)?,
                 is_deleted: row.get(7)?,
+                name: row.get(8)?,
             })
         })
         .optional()

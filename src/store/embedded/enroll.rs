@@ -5,8 +5,9 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::blocks::Counts;
 use super::encoding::Address;
-use super::{certificates, encoding, errors, groups, ledger, signing_certificates};
+use super::{certificates, encoding, errors, ledger, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::certificate::PublicKeyHash;
 use crate::domain::{Kind, Revision, SerialNumber};
@@ -49,6 +50,7 @@ pub(super) fn record(
         }
         key.write_counters(&mut statements)?;
     }
+    statements.counts.write(connection)?;
     Ok(decisions)
 }
 
@@ -63,6 +65,8 @@ struct Statements<'c> {
     insert_certificate: CachedStatement<'c>,
     insert_use: CachedStatement<'c>,
     update_counters: CachedStatement<'c>,
+    /// Components that the batch makes.
+    counts: Counts,
 }
 
 impl<'c> Statements<'c> {
@@ -102,6 +106,7 @@ impl<'c> Statements<'c> {
                      last_used_at = coalesce(?6, last_used_at), last_used_by = coalesce(?7, last_used_by)
                  WHERE key_id = ?1",
             )?,
+            counts: Counts::default(),
         })
     }
 }
@@ -125,8 +130,6 @@ struct KeyRow {
     last_ordinal: u64,
     last_sequence: u64,
     last_used: Option<(Timestamp, ComponentId)>,
-    /// Components that this batch made.
-    enrolled: i64,
     is_changed: bool,
 }
 
@@ -150,7 +153,6 @@ impl KeyRow {
                 last_sequence: row.get(14)?,
                 signed_until: row.get(15)?,
                 last_used: None,
-                enrolled: 0,
                 is_changed: false,
             })
         };
@@ -239,8 +241,8 @@ impl KeyRow {
             commit.certificate.public_key_hash,
             commit.certificate.serial,
         ])?;
+        statements.counts.add(self.customer.0, self.kind, self.group.0, component, 1);
         self.uses += 1;
-        self.enrolled += 1;
         self.last_ordinal = ordinal;
         self.last_sequence += 1;
         self.last_used = Some((now, component));
@@ -353,9 +355,6 @@ impl KeyRow {
             self.last_used.map(|(at, _)| at),
             self.last_used.map(|(_, by)| by),
         ])?;
-        if self.enrolled > 0 {
-            groups::count_components(statements.connection, self.group.0, self.enrolled)?;
-        }
         Ok(())
     }
 }

@@ -12,6 +12,9 @@ impl From<rusqlite::Error> for StoreError {
             _ if matches!(code_of(&error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
                 Self::Corrupt { detail: error.to_string() }
             }
+            _ if code_of(&error) == Some(ErrorCode::OperationInterrupted) => {
+                Self::Unavailable { reason: "the list takes too long to go through".into() }
+            }
             _ => Self::Unavailable { reason: error.to_string() },
         }
     }

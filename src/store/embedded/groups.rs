@@ -1,7 +1,8 @@
-//! `groups` and `group_counters`.
+//! `groups`.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::blocks::{self, ComponentList};
 use super::encoding::Attributes;
 use super::errors::ApplyError;
 use super::lists::{Column, Columns, List, Values, own};
@@ -48,7 +49,7 @@ pub(super) fn list(
     query: &ListQuery<GroupField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<Group>> {
-    List::of_kind(COLUMNS, "groups", customer, kind, now).page(connection, query, None, read)
+    List::of_kind(COLUMNS, "groups", customer, kind, now).page(connection, query, read)
 }
 
 impl Columns for GroupField {
@@ -65,6 +66,10 @@ impl Columns for GroupField {
                 return Column::NameOf { table: "signing_certificates", reference: "groups.signing_certificate_id" };
             }
         })
+    }
+
+    fn is_unique(self) -> bool {
+        matches!(self, Self::Id | Self::Name)
     }
 }
 
@@ -100,9 +105,6 @@ pub(super) fn insert(connection: &Connection, group: &Group) -> Result<ObjectRef
             group.modified_at,
             group.modified_by,
         ])?;
-    connection
-        .prepare_cached("INSERT INTO group_counters (group_id, components) VALUES (?1, 0)")?
-        .execute([group.id])?;
     Ok(ObjectRef::Group(group.customer_id, group.id))
 }
 
@@ -165,62 +167,41 @@ pub(super) fn delete_with_contents(
     at: Timestamp,
     by: Option<ApiClientId>,
 ) -> Result<(GroupContents, Vec<ObjectRef>), ApplyError> {
-    require_unchanged(connection, customer, id, revision)?;
+    let kind = require_unchanged(connection, customer, id, revision)?;
     let mut changed = keys::delete_of_group(connection, customer, id, by)?;
-    let components = components::delete_of_group(connection, customer, id, at)?;
+    let components = components::delete_of_group(connection, customer, kind, id, at)?;
     let contents = GroupContents { keys: changed.len() as u64, components: components as u64 };
     changed.push(remove(connection, customer, id)?);
     Ok((contents, changed))
 }
 
-/// What belongs to a group, by one look at its counter and one entry of an index for each key.
+/// What belongs to a group, by its block counts and one entry of an index for each key.
 pub(super) fn contents(connection: &Connection, customer: CustomerId, id: GroupId) -> rusqlite::Result<GroupContents> {
-    connection
-        .prepare_cached(
-            "SELECT (SELECT count(*) FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2),
-                 coalesce((SELECT n.components FROM groups g JOIN group_counters n ON n.group_id = g.id
-                           WHERE g.id = ?2 AND g.customer_id = ?1), 0)",
-        )?
-        .query_row(params![customer, id], |row| Ok(GroupContents { keys: row.get(0)?, components: row.get(1)? }))
+    let keys = connection
+        .prepare_cached("SELECT count(*) FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2")?
+        .query_row(params![customer, id], |row| row.get(0))?;
+    Ok(GroupContents { keys, components: blocks::total(connection, customer, ComponentList::OfGroup(id))? })
 }
 
+/// Answers the kind of the group.
 fn require_unchanged(
     connection: &Connection,
     customer: CustomerId,
     id: GroupId,
     revision: Option<Revision>,
-) -> Result<(), ApplyError> {
-    let found = connection
-        .prepare_cached("SELECT revision FROM groups WHERE id = ?1 AND customer_id = ?2")?
-        .query_row(params![id, customer], |row| row.get(0))
+) -> Result<Kind, ApplyError> {
+    let (found, kind) = connection
+        .prepare_cached("SELECT revision, kind FROM groups WHERE id = ?1 AND customer_id = ?2")?
+        .query_row(params![id, customer], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or(BrokenRule::NotFound)?;
-    Ok(customers::require_revision(found, revision)?)
+    customers::require_revision(found, revision)?;
+    Ok(kind)
 }
 
 fn remove(connection: &Connection, customer: CustomerId, id: GroupId) -> Result<ObjectRef, ApplyError> {
-    for sql in ["DELETE FROM groups WHERE id = ?1", "DELETE FROM group_counters WHERE group_id = ?1"] {
-        connection.prepare_cached(sql)?.execute([id])?;
-    }
+    connection.prepare_cached("DELETE FROM groups WHERE id = ?1")?.execute([id])?;
     Ok(ObjectRef::Group(customer, id))
-}
-
-/// Adds to the number of a group's components that are not deleted.
-pub(super) fn count_components(connection: &Connection, id: GroupId, delta: i64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE group_counters SET components = components + ?2 WHERE group_id = ?1")?
-        .execute(params![id, delta])?;
-    Ok(())
-}
-
-/// How many components of a kind are not deleted.
-pub(super) fn total_components(connection: &Connection, customer: CustomerId, kind: Kind) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached(
-            "SELECT coalesce(sum(n.components), 0) FROM groups g JOIN group_counters n ON n.group_id = g.id
-             WHERE g.customer_id = ?1 AND g.kind = ?2",
-        )?
-        .query_row(params![customer, kind], |row| row.get(0))
 }
 
 /// What keys and components of a kind refer to.

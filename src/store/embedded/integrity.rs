@@ -62,7 +62,7 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     row.get::<_, Option<i64>>(column).map(Option::unwrap_or_default)
 }
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 12] = [
     Check {
         invariant: "store",
         sql: "PRAGMA quick_check(100)",
@@ -159,18 +159,58 @@ const CHECKS: [Check; 9] = [
     },
     Check {
         invariant: "store",
-        sql: "SELECT coalesce(n.group_id, c.group_id), n.components, c.counted
-              FROM group_counters n FULL JOIN (
-                  SELECT group_id, count(*) AS counted FROM components WHERE deleted_at IS NULL GROUP BY group_id) c
-                  ON c.group_id = n.group_id
-              WHERE coalesce(n.components, 0) <> coalesce(c.counted, 0)",
+        sql: "SELECT coalesce(b.list, c.list), coalesce(b.block, c.block), b.components, c.counted
+              FROM component_blocks b FULL JOIN (
+                  SELECT customer_id, group_id AS list, id >> 12 AS block, count(*) AS counted
+                  FROM components WHERE deleted_at IS NULL GROUP BY 1, 2, 3
+                  UNION ALL
+                  SELECT customer_id, -kind, id >> 12, count(*) FROM components WHERE deleted_at IS NULL GROUP BY 1, 2, 3
+              ) c ON c.customer_id = b.customer_id AND c.list = b.list AND c.block = b.block
+              WHERE b.components IS NOT c.counted",
         tell: |row| {
-            Ok(Some(format!(
-                "group {} counts {} components and has {}",
-                number(row, 0)?,
-                number(row, 1)?,
-                number(row, 2)?
-            )))
+            let list = match number(row, 0)? {
+                kind @ ..0 => format!("kind {}", -kind),
+                group => format!("group {group}"),
+            };
+            let (block, told, counted) = (number(row, 1)?, number(row, 2)?, number(row, 3)?);
+            Ok(Some(format!("block {block} of {list} counts {told} components and has {counted}")))
+        },
+    },
+    Check {
+        invariant: "store",
+        sql: "SELECT n.id FROM component_names n
+                  LEFT JOIN components p ON p.id = n.id AND p.customer_id = n.customer_id AND p.kind = n.kind
+              WHERE p.name IS NOT n.name OR p.deleted_at IS NOT NULL",
+        tell: |row| Ok(Some(format!("component {} is in the order by name and not as it is listed", number(row, 0)?))),
+    },
+    Check {
+        invariant: "store",
+        sql: "SELECT p.id FROM components p
+                  JOIN certificates t ON t.customer_id = p.customer_id AND t.serial = p.current_serial
+              WHERE p.deleted_at IS NULL AND t.rowid <= (SELECT certificate FROM component_names_end)
+                  AND NOT EXISTS (
+                      SELECT 1 FROM component_names n WHERE n.customer_id = p.customer_id AND n.kind = p.kind
+                          AND n.name = p.name AND n.id = p.id)",
+        tell: |row| Ok(Some(format!("component {} is missing in the order by name", number(row, 0)?))),
+    },
+    Check {
+        invariant: "store",
+        sql: "WITH buckets AS (
+                  SELECT customer_id, kind, first_name, first_id, names,
+                      lead(first_name) OVER places AS next_name, lead(first_id) OVER places AS next_id
+                  FROM component_name_buckets
+                  WINDOW places AS (PARTITION BY customer_id, kind ORDER BY first_name, first_id)),
+              counted AS (
+                  SELECT b.*, (
+                      SELECT count(*) FROM component_names n WHERE n.customer_id = b.customer_id AND n.kind = b.kind
+                          AND (n.name, n.id) >= (b.first_name, b.first_id)
+                          AND (b.next_id IS NULL OR (n.name, n.id) < (b.next_name, b.next_id))) AS counted
+                  FROM buckets b)
+              SELECT customer_id, first_name, names, counted FROM counted WHERE names <> counted",
+        tell: |row| {
+            let name: String = row.get(1)?;
+            let (customer, told, counted) = (number(row, 0)?, number(row, 2)?, number(row, 3)?);
+            Ok(Some(format!("the names of customer {customer} from {name:?} on count {told} and are {counted}")))
         },
     },
 ];

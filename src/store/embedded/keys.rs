@@ -22,7 +22,7 @@ const INDEXED_COLUMNS: &str = "id, customer_id, group_id, signing_certificate_id
 
 /// Settings and counters side by side. The counters' `key_id` is renamed away, as a key has one of
 /// its own: the public key id.
-const TABLE: &str = "provisioning_keys JOIN (SELECT key_id AS counted_id, uses, re_enrollments, last_ordinal, \
+const TABLE: &str = "provisioning_keys LEFT JOIN (SELECT key_id AS counted_id, uses, re_enrollments, last_ordinal, \
                      last_used_at, last_used_by FROM key_counters) ON counted_id = id";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ProvisioningKey> {
@@ -110,7 +110,7 @@ pub(super) fn list(
     query: &ListQuery<KeyField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<ProvisioningKey>> {
-    List::of_kind(COLUMNS, TABLE, customer, kind, now).page(connection, query, None, read)
+    List::of_kind(COLUMNS, TABLE, customer, kind, now).page(connection, query, read)
 }
 
 impl Columns for KeyField {
@@ -157,6 +157,10 @@ impl Columns for KeyField {
             Self::Uses => "uses",
             Self::Version => "nullif(version, 0)",
         })
+    }
+
+    fn is_unique(self) -> bool {
+        matches!(self, Self::Id | Self::Name)
     }
 }
 

@@ -13,6 +13,9 @@ use crate::store::{Comparison, Condition, ListField, ListQuery, Page, PageReques
 /// Where a table keeps the fields of its list.
 pub(super) trait Columns: ListField {
     fn column(self, values: &mut Values) -> Column;
+
+    /// Whether one object has a value at most, and an index leads there.
+    fn is_unique(self) -> bool;
 }
 
 /// Where a field is found.
@@ -81,59 +84,94 @@ impl List {
         list
     }
 
-    /// As [`Self::of_kind`], without those that are deleted.
-    pub(super) fn of_kind_undeleted(
-        columns: &'static str,
-        table: &'static str,
-        customer: CustomerId,
-        kind: Kind,
-        now: Timestamp,
-    ) -> Self {
-        let mut list = Self::of_kind(columns, table, customer, kind, now);
-        list.condition.push_str(" AND deleted_at IS NULL");
-        list
+    /// Binds a value of what is then given to [`Self::restrict`].
+    pub(super) fn bind(&mut self, value: impl ToSql + 'static) -> String {
+        self.values.bind(value)
     }
 
-    /// One page, with the total of what the conditions leave.
-    ///
-    /// Rows are found first and read then, so that no sort carries whole rows.
-    /// `unfiltered_total` answers without counting where the store keeps the number.
+    pub(super) fn restrict(&mut self, condition: &str) {
+        self.condition = format!("{} AND {condition}", self.condition);
+    }
+
+    /// One page and the total of what the conditions leave. The list is walked once, twice if it is
+    /// both searched and sorted. Rows are found first and read then, so that no sort carries whole rows.
     pub(super) fn page<T, F: Columns>(
         mut self,
         connection: &Connection,
         query: &ListQuery<F>,
-        unfiltered_total: Option<u64>,
-        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Page<T>> {
         for condition in &query.conditions {
             let term = self.term(condition);
-            self.condition = format!("{} AND {term}", self.condition);
+            self.restrict(&term);
         }
         let (table, condition) = (self.table, &self.condition);
-        let total = match unfiltered_total.filter(|_| query.conditions.is_empty()) {
-            Some(total) => total,
-            None => connection
-                .prepare_cached(&format!("SELECT count(*) FROM {table} WHERE {condition}"))?
-                .query_row(params_from_iter(&self.values.bound), |row| row.get(0))?,
-        };
         let (limit, offset) = bounds(query);
-        let order = query.sort.map_or_else(
-            || "id".to_owned(),
-            |sort| {
+        let (total, ids) = match query.sort {
+            None => {
+                let mut all =
+                    connection.prepare_cached(&format!("SELECT id FROM {table} WHERE {condition} ORDER BY id"))?;
+                let mut all = all.query(params_from_iter(&self.values.bound))?;
+                let (mut total, mut ids) = (0_u64, Vec::new());
+                while let Some(row) = all.next()? {
+                    if total >= offset.cast_unsigned() && ids.len() < limit as usize {
+                        ids.push(row.get(0)?);
+                    }
+                    total += 1;
+                }
+                (total, ids)
+            }
+            Some(sort) => {
+                let total = connection
+                    .prepare_cached(&format!("SELECT count(*) FROM {table} WHERE {condition}"))?
+                    .query_row(params_from_iter(&self.values.bound), |row| row.get(0))?;
                 let direction = if sort.descending { "DESC" } else { "ASC" };
                 let key = sort_key(sort.field, &mut self.values);
-                format!("{key} {direction}, id {direction}")
-            },
-        );
-        let ids = connection
-            .prepare_cached(&format!(
-                "SELECT id FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-            ))?
-            .query_map(params_from_iter(&self.values.bound), |row| row.get(0))?
-            .collect::<rusqlite::Result<Vec<i64>>>()?;
-        let mut find = connection.prepare_cached(&format!("SELECT {} FROM {table} WHERE id = ?1", self.columns))?;
-        let rows = ids.into_iter().map(|id| find.query_row([id], &mut read)).collect::<rusqlite::Result<_>>()?;
+                let ids = connection
+                    .prepare_cached(&format!(
+                        "SELECT id FROM {table} WHERE {condition}
+                         ORDER BY {key} {direction}, id {direction} LIMIT {limit} OFFSET {offset}"
+                    ))?
+                    .query_map(params_from_iter(&self.values.bound), |row| row.get(0))?
+                    .collect::<rusqlite::Result<Vec<i64>>>()?;
+                (total, ids)
+            }
+        };
+        let rows = self.rows(connection, ids, read)?;
         Ok(Page { rows, total })
+    }
+
+    /// One page of a list whose rows are found by their place: `ids` gives those from a place on, at
+    /// most so many, ascending.
+    pub(super) fn page_of<T>(
+        &self,
+        connection: &Connection,
+        request: impl Into<PageRequest>,
+        is_descending: bool,
+        total: u64,
+        ids: impl Fn(u64, usize) -> rusqlite::Result<Vec<i64>>,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Page<T>> {
+        let PageRequest { offset, limit } = request.into();
+        let left = total.saturating_sub(offset);
+        let count = left.min(u64::from(limit.clamp(1, PageRequest::LIMIT_MAX)));
+        let position = if is_descending { left - count } else { offset };
+        let mut ids = if count == 0 { Vec::new() } else { ids(position, usize::try_from(count).unwrap_or(0))? };
+        if is_descending {
+            ids.reverse();
+        }
+        Ok(Page { rows: self.rows(connection, ids, read)?, total })
+    }
+
+    fn rows<T>(
+        &self,
+        connection: &Connection,
+        ids: Vec<i64>,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        let mut find =
+            connection.prepare_cached(&format!("SELECT {} FROM {} WHERE id = ?1", self.columns, self.table))?;
+        ids.into_iter().map(|id| find.query_row([id], &mut read)).collect()
     }
 
     fn term<F: Columns>(&mut self, condition: &Condition<F>) -> String {
@@ -145,14 +183,18 @@ impl List {
             Column::Own(expression) => term(&mut self.values, &expression, *comparison, value),
             // Few are referred to by many, so the few are searched.
             Column::NameOf { table, reference } => {
-                let (comparison, is_so) = match comparison {
-                    Comparison::NotEquals => (Comparison::Equals, "IS NOT TRUE"),
-                    other => (*other, "IS TRUE"),
+                let among = |term: &str| {
+                    format!(
+                        "{reference} IN (SELECT named.id FROM {table} named WHERE named.customer_id = ?1 AND {term})"
+                    )
                 };
-                let term = term(&mut self.values, "named.name", comparison, value);
-                format!(
-                    "({reference} IN (SELECT named.id FROM {table} named WHERE named.customer_id = ?1 AND {term})) {is_so}"
-                )
+                match comparison {
+                    Comparison::NotEquals => {
+                        let equals = term(&mut self.values, "named.name", Comparison::Equals, value);
+                        format!("({}) IS NOT TRUE", among(&equals))
+                    }
+                    other => among(&term(&mut self.values, "named.name", *other, value)),
+                }
             }
         }
     }
@@ -206,6 +248,14 @@ impl ToSql for Value {
             Self::Text(text) => text.as_str().into(),
         })
     }
+}
+
+/// Whether a list is gone through, and not just read at one place: then others are not to wait for it.
+pub(super) fn is_walk<F: Columns>(query: &ListQuery<F>) -> bool {
+    let is_unfiltered = query.conditions.is_empty() && query.sort.is_none_or(|sort| sort.field.is_unique());
+    let is_sought =
+        |condition: &Condition<F>| condition.comparison == Comparison::Equals && condition.field.is_unique();
+    !is_unfiltered && !query.conditions.iter().any(is_sought)
 }
 
 /// Limit and offset that SQLite takes: 1 to [`PageRequest::LIMIT_MAX`], and at most 2⁶³ − 1.

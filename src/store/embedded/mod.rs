@@ -7,6 +7,7 @@
 mod administrators;
 mod answers;
 mod audit;
+mod blocks;
 mod certificates;
 mod changes;
 mod clean_up_schedules;
@@ -24,6 +25,7 @@ mod ledger;
 mod lists;
 mod lock;
 mod migrations;
+mod names;
 mod queue;
 mod readers;
 mod settings;
@@ -33,6 +35,7 @@ mod writer;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -63,6 +66,9 @@ use crate::secret::pepper::KeyDigest;
 
 /// The database's name in the data directory.
 const FILE_NAME: &str = "muster.db";
+
+/// How long a list by name waits for its order to be brought up to date.
+const NAMES_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Tallies of refusals that are written in one transaction: an enrollment waits for no more of them.
 const REFUSALS_PER_TRANSACTION: usize = 500;
@@ -208,6 +214,36 @@ impl EmbeddedStore {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.readers.read(move |connection| Ok(read(connection)?)).await
+    }
+
+    async fn list<T, F>(&self, is_walk: bool, list: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let list = move |connection: &Connection| Ok(list(connection)?);
+        if is_walk { self.readers.walk(list).await } else { self.readers.read(list).await }
+    }
+
+    /// Brings the order of components by name up to what is committed now. `false`: it cannot be,
+    /// as the store was opened to read only.
+    async fn complete_names(&self) -> Result<bool, StoreError> {
+        let (newest, mut end) =
+            self.read(|connection| Ok((names::newest(connection)?, names::end(connection)?))).await?;
+        if end < newest && self.writer.is_none() {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        while end < newest {
+            if begun.elapsed() > NAMES_PATIENCE {
+                let behind = newest - end;
+                return Err(StoreError::Unavailable { reason: format!("the order by name is {behind} rows behind") });
+            }
+            end = self
+                .change(Lane::Administration, |connection| names::step(connection).map(|(end, _)| Verdict::Commit(end)))
+                .await?;
+        }
+        Ok(true)
     }
 
     async fn change<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
@@ -410,7 +446,7 @@ impl Store for EmbeddedStore {
         query: &ListQuery<GroupField>,
     ) -> Result<Page<Group>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.read(move |connection| groups::list(connection, customer, kind, &query, now)).await
+        self.list(lists::is_walk(&query), move |connection| groups::list(connection, customer, kind, &query, now)).await
     }
 
     async fn count_group_contents(
@@ -428,7 +464,10 @@ impl Store for EmbeddedStore {
         query: &ListQuery<SigningCertificateField>,
     ) -> Result<Page<SigningCertificate>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.read(move |connection| signing_certificates::list(connection, customer, &query, now)).await
+        self.list(lists::is_walk(&query), move |connection| {
+            signing_certificates::list(connection, customer, &query, now)
+        })
+        .await
     }
 
     async fn list_keys(
@@ -438,7 +477,7 @@ impl Store for EmbeddedStore {
         query: &ListQuery<KeyField>,
     ) -> Result<Page<ProvisioningKey>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.read(move |connection| keys::list(connection, customer, kind, &query, now)).await
+        self.list(lists::is_walk(&query), move |connection| keys::list(connection, customer, kind, &query, now)).await
     }
 
     async fn list_keys_of_group(
@@ -458,7 +497,9 @@ impl Store for EmbeddedStore {
         query: &ListQuery<ComponentField>,
     ) -> Result<Page<Component>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.read(move |connection| components::list(connection, customer, kind, &query, now)).await
+        let has_names = components::needs_names(&query) && self.complete_names().await?;
+        let is_walk = components::is_walk(&query);
+        self.list(is_walk, move |connection| components::list(connection, customer, kind, &query, now, has_names)).await
     }
 
     async fn list_group_components(

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -14,6 +15,15 @@ use crate::store::StoreError;
 
 /// Reads that may wait; one more is refused at once.
 const WAITING_MAX: usize = 4_096;
+
+/// Walks that may wait.
+const WALKS_WAITING_MAX: usize = 64;
+
+/// How long a walk may take; it is broken off then.
+const WALK_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How many of its steps SQLite takes before the time is looked at.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// Something to be read. It answers by itself.
 type Read = Box<dyn FnOnce(Result<&Connection, StoreError>) -> IsSuspect + Send>;
@@ -46,6 +56,9 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     reads: VecDeque<Read>,
+    /// Those that may take long. One thread at least never runs them.
+    walks: VecDeque<Read>,
+    walking: usize,
     is_closed: bool,
 }
 
@@ -56,18 +69,44 @@ impl Readers {
             ReaderKind::Latest => thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
             ReaderKind::OneSnapshot => 1,
         };
+        // With one snapshot there is one thread, and nobody to be kept waiting.
+        let walking_max = (count - 1).max(1);
         let mut readers = Self { database, shared, threads: Vec::with_capacity(count), kind };
         for number in 1..=count {
             let (database, shared) = (readers.database.clone(), Arc::clone(&readers.shared));
             let thread = thread::Builder::new().name(format!("store-reader-{number}"));
             // On an error the drop of `readers` ends those that run.
-            readers.threads.push(thread.spawn(move || run(&database, &shared, kind))?);
+            readers.threads.push(thread.spawn(move || run(&database, &shared, kind, walking_max))?);
         }
         Ok(readers)
     }
 
     /// Runs `read` in one snapshot on one of the threads.
     pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.queue(read, |waiting| (&mut waiting.reads, WAITING_MAX)).await
+    }
+
+    /// Runs a `read` that goes through a whole list. Threads are left for those that do not.
+    ///
+    /// # Errors
+    /// Beside those of `read`: [`StoreError::Unavailable`] when it takes longer than 20 s.
+    pub(super) async fn walk<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.queue(read, |waiting| (&mut waiting.walks, WALKS_WAITING_MAX)).await
+    }
+
+    async fn queue<T, F>(
+        &self,
+        read: F,
+        lane: impl FnOnce(&mut Waiting) -> (&mut VecDeque<Read>, usize),
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -85,10 +124,11 @@ impl Readers {
             if waiting.is_closed {
                 return Err(closed());
             }
-            if waiting.reads.len() >= WAITING_MAX {
-                return Err(StoreError::Overloaded { waiting: waiting.reads.len() });
+            let (lane, bound) = lane(&mut waiting);
+            if lane.len() >= bound {
+                return Err(StoreError::Overloaded { waiting: lane.len() });
             }
-            waiting.reads.push_back(read);
+            lane.push_back(read);
         }
         self.shared.arrived.notify_one();
         answered.await.unwrap_or_else(|_| Err(closed()))
@@ -132,17 +172,30 @@ impl Drop for Readers {
 }
 
 impl Shared {
-    fn next(&self) -> Option<Read> {
+    /// `walking_max`: how many threads may walk at a time. Says whether it is a walk.
+    fn next(&self, walking_max: usize) -> Option<(Read, bool)> {
         let mut waiting = self.lock();
         loop {
             if let Some(read) = waiting.reads.pop_front() {
-                return Some(read);
+                return Some((read, false));
             }
-            if waiting.is_closed {
+            if waiting.walking < walking_max
+                && let Some(walk) = waiting.walks.pop_front()
+            {
+                waiting.walking += 1;
+                return Some((walk, true));
+            }
+            if waiting.is_closed && waiting.walks.is_empty() {
                 return None;
             }
             waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Lets the next walk begin.
+    fn end_walk(&self) {
+        self.lock().walking -= 1;
+        self.arrived.notify_all();
     }
 
     fn close(&self) {
@@ -156,16 +209,18 @@ impl Shared {
     }
 }
 
-fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind) {
+fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind, walking_max: usize) {
     let mut open: Option<Connection> = None;
-    while let Some(read) = shared.next() {
+    while let Some((read, is_walk)) = shared.next(walking_max) {
         let connection = match open.take() {
             Some(connection) => Ok(connection),
             None => open_for(database, kind),
         };
         match connection {
-            Ok(connection) => {
-                let is_suspect = read(Ok(&connection));
+            Ok(mut connection) => {
+                let end = Instant::now() + WALK_TIME_MAX;
+                let is_bounded = is_walk && bound(&mut connection, Some(move || Instant::now() >= end));
+                let is_suspect = read(Ok(&connection)) || is_bounded && !bound(&mut connection, None::<fn() -> bool>);
                 // A snapshot is kept whatever happens: another connection would see another one.
                 if !is_suspect || kind == ReaderKind::OneSnapshot {
                     open = Some(connection);
@@ -173,7 +228,15 @@ fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind) {
             }
             Err(error) => drop(read(Err(error))),
         }
+        if is_walk {
+            shared.end_walk();
+        }
     }
+}
+
+/// Has SQLite ask now and then whether to break off. `false`: it does not.
+fn bound(connection: &mut Connection, is_over: Option<impl FnMut() -> bool + Send + 'static>) -> bool {
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, is_over).is_ok()
 }
 
 fn open_for(database: &DatabaseFile, kind: ReaderKind) -> Result<Connection, StoreError> {

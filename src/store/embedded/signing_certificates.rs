@@ -59,7 +59,7 @@ pub(super) fn list(
     query: &ListQuery<SigningCertificateField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<SigningCertificate>> {
-    List::of_customer(COLUMNS, "signing_certificates", customer, now).page(connection, query, None, read)
+    List::of_customer(COLUMNS, "signing_certificates", customer, now).page(connection, query, read)
 }
 
 impl Columns for SigningCertificateField {
@@ -83,6 +83,10 @@ impl Columns for SigningCertificateField {
                 "(CASE purpose WHEN 1 THEN 'isolation_client' WHEN 2 THEN 'none' WHEN 3 THEN 'zapp_client' END)"
             }
         })
+    }
+
+    fn is_unique(self) -> bool {
+        matches!(self, Self::Id | Self::Name)
     }
 }
 

@@ -25,9 +25,12 @@ use tokio::sync::{oneshot, watch};
 use super::files::OpenFiles;
 use super::lock::DirectoryLock;
 use super::queue::{Change, EnrollmentJob, Lane, Queue, Task, closed};
-use super::{connection, enroll, errors, settings};
+use super::{connection, enroll, errors, names, settings};
 use crate::clock::{Clock, Timestamp};
 use crate::store::{BatchSettings, CommitObserver, EnrollmentCommit, EnrollmentOutcome, StoreError};
+
+/// With nothing to do for so long the writer turns to what can wait.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// Between two attempts to get the store back: at first, and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -70,6 +73,7 @@ impl WriterHandle {
             observer,
             linger: batch.linger,
             last_batch: None,
+            order_names_at: Some(Instant::now()),
             retry_at: Instant::now(),
             retry_after: RETRY_FIRST,
             #[cfg(test)]
@@ -203,6 +207,8 @@ struct Writer {
     linger: Duration,
     /// When the last batch ended, and how many it held.
     last_batch: Option<(Instant, usize)>,
+    /// When the order by name is brought on if nothing else is to do; `None`: it is complete.
+    order_names_at: Option<Instant>,
     /// Not before this is it tried again to open the store.
     retry_at: Instant,
     retry_after: Duration,
@@ -214,22 +220,38 @@ impl Writer {
     fn run(&mut self) {
         loop {
             let is_out_of_order = self.connection.is_none() || self.displaced.is_some();
-            let patience = is_out_of_order.then(|| self.retry_at.saturating_duration_since(Instant::now()));
+            let patience = if is_out_of_order {
+                Some(self.retry_at.saturating_duration_since(Instant::now()))
+            } else {
+                self.order_names_at.map(|at| at.saturating_duration_since(Instant::now()))
+            };
             match self.queue.take(self.is_company_likely(), patience) {
                 Task::Change(change) => self.commit_change(change),
                 Task::Enrollments(batch) => {
                     let size = batch.len();
                     self.commit_batch(batch);
                     self.last_batch = Some((Instant::now(), size));
+                    self.order_names_at = Some(Instant::now() + IDLE);
                     if let Some(change) = self.queue.take_overdue() {
                         self.commit_change(change);
                     }
                 }
                 // What failed was logged, and is tried again.
-                Task::None => drop(self.usable()),
+                Task::None if is_out_of_order => drop(self.usable()),
+                Task::None => self.order_names(),
                 Task::Closed => return,
             }
         }
+    }
+
+    /// A step of what can wait, in a moment when nobody does.
+    fn order_names(&mut self) {
+        let stepped = self.in_transaction(|connection, _| names::step(connection).map(Verdict::Commit));
+        self.order_names_at = match stepped {
+            Ok((_, has_more)) => has_more.then(Instant::now),
+            // Whoever reads by name tries it again, and is told.
+            Err(_) => None,
+        };
     }
 
     /// More came together last time, and that was just now.
@@ -496,7 +518,6 @@ mod tests {
                      INSERT INTO signing_certificates
                          VALUES (2, 1, 1, NULL, x'', 'Client', '', NULL, x'', NULL, NULL, NULL, 1, 60, 2, 0, 0, 0, 0, NULL);
                      INSERT INTO groups VALUES (3, 1, 1, 4, 'HQ', '', 1, 2, '', '{}', 0, 0, NULL);
-                     INSERT INTO group_counters VALUES (3, 0);
                      INSERT INTO provisioning_keys (id, customer_id, revision, group_id, signing_certificate_id,
                          enabled, allow_re_enrollment, kind, name, digest, pepper, addresses, version, hint, key_id,
                          uses_when_set, created_at, modified_at, description)
@@ -514,6 +535,7 @@ mod tests {
                 observer: sizes.clone(),
                 linger: Duration::ZERO,
                 last_batch: None,
+                order_names_at: None,
                 retry_at: Instant::now(),
                 retry_after: RETRY_FIRST,
                 fault: None,

@@ -239,7 +239,7 @@ async fn each_deliberate_damage_is_found() {
         ),
         ("store", "DELETE FROM digests"),
         ("store", "DELETE FROM provisioning_keys"),
-        ("store", "UPDATE group_counters SET components = 0"),
+        ("store", "UPDATE component_blocks SET components = 0"),
     ];
     for (invariant, damage) in damages {
         let dir = tempfile::tempdir().unwrap();

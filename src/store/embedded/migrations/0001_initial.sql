@@ -4,11 +4,11 @@
 -- appended when new. Every row and every unique index names its customer first; statements always
 -- compare it. What belongs to an enrollment also names its key.
 --
--- What an enrollment costs: one row in components with three index entries, one in certificates with
+-- What an enrollment costs: one row in components with two index entries, one in certificates with
 -- two, one in key_uses (no rowid: a key's ledger lies together), and per batch one narrow row of
--- key_counters and group_counters each. Counters stand apart from settings so that a commit
--- rewrites 40 bytes and not a description, an address list and a sealed string. Sorting and
--- searching columns get their indexes off this path, when something lists by them.
+-- key_counters for each key and two of component_blocks for each group. Counters stand apart from
+-- settings so that a commit rewrites 40 bytes and not a description, an address list and a sealed
+-- string. The order by name is filled off this path: component_names.
 --
 -- No foreign keys: a key may go and its components, certificates and ledger stay. What must exist
 -- is checked in the transaction, which has no other writer beside it.
@@ -95,13 +95,6 @@ CREATE TABLE groups (
 CREATE UNIQUE INDEX groups_by_name ON groups (customer_id, kind, name);
 CREATE INDEX groups_by_kind ON groups (customer_id, kind);
 
--- How many components of a group are not deleted: whether it may be deleted, and the total of a
--- list, without counting ten million rows.
-CREATE TABLE group_counters (
-    group_id   INTEGER NOT NULL PRIMARY KEY,
-    components INTEGER NOT NULL
-) STRICT;
-
 CREATE TABLE provisioning_keys (
     id                     INTEGER NOT NULL PRIMARY KEY,
     customer_id            INTEGER NOT NULL,
@@ -185,11 +178,49 @@ CREATE TABLE components (
 -- I3, and how a device is recognised.
 CREATE UNIQUE INDEX components_by_fingerprint ON components (customer_id, key_id, fingerprint)
     WHERE deleted_at IS NULL;
-CREATE INDEX components_by_kind ON components (customer_id, kind) WHERE deleted_at IS NULL;
--- A group's, for its page and for when it goes with all it has. New entries lie together.
-CREATE INDEX components_by_group ON components (customer_id, group_id) WHERE deleted_at IS NULL;
+-- A kind's, and in it each group's in order of id: for pages, and for when a group goes with all it has.
+-- New entries of a group lie together.
+CREATE INDEX components_by_group ON components (customer_id, kind, group_id) WHERE deleted_at IS NULL;
 
--- In order of issue. Rows are too wide for a tree by random serial.
+-- How many components that are not deleted a group, and a kind, has in each block of ids: totals, the
+-- place of any page, and whether a group may be deleted, without passing by ten million rows.
+CREATE TABLE component_blocks (
+    customer_id INTEGER NOT NULL,
+    list        INTEGER NOT NULL, -- a group's id, or a kind below zero
+    block       INTEGER NOT NULL, -- id >> 12
+    components  INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, list, block)
+) STRICT, WITHOUT ROWID;
+
+-- Components that are not deleted in order of name, filled in the order of commits, as far as
+-- component_names_end says. See names.rs.
+CREATE TABLE component_names (
+    customer_id INTEGER NOT NULL,
+    kind        INTEGER NOT NULL,
+    name        TEXT    NOT NULL COLLATE NOCASE,
+    id          INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, kind, name, id)
+) STRICT, WITHOUT ROWID;
+
+-- How many names there are from this one up to the next bucket's first.
+CREATE TABLE component_name_buckets (
+    customer_id INTEGER NOT NULL,
+    kind        INTEGER NOT NULL,
+    first_name  TEXT    NOT NULL COLLATE NOCASE,
+    first_id    INTEGER NOT NULL,
+    names       INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, kind, first_name, first_id)
+) STRICT, WITHOUT ROWID;
+
+-- One row: the rowid of the last certificate whose component was taken in.
+CREATE TABLE component_names_end (
+    certificate INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO component_names_end VALUES (0);
+
+-- In order of issue, and so of commit: rowids only grow, as the newest row is never purged.
+-- Rows are too wide for a tree by random serial.
 CREATE TABLE certificates (
     customer_id            INTEGER NOT NULL,
     key_id                 INTEGER NOT NULL,
