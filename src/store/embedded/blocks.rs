@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use crate::domain::Kind;
 use crate::id::{ComponentId, CustomerId, GroupId, Id};
 
-const BLOCK_BITS: u32 = 12;
+pub(super) const BLOCK_BITS: u32 = 12;
 
 /// With more groups of a kind than this, a block's ids are read from the table and not group by group.
 const GROUPS_SOUGHT_MAX: u32 = 256;

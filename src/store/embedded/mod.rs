@@ -627,7 +627,7 @@ mod tests {
     struct Unobserved;
 
     impl CommitObserver for Unobserved {
-        fn observe_commit(&self, _: usize, _: std::time::Duration) {}
+        fn observe_commit(&self, _: usize, _: Duration) {}
     }
 
     fn open(data_dir: &Path) -> Result<Arc<EmbeddedStore>, OpenError> {

@@ -298,3 +298,156 @@ impl Bucket {
         self.count(connection, customer, kind, kept)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{connection, migrations};
+    use super::*;
+    use crate::domain::audit::AuditKey;
+
+    const CUSTOMER: u64 = 1;
+    const KIND: Kind = Kind::Machine;
+
+    /// Components by name, as they would be in the table.
+    #[derive(Clone, Debug)]
+    enum Operation {
+        Enroll { name: u16 },
+        Order,
+        Remove { at: prop::sample::Index },
+        Rename { at: prop::sample::Index, name: u16 },
+    }
+
+    fn operations() -> impl Strategy<Value = Vec<Operation>> {
+        let operation = prop_oneof![
+            6 => any::<u16>().prop_map(|name| Operation::Enroll { name }),
+            1 => Just(Operation::Order),
+            2 => any::<prop::sample::Index>().prop_map(|at| Operation::Remove { at }),
+            2 => (any::<prop::sample::Index>(), any::<u16>()).prop_map(|(at, name)| Operation::Rename { at, name }),
+        ];
+        prop::collection::vec(operation, 0..80)
+    }
+
+    /// Few enough that some are alike but for their case.
+    fn name_of(number: u16) -> String {
+        let name = format!("k{}-{}", number % 3, number % 40);
+        if number.is_multiple_of(2) { name.to_ascii_uppercase() } else { name }
+    }
+
+    struct Place {
+        connection: Connection,
+        /// Of those that are not deleted.
+        names: Vec<(String, i64)>,
+        next: i64,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("names.db");
+            std::fs::write(&path, []).unwrap();
+            let mut connection = connection::open_writer(&path).unwrap();
+            migrations::migrate(&mut connection, 0).unwrap();
+            connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
+            Self { connection, names: Vec::new(), next: 1, _dir: dir }
+        }
+
+        fn apply(&mut self, operation: &Operation) {
+            let customer = CustomerId::from_raw(CUSTOMER);
+            match operation {
+                Operation::Enroll { name } => {
+                    let (name, id) = (name_of(*name), self.next);
+                    self.next += 1;
+                    self.connection
+                        .execute(
+                            "INSERT INTO components (id, customer_id, key_id, fingerprint, enabled, current_serial,
+                                 revision, kind, group_id, enrolled_key_id, ordinal, name, remote_address, enrolled_at,
+                                 modified_at, description)
+                             VALUES (?1, ?2, 4, 'device ' || ?1, 1, x'', 1, ?3, 3, 4, ?1, ?4, x'', 0, 0, '')",
+                            params![id, CUSTOMER, KIND, name],
+                        )
+                        .unwrap();
+                    self.connection
+                        .execute(
+                            "INSERT INTO certificates (customer_id, key_id, component_id, serial, status,
+                                 signing_certificate_id, public_key_hash, issued_at, not_before, not_after, der)
+                             VALUES (?2, 4, ?1, randomblob(16), 1, 2, x'', 0, 0, 0, x'')",
+                            params![id, CUSTOMER],
+                        )
+                        .unwrap();
+                    self.names.push((name, id));
+                }
+                Operation::Order => while step(&self.connection).unwrap().1 {},
+                Operation::Remove { at } if !self.names.is_empty() => {
+                    let (name, id) = self.names.remove(at.index(self.names.len()));
+                    self.connection.execute("UPDATE components SET deleted_at = 1 WHERE id = ?1", [id]).unwrap();
+                    remove(&self.connection, customer, KIND, ComponentId::from_raw(id.cast_unsigned()), &name).unwrap();
+                }
+                Operation::Rename { at, name } if !self.names.is_empty() => {
+                    let at = at.index(self.names.len());
+                    let (old, id) = self.names[at].clone();
+                    let new = name_of(*name);
+                    self.connection.execute("UPDATE components SET name = ?2 WHERE id = ?1", params![id, new]).unwrap();
+                    let component = ComponentId::from_raw(id.cast_unsigned());
+                    rename(&self.connection, customer, KIND, component, (&old, &new)).unwrap();
+                    self.names[at].0 = new;
+                }
+                Operation::Remove { .. } | Operation::Rename { .. } => {}
+            }
+        }
+
+        fn assert_ordered(&mut self) {
+            self.apply(&Operation::Order);
+            let (connection, customer) = (&self.connection, CustomerId::from_raw(CUSTOMER));
+            let mut expected: Vec<_> = self.names.iter().map(|(name, id)| (name.to_ascii_lowercase(), *id)).collect();
+            expected.sort();
+            assert_eq!(total(connection, customer, KIND).unwrap(), expected.len() as u64);
+            for position in 0..=expected.len() {
+                let found = ids(connection, customer, KIND, position as u64, 3).unwrap();
+                let wanted: Vec<_> = expected[position..].iter().take(3).map(|(_, id)| *id).collect();
+                assert_eq!(found, wanted, "from {position}");
+            }
+            for prefix in ["", "k", "K1", "k1-2", "k1-20", "k2-39", "l", "\u{10fffe}"] {
+                let lower = prefix.to_ascii_lowercase();
+                let start = expected.partition_point(|(name, _)| *name < lower);
+                let count = expected.iter().filter(|(name, _)| name.starts_with(&lower)).count();
+                let found = places(connection, customer, KIND, prefix).unwrap();
+                assert_eq!(found, start as u64..(start + count) as u64, "{prefix}");
+            }
+            let largest: u64 = connection
+                .query_row("SELECT coalesce(max(names), 0) FROM component_name_buckets", [], |row| row.get(0))
+                .unwrap();
+            assert!(largest <= BUCKET_MAX);
+            let findings = super::super::integrity::check(connection, &AuditKey::new(&[1; 32])).unwrap();
+            let of_names: Vec<_> = findings.iter().filter(|finding| finding.detail.contains("name")).collect();
+            assert!(of_names.is_empty(), "{of_names:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_name_is_found_at_its_place(operations in operations()) {
+            let mut place = Place::new();
+            for operation in &operations {
+                place.apply(operation);
+            }
+            place.assert_ordered();
+        }
+    }
+
+    #[test]
+    fn a_step_is_bounded_and_says_that_there_is_more() {
+        for (commits, more) in [(STEP - 1, false), (STEP, true), (STEP + 1, true)] {
+            let mut place = Place::new();
+            for name in 0..commits {
+                place.apply(&Operation::Enroll { name: u16::try_from(name).unwrap() });
+            }
+            assert_eq!(step(&place.connection).unwrap(), (i64::from(commits.min(STEP)), more), "{commits}");
+            place.assert_ordered();
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Client, KINDS, assert_bare, assert_no_numbers_and_no_nulls, id, string};
+use super::support::{Client, KEYS, KINDS, assert_bare, assert_no_numbers_and_no_nulls, id, string};
 use crate::support::{Device, Service};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +91,69 @@ async fn what_all_answers_carry() {
     assert_bare(&client.send("POST", "/signout", "", &[]).await);
     let refused = client.get("machineGroup").await;
     assert_eq!((refused.status, refused.text("id").as_str()), (401, "access.denied"));
+}
+
+/// MUST 14, over the members that a key, a group and a certificate show.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_searched_and_sorted_in_every_spelling() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let (hq, branch) =
+        (client.make_group("appConnectorGroup", "HQ").await, client.make_group("appConnectorGroup", "Branch").await);
+    client.make_key(&hq, "Berlin-1", json!({ "maxUsage": "30" })).await;
+    client.make_key(&hq, "berlin-2", json!({ "maxUsage": "10", "enabled": false })).await;
+    client.make_key(&branch, "Paris", json!({ "maxUsage": "20", "exportable": false })).await;
+    let names = async |path: &str| {
+        let answer = client.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let page = answer.json();
+        let names: Vec<_> =
+            page["list"].as_array().expect("a list").iter().map(|row| row["name"].as_str().expect("a name")).collect();
+        assert_eq!(page["totalCount"], json!(names.len().to_string()), "{path}");
+        names.join(" ")
+    };
+    let of_group = format!("search=zcomponentId+EQ+{branch}");
+    for (query, expected) in [
+        ("?search=name%2BEQ%2BBERLIN-2", "berlin-2"),
+        ("&search=name%20EQ%20paris", "Paris"),
+        ("?search=berlin", "Berlin-1 berlin-2"),
+        ("?search=name+STARTSWITH+ber&search=enabled+EQ+true", "Berlin-1"),
+        ("?search=maxUsage+GTEQ+10+AND+maxUsage+LT+30", "berlin-2 Paris"),
+        ("?search=state+EQ+disabled", "berlin-2"),
+        ("?search=exportable%2BNE%2Btrue", "Paris"),
+        ("?search=zcomponentName+LIKE+h%25", "Berlin-1 berlin-2"),
+        (&*format!("?{of_group}"), "Paris"),
+        ("?search=enrollmentCertName+EQ+connector&sortBy=maxUsage", "berlin-2 Paris Berlin-1"),
+        ("?sortBy=name&sortDir=DESC", "Paris berlin-2 Berlin-1"),
+        ("?sortBy=zcomponentName&sortOrder=asc", "Paris Berlin-1 berlin-2"),
+        ("?sortDir=DESC", "Paris berlin-2 Berlin-1"),
+    ] {
+        assert_eq!(names(&format!("{KEYS}{query}")).await, expected, "{query}");
+    }
+    assert_eq!(names("appConnectorGroup?search=enabled+EQ+true&sortBy=name").await, "Branch HQ");
+    assert_eq!(names("appConnectorGroup/summary?search=name+NE+hq").await, "Branch");
+    let signing =
+        names("enrollmentCert?search=privateKeyPresent%20EQ%20true&search=clientCertType+EQ+ZAPP_CLIENT").await;
+    assert_eq!(signing, "Client");
+    assert_eq!(
+        names("visible/versionProfiles?search=name+CONTAINS+default&sortBy=id&sortDir=DESC").await,
+        "Previous Default Default"
+    );
+
+    for (query, member) in [
+        ("search=provisioningKey+CONTAINS+3", "search"),
+        ("search=enabled+EQ+1", "search"),
+        ("search=enabled+GT+false", "search"),
+        ("search=maxUsage+LIKE+1%25", "search"),
+        ("sortBy=provisioningKey", "sortBy"),
+        ("sortBy=name&sortDir=up", "sortDir"),
+        ("sortOrder=up", "sortOrder"),
+    ] {
+        let refused = client.get(&format!("{KEYS}?{query}")).await;
+        let found = (refused.status, refused.text("id"), refused.json()["params"].clone());
+        assert_eq!(found, (400, "invalid.resource.argument".to_owned(), json!([member])), "{query}");
+    }
+    service.assert_healthy();
 }
 
 #[tokio::test(flavor = "multi_thread")]

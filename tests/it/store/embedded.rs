@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use muster::clock::{Clock, ManualClock};
 use muster::domain::address::SourcePrefix;
 use muster::domain::ledger::RefusalTally;
-use muster::domain::{ProvisioningKey, Reference, Refusal};
+use muster::domain::{Kind, ProvisioningKey, Reference, Refusal};
 use muster::store::embedded::{EmbeddedStore, OpenError};
 use muster::store::{
-    BatchSettings, Change, CommitObserver, EnrollmentOutcome, EnrollmentStore as _, IdAllocator, ListQuery, Store,
-    StoreError,
+    BatchSettings, Change, CommitObserver, Comparison, ComponentField, EnrollmentOutcome, EnrollmentStore as _,
+    IdAllocator, ListQuery, Store, StoreError,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -80,6 +80,9 @@ async fn some_state() -> (TempDir, World) {
     world.store.commit_enrollment(again).await.unwrap();
     let events = (0..3).map(|n| world.event(tenant.customer.id, &n.to_string())).collect();
     world.store.commit_changes(vec![], events, &world.audit_key).await.unwrap();
+    // What this needs is filled when it is asked for.
+    let by_name = ListQuery::first_where(1, ComponentField::Name, Comparison::Equals, "b");
+    world.store.list_components(tenant.customer.id, Kind::Machine, &by_name).await.unwrap();
     world.assert_sound().await;
     world.store.close().await;
     let copy = tempfile::tempdir().unwrap();
@@ -240,6 +243,11 @@ async fn each_deliberate_damage_is_found() {
         ("store", "DELETE FROM digests"),
         ("store", "DELETE FROM provisioning_keys"),
         ("store", "UPDATE component_blocks SET components = 0"),
+        ("store", "DELETE FROM component_blocks WHERE list < 0"),
+        ("store", "UPDATE component_names SET name = 'another'"),
+        ("store", "DELETE FROM component_names"),
+        ("store", "UPDATE component_name_buckets SET names = names + 1"),
+        ("store", "UPDATE component_name_buckets SET first_name = 'zz'"),
     ];
     for (invariant, damage) in damages {
         let dir = tempfile::tempdir().unwrap();
@@ -489,7 +497,7 @@ async fn an_empty_store_is_sound() {
     world.assert_sound().await;
     let ids = IdAllocator::new(world.store.clone());
     let id: muster::id::CustomerId = ids.next().await.unwrap();
-    let nothing = world.store.list_groups(id, muster::domain::Kind::Machine, &ListQuery::first(1)).await.unwrap();
+    let nothing = world.store.list_groups(id, Kind::Machine, &ListQuery::first(1)).await.unwrap();
     assert_eq!((nothing.rows, nothing.total), (vec![], 0));
     assert_eq!(world.store.list_secrets("any").await.unwrap(), []);
 }

@@ -13,11 +13,11 @@ use muster::domain::{
     Component, ComponentState, Description, Group, KeyVersion, Kind, ProvisioningKey, Reference, Refusal,
     SigningCertificate,
 };
-use muster::id::{ApiClientId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+use muster::id::{ApiClientId, ComponentId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
 use muster::secret::pepper::KeyDigest;
 use muster::store::{
-    Change, Comparison, ComponentField, Condition, GroupField, KeyField, ListField, ListQuery, Page, PageRequest,
-    SigningCertificateField, Sort, Value,
+    Change, Comparison, ComponentField, Condition, EnrollmentIntent, EnrollmentOutcome, GroupField, KeyField,
+    ListField, ListQuery, Page, PageRequest, SigningCertificateField, Sort, Value,
 };
 
 use super::world::{Tenant, World};
@@ -430,6 +430,124 @@ pub async fn keys_of_a_group_are_in_order_of_id(world: World) {
     assert_eq!(list(customer, group, expected[1], 10).await, expected[2..]);
     assert_eq!(list(customer, branch.id, start, 10).await.len(), 3);
     assert_eq!(list(other.customer.id, group, start, 10).await, [], "another customer's group");
+}
+
+/// Enrolls as the component with this id.
+async fn enrolled_as(world: &World, tenant: &Tenant, key: &ProvisioningKey, id: u64) -> Component {
+    let component = ComponentId::from_raw(id);
+    let mut commit = world.commit(tenant, key, &format!("device-{id}"));
+    commit.intent = EnrollmentIntent::Enroll { component };
+    assert!(matches!(world.store.commit_enrollment(commit).await, Ok(EnrollmentOutcome::Committed { .. })));
+    world.component(tenant.customer.id, component).await
+}
+
+/// Every page of every list whose pages are found by their place, in both directions, against the model.
+async fn assert_pages(world: &World, tenant: &Tenant, components: &[Component], prefixes: &[&str]) {
+    let value_of = |row: &Component, field| match field {
+        ComponentField::GroupId => number(row.group_id),
+        ComponentField::Id => number(row.id),
+        ComponentField::Name => text(&row.name),
+        _ => unreachable!("{field:?} is not asked for"),
+    };
+    let mut filters = vec![vec![]];
+    filters.extend(
+        prefixes.iter().map(|prefix| vec![Condition::new(ComponentField::Name, Comparison::StartsWith, *prefix)]),
+    );
+    let mut groups: Vec<_> = components.iter().map(|row| row.group_id).collect();
+    groups.dedup();
+    filters.extend(groups.into_iter().take(3).map(|group| {
+        vec![Condition {
+            field: ComponentField::GroupId,
+            comparison: Comparison::Equals,
+            value: number(group).unwrap(),
+        }]
+    }));
+    for conditions in filters {
+        for sort in [
+            None,
+            Some((ComponentField::Id, true)),
+            Some((ComponentField::Name, false)),
+            Some((ComponentField::Name, true)),
+        ] {
+            let sort = sort.map(|(field, descending)| Sort { field, descending });
+            for offset in 0..=components.len() as u64 {
+                let query = ListQuery { conditions: conditions.clone(), sort, offset, limit: 3 };
+                let found = world.store.list_components(tenant.customer.id, Kind::Machine, &query).await.unwrap();
+                assert_eq!(found, query.select(components.to_vec(), value_of), "{query:?}");
+            }
+        }
+    }
+}
+
+pub async fn pages_of_components_follow_every_change(world: World) {
+    let tenant = world.tenant().await;
+    let customer = tenant.customer.id;
+    let other = rows::group(world.id(), &tenant.signer, Kind::Machine, "Branch");
+    let key = rows::key(world.id(), &tenant.group, "Edge", None);
+    let same = rows::key(world.id(), &tenant.group, "edge-1", None);
+    let changes = [key.clone(), same.clone()].map(Change::InsertKey);
+    world.apply([Change::InsertGroup(other.clone())].into_iter().chain(changes).collect()).await;
+    assert_pages(&world, &tenant, &[], &["e"]).await;
+
+    // On both sides of where a block of ids ends, and not in the order of their ids.
+    let mut components = Vec::new();
+    for id in [8_191, 4_095, 4_097, 4_096, 12_288, 8_192] {
+        let key = if id % 2 == 0 { &same } else { &key };
+        components.push(enrolled_as(&world, &tenant, key, id).await);
+    }
+    components.sort_by_key(|row| row.id);
+    let prefixes = ["", "e", "EDGE-", "edge-1", "edge-1-", "f"];
+    assert_pages(&world, &tenant, &components, &prefixes).await;
+    world.assert_sound().await;
+
+    // Some are in the order by name by now, the last one not yet.
+    components.push(enrolled_as(&world, &tenant, &key, 20_000).await);
+    for (at, name, group) in [(1, "zebra", other.id), (3, "Aardvark", tenant.group.id), (6, "edge-1-0", other.id)] {
+        let row = &mut components[at];
+        (row.name, row.group_id) = (name.to_owned(), group);
+        world.apply(vec![Change::UpdateComponent(row.clone())]).await;
+        *row = world.component(customer, row.id).await;
+    }
+    assert_pages(&world, &tenant, &components, &["", "z", "aard", "edge-1-"]).await;
+    world.assert_sound().await;
+
+    components.push(enrolled_as(&world, &tenant, &same, 20_001).await);
+    for at in [7, 4, 1, 0] {
+        let id = components.remove(at).id;
+        world
+            .apply(vec![Change::DeleteComponent { customer, id, revision: None, at: world.now(), release_use: false }])
+            .await;
+    }
+    let again = world.re_enrollment(&tenant, &key, "device-20000", &components[3]);
+    assert!(matches!(world.store.commit_enrollment(again).await, Ok(EnrollmentOutcome::Committed { .. })));
+    components[3] = world.component(customer, components[3].id).await;
+    assert_pages(&world, &tenant, &components, &["", "z", "edge-1"]).await;
+    world.assert_sound().await;
+
+    let world = world.reopen().await;
+    assert_pages(&world, &tenant, &components, &["edge"]).await;
+    let named = ListQuery::first_where(5, ComponentField::Name, Comparison::Equals, "EDGE-1-0");
+    let found = world.store.list_components(customer, Kind::Machine, &named).await.unwrap();
+    assert_eq!((found.rows, found.total), (vec![components[3].clone()], 1));
+}
+
+pub async fn a_kind_with_many_groups_is_paged_in_order_of_id(world: World) {
+    let tenant = world.tenant().await;
+    let groups: Vec<_> =
+        (0..300).map(|n| rows::group(world.id(), &tenant.signer, Kind::Machine, &format!("group {n}"))).collect();
+    world.apply(groups.iter().cloned().map(Change::InsertGroup).collect()).await;
+    let mut components = Vec::new();
+    for n in [0, 299, 1, 150] {
+        let tenant = Tenant { group: groups[n].clone(), ..tenant.clone() };
+        let key = world.key(&tenant, None).await;
+        components.push(world.enrolled(&tenant, &key, "device").await);
+    }
+    assert_pages(&world, &tenant, &components, &[]).await;
+    // A group of another kind has none of this one.
+    let elsewhere =
+        ListQuery::first_where(5, ComponentField::GroupId, Comparison::Equals, number(groups[0].id).unwrap());
+    let found = world.store.list_components(tenant.customer.id, Kind::ServiceEdge, &elsewhere).await.unwrap();
+    assert_eq!((found.rows, found.total), (vec![], 0));
 }
 
 pub async fn scans_visit_every_customer_in_order_of_id(world: World) {

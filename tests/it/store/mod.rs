@@ -84,6 +84,7 @@ macro_rules! hold_to_contract {
                     enrollments_are_not_announced,
                     sequences_follow_each_other_without_gaps;
                 lists:
+                    a_kind_with_many_groups_is_paged_in_order_of_id,
                     all_conditions_of_a_query_must_hold,
                     components_are_found_by_every_field,
                     conditions_take_their_text_literally,
@@ -92,6 +93,7 @@ macro_rules! hold_to_contract {
                     a_digest_leads_to_its_key,
                     keys_of_a_group_are_in_order_of_id,
                     pages_are_in_order_of_id_and_tell_the_total,
+                    pages_of_components_follow_every_change,
                     refusals_add_up_and_are_bounded,
                     scans_visit_every_customer_in_order_of_id,
                     the_ledger_is_listed_newest_first;
