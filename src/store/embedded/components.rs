@@ -99,7 +99,7 @@ pub(super) fn list(
 ) -> rusqlite::Result<Page<Component>> {
     let mut list = List::of_kind(COLUMNS, "components", customer, kind, now);
     list.restrict("deleted_at IS NULL");
-    let (total, ids): (u64, Box<dyn Fn(u64, usize) -> rusqlite::Result<Vec<i64>>>) = match Order::of(query) {
+    let (total, ids): (u64, IdsAt<'_>) = match Order::of(query) {
         Some(Order::ById { group }) => {
             let list = match group {
                 None => ComponentList::OfKind(kind),
@@ -121,17 +121,23 @@ pub(super) fn list(
             (places.end.saturating_sub(places.start), Box::new(ids))
         }
         _ => {
-            // The few that bear a name are found by it, and then held against the rest.
-            for condition in query.conditions.iter().filter(|_| has_names) {
-                if let (ComponentField::Name, Comparison::Equals, Value::Text(name)) =
-                    (condition.field, condition.comparison, &condition.value)
-                {
-                    let name = list.bind(name.clone());
-                    list.restrict(&format!(
-                        "id IN (SELECT n.id FROM component_names n
-                         WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = {name})"
-                    ));
-                }
+            let equals = |condition: &&Condition<_>, field| {
+                condition.field == field && condition.comparison == Comparison::Equals
+            };
+            let name = query.conditions.iter().find(|condition| equals(condition, ComponentField::Name));
+            let is_of_key = |condition: &Condition<_>| {
+                equals(&condition, ComponentField::KeyId) || equals(&condition, ComponentField::KeyName)
+            };
+            // The few that bear a name, or came of a key, are found by that and held against the rest.
+            if let Some(Value::Text(name)) = name.filter(|_| has_names).map(|condition| &condition.value) {
+                list.avoid_indexes_on(&["customer_id", "kind"]);
+                let name = list.bind(name.clone());
+                list.restrict(&format!(
+                    "id IN (SELECT n.id FROM component_names n
+                     WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = {name})"
+                ));
+            } else if query.conditions.iter().any(is_of_key) {
+                list.avoid_indexes_on(&["kind"]);
             }
             return list.page(connection, query, read);
         }
@@ -140,21 +146,20 @@ pub(super) fn list(
     list.page_of(connection, query, is_descending, total, ids, read)
 }
 
+/// The ids from a place on, at most so many, ascending.
+type IdsAt<'c> = Box<dyn Fn(u64, usize) -> rusqlite::Result<Vec<i64>> + 'c>;
+
 /// Whether [`list`] is to be given an order by name that is up to date.
 pub(super) fn needs_names(query: &ListQuery<ComponentField>) -> bool {
-    matches!(Order::of(query), Some(Order::ByName { .. })) || is_by_name(query)
+    let is_by_name = |condition: &Condition<_>| {
+        condition.field == ComponentField::Name && condition.comparison == Comparison::Equals
+    };
+    matches!(Order::of(query), Some(Order::ByName { .. })) || query.conditions.iter().any(is_by_name)
 }
 
 /// Whether many components are gone through.
 pub(super) fn is_walk(query: &ListQuery<ComponentField>) -> bool {
     Order::of(query).is_none() && lists::is_walk(query)
-}
-
-fn is_by_name(query: &ListQuery<ComponentField>) -> bool {
-    let is_by_name = |condition: &Condition<_>| {
-        condition.field == ComponentField::Name && condition.comparison == Comparison::Equals
-    };
-    query.conditions.iter().any(is_by_name)
 }
 
 /// A list whose rows are found by their place in it.
