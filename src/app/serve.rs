@@ -20,7 +20,7 @@ use crate::domain::TrustPin;
 use crate::enrollment::{Directory, EnrollmentParts, EnrollmentService, RefusalTallies};
 use crate::index::KeyIndex;
 use crate::management::first_start::{ServiceSecrets, load_secrets};
-use crate::management::{self, Management};
+use crate::management::{self, Management, Which};
 use crate::metrics::{Door, Metrics};
 use crate::secret::random_bytes;
 use crate::server::api::Api;
@@ -34,6 +34,9 @@ use crate::store::Store;
 
 /// How often counted refusals are handed to the store.
 const REFUSALS_EVERY: Duration = Duration::from_secs(5);
+
+/// How often failed sign-ins of administrators are handed to the audit log, when there are any.
+const FAILED_SIGN_INS_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the node looks whether the store's change feed has gone on without it: another node's
 /// changes, and our own whose announcement failed.
@@ -71,6 +74,7 @@ pub struct Running {
     listeners: JoinSet<()>,
     tasks: Vec<JoinHandle<()>>,
     node: Arc<Node>,
+    management: Arc<Management>,
 }
 
 /// A listener whose new certificate cannot be used; it shows the old one still.
@@ -231,23 +235,32 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         });
     }
     let tasks = vec![
-        tokio::spawn(clean_up(management, Arc::clone(&clock), stopped)),
+        tokio::spawn(clean_up(Arc::clone(&management), Arc::clone(&clock), stopped)),
         tokio::spawn(every(FEED_EVERY, Arc::clone(&node), async |node| node.follow_feed().await)),
         tokio::spawn(every(REFUSALS_EVERY, Arc::clone(&node), async |node| node.hand_over_refusals().await)),
         tokio::spawn(every(SWEEP_EVERY, Arc::clone(&node), async |node| node.sweep().await)),
+        tokio::spawn(every(FAILED_SIGN_INS_EVERY, Arc::clone(&management), async |management| {
+            write_failed_sign_ins(management, Which::Due).await;
+        })),
         tokio::spawn(every(RENEWAL_EVERY, Arc::clone(&node), async |node| node.renew_certificates())),
     ];
-    Ok((Running { addresses, stop, listeners, tasks, node }, first_start))
+    Ok((Running { addresses, stop, listeners, tasks, node, management }, first_start))
 }
 
 fn bind(address: SocketAddr) -> Result<Listener, AppError> {
     Listener::bind(address).map_err(|source| AppError::Listen { address, source })
 }
 
-async fn every(pause: Duration, node: Arc<Node>, work: impl AsyncFn(&Node)) {
+async fn every<T>(pause: Duration, whose: Arc<T>, work: impl AsyncFn(&T)) {
     loop {
         tokio::time::sleep(pause).await;
-        work(&node).await;
+        work(&whose).await;
+    }
+}
+
+async fn write_failed_sign_ins(management: &Management, which: Which) {
+    if let Err(error) = management.write_failed_sign_ins(which).await {
+        tracing::warn!(%error, "Failed sign-ins of administrators could not be written down.");
     }
 }
 
@@ -312,6 +325,7 @@ impl Running {
             task.abort();
         }
         self.node.hand_over_refusals().await;
+        write_failed_sign_ins(&self.management, Which::All).await;
         self.node.store.close().await;
     }
 }

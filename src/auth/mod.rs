@@ -5,10 +5,12 @@
 
 pub mod client_secret;
 pub mod password;
+pub mod throttle;
 pub mod token;
 
 pub use client_secret::ClientCredentials;
 pub use password::Passwords;
+pub use throttle::{SignInThrottle, TooManyAttempts};
 pub use token::{Claims, TokenError, TokenKey};
 
 /// Why a password could not be hashed or checked. Never that it was the wrong one.

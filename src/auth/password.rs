@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::AuthError;
+use crate::domain::administrator::NewPassword;
 use crate::secret::random_bytes;
 
 /// Memory per check in KiB, passes and lanes: the OWASP Password Storage Cheat Sheet's first
@@ -28,7 +29,11 @@ const AT_ONCE: usize = 2;
 const WAITING_MAX: usize = 64;
 
 /// Longest password looked at, in bytes. Longer ones never match.
-pub const PASSWORD_BYTES_MAX: usize = 1_024;
+pub const PASSWORD_BYTES_MAX: usize = NewPassword::BYTES_MAX;
+
+/// Checked in place of the hash that an unknown user does not have: of the parameters above, and of no
+/// password that anyone knows. (It need not be secret: an unknown user is refused whatever matches.)
+const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bXVzdGVyLmR1bW15LjAwMQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Characters of a generated password: 32 symbols, so 5 bits each and 120 in all. Without
 /// look-alikes (`0 o`, `1 l i`), because people type it.
@@ -39,19 +44,15 @@ const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789-";
 pub struct Passwords {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Checked in place of the hash that an unknown user does not have.
-    dummy: String,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: AtomicUsize::new(0) }
+    }
 }
 
 impl Passwords {
-    /// Makes a hash for unknown users to be checked against, so it costs one hashing.
-    ///
-    /// # Errors
-    /// [`AuthError::Hashing`], when the system gives argon2id no memory or randomness.
-    pub fn new() -> Result<Self, AuthError> {
-        Ok(Self { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: AtomicUsize::new(0), dummy: hash(&generate())? })
-    }
-
     /// The PHC string of a new password, e.g. `$argon2id$v=19$m=19456,t=2,p=1$…`.
     ///
     /// # Errors
@@ -67,7 +68,7 @@ impl Passwords {
     /// [`AuthError::Overloaded`] at once when too many wait; [`AuthError::CorruptHash`].
     pub async fn verify(&self, stored: Option<String>, password: Zeroizing<String>) -> Result<bool, AuthError> {
         let is_known = stored.is_some();
-        let stored = stored.unwrap_or_else(|| self.dummy.clone());
+        let stored = stored.unwrap_or_else(|| DUMMY.to_owned());
         let matches = self.off_the_async_threads(move || verify(&stored, &password)).await?;
         Ok(matches && is_known)
     }
@@ -151,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_matches() {
-        let passwords = Passwords::new().unwrap();
+        let passwords = Passwords::default();
         let stored = passwords.hash(secret("correct horse")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert!(passwords.verify(Some(stored.clone()), secret("correct horse")).await.unwrap());
@@ -162,14 +163,22 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_user_is_never_right_not_even_with_an_empty_password() {
-        let passwords = Passwords::new().unwrap();
+        let passwords = Passwords::default();
         assert!(!passwords.verify(None, secret("")).await.unwrap());
         assert!(!passwords.verify(None, generate()).await.unwrap());
     }
 
+    /// Else a sign-in would tell by its time whether the user is known.
+    #[test]
+    fn an_unknown_user_costs_what_a_known_one_does() {
+        let parameters = |hash: &str| hash.rsplitn(3, '$').last().unwrap().to_owned();
+        assert_eq!(parameters(DUMMY), parameters(&hash("password").unwrap()));
+        assert!(!verify(DUMMY, "password").unwrap(), "it is a hash that can be checked");
+    }
+
     #[tokio::test]
     async fn a_password_over_the_limit_never_matches() {
-        let passwords = Passwords::new().unwrap();
+        let passwords = Passwords::default();
         let empty = passwords.hash(secret("")).await.unwrap();
         let at = "p".repeat(PASSWORD_BYTES_MAX);
         let stored = passwords.hash(secret(&at)).await.unwrap();
@@ -179,14 +188,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_damaged_hash_is_an_error_and_not_a_wrong_password() {
-        let passwords = Passwords::new().unwrap();
+        let passwords = Passwords::default();
         let outcome = passwords.verify(Some("$argon2id$nonsense".into()), secret("x")).await;
         assert!(matches!(outcome, Err(AuthError::CorruptHash { .. })), "{outcome:?}");
     }
 
     #[tokio::test]
     async fn a_caller_who_goes_away_does_not_give_the_turn_of_the_work_to_others() {
-        let passwords = Arc::new(Passwords::new().unwrap());
+        let passwords = Arc::new(Passwords::default());
         let (started, has_started) = tokio::sync::oneshot::channel();
         let (end, may_end) = std::sync::mpsc::channel::<()>();
         let theirs = Arc::clone(&passwords);

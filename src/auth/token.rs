@@ -28,7 +28,7 @@ const TOKEN_BYTES_MAX: usize = 2_048;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claims {
-    /// Who signed in: a client id or a user name.
+    /// Who signed in: a client id, or an administrator's id (a decimal string).
     pub sub: String,
     pub kind: SubjectKind,
     /// Decimal string; `"0"` for those who belong to no customer.
@@ -40,6 +40,9 @@ pub struct Claims {
     pub exp: i64,
     /// 16 characters of base64url, random: names this token for sign-out.
     pub jti: String,
+    /// Of an API client: how often its secret had been replaced when it signed in.
+    #[serde(default)]
+    pub secret_generation: u32,
 }
 
 /// What `sub` names.
@@ -81,6 +84,7 @@ impl Claims {
             iat: now.unix_seconds(),
             exp: now.saturating_add(lifetime).unix_seconds(),
             jti: URL_SAFE_NO_PAD.encode(random_bytes::<12>()),
+            secret_generation: 0,
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Name, Revision};
+use zeroize::Zeroizing;
+
+use super::{Description, Name, Revision};
 use crate::clock::Timestamp;
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
 use crate::secret::pepper::{KeyDigest, PepperNumber};
@@ -63,14 +65,54 @@ pub struct Administrator {
     pub id: AdministratorId,
     /// [`CustomerId::SERVICE`] for owners.
     pub customer_id: CustomerId,
+    /// Unique over the service, without regard to case: a sign-in names no customer.
     pub username: Name,
+    pub description: Description,
     /// PHC string of argon2id.
     pub password_hash: String,
     pub role: Role,
     pub enabled: bool,
+    /// Kept by sign-ins; no setting, so it does not move the revision.
+    pub last_sign_in_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub modified_at: Timestamp,
+    /// Administrator or API client; `None` for the system.
+    pub modified_by: Option<u64>,
     pub revision: Revision,
+}
+
+/// A password that an administrator may have: [`Self::BYTES_MIN`] to [`Self::BYTES_MAX`] bytes, and not
+/// the user name. What it is made of is free (NIST SP 800-63B §3.1.1.2 asks for length and advises
+/// against rules of composition). No `Debug`; wiped on drop.
+pub struct NewPassword(Zeroizing<String>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeakPassword {
+    #[error("has {found} bytes; {} to {} are accepted", NewPassword::BYTES_MIN, NewPassword::BYTES_MAX)]
+    Length { found: usize },
+    #[error("is the user name")]
+    Username,
+}
+
+impl NewPassword {
+    pub const BYTES_MIN: usize = 12;
+    pub const BYTES_MAX: usize = 1_024;
+
+    /// # Errors
+    /// The rule that the text breaks. The user name is compared without regard to case.
+    pub fn new(text: Zeroizing<String>, username: &str) -> Result<Self, WeakPassword> {
+        if !(Self::BYTES_MIN..=Self::BYTES_MAX).contains(&text.len()) {
+            return Err(WeakPassword::Length { found: text.len() });
+        }
+        if text.eq_ignore_ascii_case(username) {
+            return Err(WeakPassword::Username);
+        }
+        Ok(Self(text))
+    }
+
+    pub fn into_text(self) -> Zeroizing<String> {
+        self.0
+    }
 }
 
 /// A program that signs in with a client id and a secret.
@@ -83,12 +125,18 @@ pub struct ApiClient {
     pub client_id: String,
     pub secret_digest: KeyDigest,
     pub pepper: PepperNumber,
+    /// How often the secret was replaced. Tokens carry it, so those of an older secret end with it.
+    pub secret_generation: u32,
     pub role: Role,
     pub enabled: bool,
     /// Keys it creates are managed: read-only to all others, shown with this label.
     pub managing: Option<Name>,
+    /// When it last signed in; no setting, so it does not move the revision.
+    pub last_used_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub modified_at: Timestamp,
+    /// Administrator or API client; `None` for the system.
+    pub modified_by: Option<u64>,
     pub revision: Revision,
 }
 
@@ -131,8 +179,35 @@ impl Actor {
         }
     }
 
+    /// Whether the actor is this administrator.
+    pub fn is_administrator(&self, administrator: AdministratorId) -> bool {
+        matches!(&self.identity, ActorIdentity::Administrator { id, .. } if *id == administrator)
+    }
+
+    /// Whether the actor is this API client.
+    pub fn is_api_client(&self, client: ApiClientId) -> bool {
+        matches!(&self.identity, ActorIdentity::ApiClient { id, .. } if *id == client)
+    }
+
     /// Whether the actor may see this customer at all.
     pub fn reaches(&self, customer: CustomerId) -> bool {
         self.role == Role::Owner || self.customer_id == customer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_at_its_bounds() {
+        let password = |text: String| NewPassword::new(Zeroizing::new(text), "administrator").map(drop);
+        for (length, accepted) in [(0, false), (11, false), (12, true), (1_024, true), (1_025, false)] {
+            let expected = if accepted { Ok(()) } else { Err(WeakPassword::Length { found: length }) };
+            assert_eq!(password("p".repeat(length)), expected, "{length}");
+        }
+        assert_eq!(password("üüüüüü".into()), Ok(()), "bytes are counted");
+        assert_eq!(password("Administrator".into()), Err(WeakPassword::Username));
+        assert_eq!(password("administrator1".into()), Ok(()));
     }
 }

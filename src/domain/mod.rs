@@ -17,6 +17,7 @@ pub mod name;
 pub mod places;
 pub mod redemption;
 pub mod refusal;
+pub mod session;
 
 pub use address::AddressList;
 pub use administrator::{Actor, Administrator, ApiClient, Role};
@@ -31,6 +32,7 @@ pub use key_string::{Cloud, KeySecret, KeyVersion, TrustPin};
 pub use kind::Kind;
 pub use name::{Description, Name};
 pub use refusal::{Reference, Refusal};
+pub use session::SessionRecord;
 
 /// How often the settings of a row were changed; 1 when it is made. Counters do not move it.
 ///

@@ -207,7 +207,7 @@ impl Directory {
     async fn load_all(&self) -> Result<ChangeSequence, StoreError> {
         let start = self.store.last_change().await?;
         let mut gone: HashSet<CustomerId> = self.customers.iter().map(|known| *known.key()).collect();
-        for customer in self.store.list_customers().await? {
+        for customer in self.store.scan_customers().await? {
             gone.remove(&customer.id);
             self.put_customer(&customer);
         }

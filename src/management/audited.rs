@@ -51,7 +51,7 @@ pub(super) fn deleted<T: Audited>(actor: &Actor, now: Timestamp, object: &T) -> 
     AuditEvent { before: Some(object.settings().to_string()), ..event(actor, now, "delete", object) }
 }
 
-/// Something that was done with an object and changed nothing of it.
+/// Something that was done with an object and changed none of its settings, as a new secret does not.
 pub(super) fn done<T: Audited>(action: &str, actor: &Actor, now: Timestamp, object: &T) -> AuditEvent {
     event(actor, now, action, object)
 }
@@ -77,7 +77,12 @@ impl Audited for Administrator {
     }
 
     fn settings(&self) -> Value {
-        json!({ "username": self.username, "role": self.role.as_str(), "enabled": self.enabled })
+        json!({
+            "username": self.username,
+            "description": self.description,
+            "role": self.role.as_str(),
+            "enabled": self.enabled,
+        })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Why a use case did not happen.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::fields::FieldErrors;
 use super::once::Repeated;
-use crate::auth::TokenError;
+use crate::auth::{AuthError, TokenError, TooManyAttempts};
 use crate::domain::{Name, Revision, Role};
 use crate::id::ProvisioningKeyId;
 use crate::store::StoreError;
@@ -20,12 +21,16 @@ pub enum Error {
     IdempotencyKeyReused,
 
     // --- who the caller is, and what it may do
-    #[error("unknown client or wrong secret")]
+    #[error("unknown name or wrong secret")]
     InvalidCredentials,
+    #[error("too many sign-ins that failed; the next one is looked at in {retry_after:?}")]
+    TooManySignIns { retry_after: Duration },
     #[error("the token is not accepted: {0}")]
     InvalidToken(InvalidToken),
     #[error("this takes the role {needed}, the caller is {role}")]
     Forbidden { role: Role, needed: Role },
+    #[error("nobody may {what}")]
+    NobodyMay { what: &'static str },
     #[error("managed by {label}, read-only to all others")]
     ReadOnly { label: Name },
 
@@ -52,6 +57,8 @@ pub enum Error {
     KeyExhausted,
     #[error("the key string is not kept")]
     NotExportable,
+    #[error("no enabled owner would be left")]
+    LastOwner,
     #[error("the {object} {name:?} is in use by: {by}")]
     Referenced { object: Object, by: &'static str, name: String },
     #[error("what it refers to is gone: {what}")]
@@ -62,6 +69,8 @@ pub enum Error {
     // --- someone else's outage
     #[error("the {object} {id} is being changed by others without end")]
     Contended { object: Object, id: String },
+    #[error("too many passwords are being checked ({waiting} waiting)")]
+    PasswordsOverloaded { waiting: usize },
     #[error("the store's queue is full ({waiting} waiting)")]
     StoreOverloaded { waiting: usize },
     #[error("the store is not available: {reason}")]
@@ -81,12 +90,14 @@ pub enum InvalidToken {
     Token(#[from] TokenError),
     #[error("signed out")]
     SignedOut,
-    #[error("the client {client_id} is gone, disabled or changed its customer")]
+    #[error("the administrator of session {session} is gone or disabled")]
+    Administrator { session: String },
+    #[error("the client {client_id} is gone, disabled, or has another customer or a newer secret")]
     Client { client_id: String },
     #[error("the customer is gone or disabled")]
     Customer,
-    #[error("of a kind that does not sign in here")]
-    Kind,
+    #[error("there is no such session")]
+    NoSession,
 }
 
 /// What an error, or an audit event, is about.
@@ -140,6 +151,27 @@ impl Error {
             Some(expected) if expected != found => Err(Self::Outdated { object, expected, found }),
             _ => Ok(()),
         }
+    }
+}
+
+impl From<InvalidToken> for Error {
+    fn from(why: InvalidToken) -> Self {
+        Self::InvalidToken(why)
+    }
+}
+
+impl From<AuthError> for Error {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Overloaded { waiting } => Self::PasswordsOverloaded { waiting },
+            AuthError::CorruptHash { .. } | AuthError::Hashing { .. } => Self::Internal { detail: error.to_string() },
+        }
+    }
+}
+
+impl From<TooManyAttempts> for Error {
+    fn from(TooManyAttempts { retry_after }: TooManyAttempts) -> Self {
+        Self::TooManySignIns { retry_after }
     }
 }
 

@@ -47,6 +47,7 @@ pub enum Field {
     /// The components that a bulk request is about.
     Components,
     Country,
+    CurrentPassword,
     Days,
     DeleteDisabled,
     Description,
@@ -57,19 +58,25 @@ pub enum Field {
     Ids,
     KeyAlgorithm,
     KeyString,
+    Label,
     LifetimeDays,
+    Managing,
     Maximum,
     Name,
+    NewPassword,
     Operation,
     Organization,
     OrganizationalUnit,
     Parent,
+    Password,
     PrivateKey,
     /// The key that a component is attached to.
     ProvisioningKey,
     Revoke,
+    Role,
     SigningCertificate,
     UiConfig,
+    Username,
     Version,
 }
 

@@ -15,7 +15,7 @@ use crate::ca::{EndpointAnchor, Profile, certificate_pem};
 use crate::clock::Clock;
 use crate::domain::audit::{AuditEvent, AuditKey};
 use crate::domain::places::{self, RecordPlace};
-use crate::domain::{Actor, Administrator, ApiClient, Cloud, Name, Revision, Role};
+use crate::domain::{Actor, Administrator, ApiClient, Cloud, Description, Name, Revision, Role};
 use crate::id::CustomerId;
 use crate::secret::master::{MasterKeys, UnsealError};
 use crate::secret::pepper::{PepperBytes, PepperNumber, Peppers};
@@ -109,8 +109,9 @@ impl PreparedFirstStart {
         ];
 
         let lifetime = start.component_lifetime_seconds;
-        let first = NewCustomer::make(name(FIRST_CUSTOMER), ids, master_keys, &start.profile, lifetime, now).await?;
-        let customer_id = first.customer.id;
+        let customer_id = ids.next().await?;
+        let first_name = name(FIRST_CUSTOMER);
+        let first = NewCustomer::make(customer_id, first_name, ids, master_keys, &start.profile, lifetime, now).await?;
         let mut audit = vec![
             AuditEvent {
                 after: Some(serde_json::json!({ "cloud": start.cloud.as_str() }).to_string()),
@@ -140,11 +141,14 @@ impl PreparedFirstStart {
             id: ids.next().await?,
             customer_id: CustomerId::SERVICE,
             username: name(FIRST_ADMINISTRATOR),
+            description: Description::default(),
             password_hash,
             role: Role::Owner,
             enabled: true,
+            last_sign_in_at: None,
             created_at: now,
             modified_at: now,
+            modified_by: None,
             revision: Revision::FIRST,
         };
         audit.push(audited::created(&system, now, &owner));
@@ -159,11 +163,14 @@ impl PreparedFirstStart {
             client_id: credentials.client_id.clone(),
             secret_digest,
             pepper: pepper_number,
+            secret_generation: 0,
             role: Role::Admin,
             enabled: true,
             managing: None,
+            last_used_at: None,
             created_at: now,
             modified_at: now,
+            modified_by: None,
             revision: Revision::FIRST,
         };
         audit.push(audited::created(&system, now, &client));

@@ -9,6 +9,9 @@
 //! certificates; see the enrollment room. After a commit it tells [`Announce`], and answers only when
 //! that is done, so that a key enrolls the moment its creation is answered.
 
+pub mod administrators;
+pub mod api_clients;
+pub mod audit;
 pub mod certificate_uploads;
 pub mod clean_up;
 pub mod components;
@@ -24,7 +27,7 @@ pub mod signing_certificates;
 
 mod audited;
 mod edits;
-mod signed_out;
+mod failed_sign_ins;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -36,7 +39,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use self::edits::Attempt;
-use crate::auth::TokenKey;
+use self::failed_sign_ins::FailedSignIns;
+use crate::auth::{Passwords, SignInThrottle, TokenKey};
 use crate::ca::Profile;
 use crate::clock::Clock;
 use crate::domain::audit::{AuditEvent, AuditKey};
@@ -47,6 +51,7 @@ use crate::secret::pepper::Peppers;
 use crate::store::{BrokenRule, Change, ChangeError, ChangeSequence, IdAllocator, Store};
 
 pub use error::{Error, Object};
+pub use failed_sign_ins::Which;
 pub use fields::{Field, FieldError, FieldErrors, Input};
 pub use once::Request;
 
@@ -93,12 +98,19 @@ pub struct Parts {
 /// The use cases. Share in an `Arc`.
 pub struct Management {
     parts: Parts,
-    sign_outs: tokio::sync::Mutex<()>,
+    passwords: Passwords,
+    throttle: SignInThrottle,
+    failed_sign_ins: FailedSignIns,
 }
 
 impl Management {
     pub fn new(parts: Parts) -> Self {
-        Self { parts, sign_outs: tokio::sync::Mutex::new(()) }
+        Self {
+            parts,
+            passwords: Passwords::default(),
+            throttle: SignInThrottle::default(),
+            failed_sign_ins: FailedSignIns::default(),
+        }
     }
 
     fn store(&self) -> &dyn Store {
@@ -148,9 +160,19 @@ impl Management {
         &self,
         change: Change,
         event: AuditEvent,
+        about: (Object, impl std::fmt::Display, &str),
+    ) -> Result<Attempt<()>, Error> {
+        self.commit_edits(vec![change], vec![event], about).await
+    }
+
+    /// The same for an edit of several changes.
+    async fn commit_edits(
+        &self,
+        changes: Vec<Change>,
+        events: Vec<AuditEvent>,
         (object, id, name): (Object, impl std::fmt::Display, &str),
     ) -> Result<Attempt<()>, Error> {
-        match self.commit(vec![change], vec![event]).await {
+        match self.commit(changes, events).await {
             Ok(()) => Ok(Attempt::Done(())),
             Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
             Err(error) => Err(error.about(object, id, name)),
@@ -198,6 +220,7 @@ impl CommitError {
             Self::Rule(BrokenRule::DuplicateFingerprint) => Error::DuplicateFingerprint,
             Self::Rule(BrokenRule::DuplicateKeyPair) => Error::DuplicateKeyPair,
             Self::Rule(BrokenRule::DuplicateName) => Error::DuplicateName { object, name: name.to_owned() },
+            Self::Rule(BrokenRule::LastOwner) => Error::LastOwner,
             Self::Rule(BrokenRule::Managed { label }) => Error::ReadOnly { label },
             Self::Rule(BrokenRule::NotFound) => Error::not_found(object, id),
             Self::Rule(BrokenRule::Outdated { .. }) => Error::Contended { object, id: id.to_string() },

@@ -33,7 +33,7 @@ use crate::domain::ledger::{LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind, Name,
-    ProvisioningKey, Revision, SerialNumber, SigningCertificate,
+    ProvisioningKey, Revision, SerialNumber, SessionRecord, SigningCertificate,
 };
 use crate::id::{
     AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId,
@@ -43,8 +43,8 @@ use crate::secret::pepper::KeyDigest;
 
 pub use ids::IdAllocator;
 pub use query::{
-    Comparison, ComponentField, Condition, GroupField, KeyField, ListField, ListQuery, PageRequest,
-    SigningCertificateField, Sort, Value, ValueKind,
+    AdministratorField, ApiClientField, AuditField, AuditQuery, Comparison, ComponentField, Condition, CustomerField,
+    GroupField, KeyField, ListField, ListQuery, PageRequest, SigningCertificateField, Sort, Value, ValueKind,
 };
 
 /// What the enrollment path asks of a store: one transaction, one look, one count.
@@ -174,6 +174,18 @@ pub trait Store: EnrollmentStore {
     async fn find_api_client(&self, client_id: &str) -> Result<Option<ApiClient>, StoreError>;
     /// By user name without regard to case; over all customers.
     async fn find_administrator(&self, username: &str) -> Result<Option<Administrator>, StoreError>;
+    async fn find_administrator_by_id(
+        &self,
+        customer: CustomerId,
+        id: AdministratorId,
+    ) -> Result<Option<Administrator>, StoreError>;
+    async fn find_api_client_by_id(
+        &self,
+        customer: CustomerId,
+        id: ApiClientId,
+    ) -> Result<Option<ApiClient>, StoreError>;
+    /// By the token's id; over all customers. Expired ones may be gone.
+    async fn find_session(&self, id: &str) -> Result<Option<SessionRecord>, StoreError>;
 
     /// Whose key string has this digest; over all customers. One descent of an index.
     async fn find_key_by_digest(
@@ -185,7 +197,17 @@ pub trait Store: EnrollmentStore {
     // A page of the whole list costs the same whatever its number, in order of id and of name. Other
     // orders, and filters, may read the list once; where that takes too long it is `Unavailable`.
 
-    async fn list_customers(&self) -> Result<Vec<Customer>, StoreError>;
+    async fn list_administrators(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery<AdministratorField>,
+    ) -> Result<Page<Administrator>, StoreError>;
+    async fn list_api_clients(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery<ApiClientField>,
+    ) -> Result<Page<ApiClient>, StoreError>;
+    async fn list_customers(&self, query: &ListQuery<CustomerField>) -> Result<Page<Customer>, StoreError>;
     async fn list_groups(
         &self,
         customer: CustomerId,
@@ -246,11 +268,23 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         key: ProvisioningKeyId,
     ) -> Result<Vec<RefusalTally>, StoreError>;
+    /// An administrator's sessions that are good at `now`, newest first.
+    async fn list_sessions(
+        &self,
+        customer: CustomerId,
+        administrator: AdministratorId,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<SessionRecord>, StoreError>;
+    /// One customer's audit rows that meet all conditions, newest first.
+    async fn search_audit(&self, customer: CustomerId, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError>;
     /// One customer's chain, oldest first, rows after `after`, at most `limit`.
     async fn list_audit(&self, customer: CustomerId, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 
     // --- filling the memory of a starting node: over all customers, in order of id ----------
 
+    /// All of them: they are few.
+    async fn scan_customers(&self) -> Result<Vec<Customer>, StoreError>;
     async fn scan_groups(&self, after: GroupId, limit: u32) -> Result<Vec<Group>, StoreError>;
     async fn scan_signing_certificates(
         &self,
@@ -279,11 +313,14 @@ pub trait Store: EnrollmentStore {
     // --- care -----------------------------------------------------------------------------
 
     /// Lets go of what has had its time: remembered answers, and of younger ones the part with the
-    /// secrets. Called every minute or so.
+    /// secrets; sessions that have expired. Called every minute or so.
     async fn sweep(&self) -> Result<(), StoreError>;
 
     /// Checks I1 to I5 (docs/contract.md, "Invariants") from one snapshot. Empty: all is well.
     async fn check_integrity(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
+
+    /// I5 alone: whether every row of every audit chain is there, unchanged and in its place.
+    async fn check_audit(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
 
     /// Whether a commit would be possible now; costs one small durable write.
     async fn probe(&self) -> Result<(), StoreError>;
@@ -351,6 +388,19 @@ pub enum EnrollmentOutcome {
 /// and creation of all, group, version and public key id of a key.
 #[derive(Clone)]
 pub enum Change {
+    /// `revision` as for a group. Refused for the last enabled owner: [`BrokenRule::LastOwner`], decided in
+    /// the transaction. Its sessions are as good as ended, since whom they name is gone.
+    DeleteAdministrator {
+        customer: CustomerId,
+        id: AdministratorId,
+        revision: Option<Revision>,
+    },
+    /// `revision` as for a group. Refused while it manages keys.
+    DeleteApiClient {
+        customer: CustomerId,
+        id: ApiClientId,
+        revision: Option<Revision>,
+    },
     /// `revision`: the one that must be the row's, or the refusal is as for an update; `None`:
     /// whatever it is. Refused while keys or components belong to it.
     DeleteGroup {
@@ -386,6 +436,17 @@ pub enum Change {
         revision: Option<Revision>,
         at: Timestamp,
     },
+    /// The session's token is refused from `at` on; a session that has no row gets one. What was ended
+    /// stays so from the first time. No row in the change feed, as for all changes of sessions.
+    EndSession {
+        session: SessionRecord,
+        at: Timestamp,
+    },
+    EndSessionsOf {
+        customer: CustomerId,
+        administrator: AdministratorId,
+        at: Timestamp,
+    },
     InsertAdministrator(Administrator),
     InsertApiClient(ApiClient),
     /// A customer has at most one per kind: [`BrokenRule::DuplicateName`].
@@ -393,7 +454,19 @@ pub enum Change {
     InsertCustomer(Customer),
     InsertGroup(Group),
     InsertKey(ProvisioningKey),
+    /// An administrator's session, which notes its last sign-in. `revision`: the one that must be the
+    /// administrator's, so that no session begins with a password that was changed meanwhile.
+    InsertSession {
+        session: SessionRecord,
+        revision: Revision,
+    },
     InsertSigningCertificate(SigningCertificate),
+    /// When it last signed in. No setting: the revision stays, and there is no row in the change feed.
+    NoteApiClientUse {
+        customer: CustomerId,
+        id: ApiClientId,
+        at: Timestamp,
+    },
     PutSecret(SealedSecret),
     /// [`BrokenRule::AnsweredBefore`] while one with this id is younger than [`ANSWER_LASTING`], by the store's clock.
     RememberAnswer(StoredAnswer),
@@ -432,6 +505,9 @@ pub enum Change {
     },
     /// All but kind and creation.
     UpdateCleanUpSchedule(CleanUpSchedule),
+    /// Refused when no enabled owner would be left: [`BrokenRule::LastOwner`], decided in the transaction.
+    UpdateAdministrator(Administrator),
+    UpdateApiClient(ApiClient),
     /// Name, description, enabled flag, group, and the key that it is attached to, which must be of
     /// its group; where another component of that key has the same fingerprint:
     /// [`BrokenRule::DuplicateFingerprint`].
@@ -606,6 +682,8 @@ pub enum BrokenRule {
     DuplicateName,
     #[error("it has a key that {label} manages")]
     Managed { label: Name },
+    #[error("no enabled owner would be left")]
+    LastOwner,
     #[error("no such object")]
     NotFound,
     #[error("the object was changed meanwhile (its revision is {found:?})")]

@@ -31,6 +31,14 @@ pub struct PageRequest {
     pub limit: u32,
 }
 
+/// Which part of a customer's audit log is wanted, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// All must hold.
+    pub conditions: Vec<Condition<AuditField>>,
+    pub page: PageRequest,
+}
+
 /// One thing that must be true of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition<F> {
@@ -262,6 +270,54 @@ macro_rules! fields {
 }
 
 fields! {
+    /// What administrators are searched and sorted by.
+    AdministratorField {
+        CreatedAt: Number,
+        Description: Text,
+        Enabled: Flag,
+        Id: Number,
+        /// None: never.
+        LastSignInAt: Number,
+        ModifiedAt: Number,
+        Role: Text,
+        Username: Text,
+    }
+}
+
+fields! {
+    /// What API clients are searched and sorted by.
+    ApiClientField {
+        ClientId: Text,
+        CreatedAt: Number,
+        Enabled: Flag,
+        Id: Number,
+        /// None when it does not manage what it makes.
+        Label: Text,
+        /// None: never.
+        LastUsedAt: Number,
+        Managing: Flag,
+        ModifiedAt: Number,
+        Name: Text,
+        Role: Text,
+    }
+}
+
+fields! {
+    /// What audit rows are searched by.
+    AuditField {
+        Action: Text,
+        ActorId: Text,
+        ActorName: Text,
+        ActorType: Text,
+        At: Number,
+        ObjectId: Text,
+        ObjectName: Text,
+        ObjectType: Text,
+        Sequence: Number,
+    }
+}
+
+fields! {
     /// What components are searched and sorted by.
     ComponentField {
         CertificateNotAfter: Number,
@@ -286,6 +342,17 @@ fields! {
         SoftwareVersion: Text,
         /// `revoked`, else `disabled`, else `live`.
         State: Text,
+    }
+}
+
+fields! {
+    /// What customers are searched and sorted by.
+    CustomerField {
+        CreatedAt: Number,
+        Enabled: Flag,
+        Id: Number,
+        ModifiedAt: Number,
+        Name: Text,
     }
 }
 

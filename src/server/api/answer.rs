@@ -12,6 +12,7 @@ use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::schema::Content;
 use crate::domain::{Name, Reference, Revision};
 use crate::management::once::{Outcome, Repeated};
 
@@ -75,6 +76,19 @@ impl Answer {
     /// 200, with a text that is no JSON.
     pub fn text(content_type: &'static str, text: String) -> Self {
         Self::new(StatusCode::OK, Some(Body { content_type, bytes: text.into() }))
+    }
+
+    /// 200: JSON values, a line each (newline-delimited JSON). Not for secrets: the buffer grows.
+    ///
+    /// # Panics
+    /// As [`Self::json`].
+    pub fn json_lines(values: impl Iterator<Item = impl Serialize>) -> Self {
+        let mut bytes = Vec::new();
+        for value in values {
+            serde_json::to_writer(&mut bytes, &value).expect("wire shapes serialize");
+            bytes.push(b'\n');
+        }
+        Self::new(StatusCode::OK, Some(Body { content_type: Content::LINES, bytes: bytes.into() }))
     }
 
     /// 204: no body, and so no content type.

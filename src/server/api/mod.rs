@@ -8,6 +8,10 @@
 //! | | |
 //! |---|---|
 //! | `POST /signin` `POST /oauth2/v1/token` `POST /signout` | [`sign_in`] |
+//! | `…/customers` | [`customers`] |
+//! | `…/administrators`, with `sessions` and `password` | [`administrators`] |
+//! | `…/apiClients`, with `secret` | [`api_clients`] |
+//! | `…/auditEvents`, with `export` | [`audit_events`] |
 //! | `…/appConnectorGroup` `…/serviceEdgeGroup` `…/networkConnectorGroup` `…/machineGroup` | [`groups`] |
 //! | `…/associationType/{T}/provisioningKey` `…/associationType/{T}/zcomponent/{id}/provisioningKey` | [`keys`] |
 //! | `…/connector` `…/serviceEdge` `…/networkConnector` `…/machine` | [`components`] |
@@ -25,9 +29,13 @@ pub mod routes;
 pub mod schema;
 pub mod wire;
 
+mod administrators;
+mod api_clients;
+mod audit_events;
 mod clean_up;
 mod client_types;
 mod components;
+mod customers;
 mod form;
 mod groups;
 mod keys;
@@ -41,13 +49,14 @@ mod version_profiles;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, IF_MATCH};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, IF_MATCH, USER_AGENT};
 use hyper::{Request, Response, Uri};
 use zeroize::Zeroize as _;
 
@@ -56,7 +65,6 @@ use self::query::Query;
 use self::refusal::Refusal;
 use self::routes::{Endpoint, Lookup, PathParameters, Route};
 use self::wire::members::Members;
-use crate::domain::address::SourcePrefix;
 use crate::domain::{Actor, Kind, Reference, Revision};
 use crate::id::CustomerId;
 use crate::management::once::{self, Outcome, Repeatable};
@@ -91,7 +99,18 @@ pub struct Call {
     if_match: Option<IfMatch>,
     repeatable: Option<Repeatable>,
     body: Bytes,
-    source: SourcePrefix,
+    address: IpAddr,
+    /// As the caller has it; empty when absent or no text.
+    user_agent: String,
+}
+
+/// One request as it was read, with what the table has for it.
+struct Arrived<'a> {
+    lookup: &'a Lookup,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    body: Result<Bytes, BodyError>,
+    address: IpAddr,
 }
 
 /// What `If-Match` (RFC 9110 §13.1.1) asks for.
@@ -126,15 +145,8 @@ impl Api {
     }
 
     /// Everything but reading from the network.
-    async fn respond(
-        &self,
-        lookup: &Lookup,
-        caller: Result<Option<Session>, Refusal>,
-        uri: &Uri,
-        headers: &HeaderMap,
-        body: Result<Bytes, BodyError>,
-        source: SourcePrefix,
-    ) -> Result<Answer, Refusal> {
+    async fn respond(&self, arrived: Arrived<'_>, caller: Result<Option<Session>, Refusal>) -> Result<Answer, Refusal> {
+        let Arrived { lookup, uri, headers, body, address } = arrived;
         let (route, path) = match lookup {
             Lookup::Found(route, path) => (*route, path.clone()),
             Lookup::WrongMethod { allowed } => return Err(Refusal::MethodNotAllowed { allowed: allowed.clone() }),
@@ -154,7 +166,8 @@ impl Api {
         {
             return Ok(Answer::of_repetition(&repeated));
         }
-        let call = Call { route, path, query, if_match: if_match(headers), repeatable, body, source };
+        let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let call = Call { route, path, query, if_match: if_match(headers), repeatable, body, address, user_agent };
         let answer = match (&route.endpoint, &session) {
             (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await?,
             (Endpoint::Authenticated { .. }, None) => return Err(Refusal::NoToken),
@@ -180,9 +193,14 @@ impl Handler for Api {
         let has_session = matches!(caller, Ok(Some(_)));
         let bytes_max = if has_session { BODY_BYTES_MAX } else { ANONYMOUS_BODY_BYTES_MAX };
         // Whatever the method is: some public clients put a body into every GET.
-        let body = read_body(incoming, bytes_max).await;
-        let source = SourcePrefix::of(peer.address.ip());
-        let outcome = self.respond(&lookup, caller, &head.uri, &head.headers, body, source).await;
+        let arrived = Arrived {
+            lookup: &lookup,
+            uri: &head.uri,
+            headers: &head.headers,
+            body: read_body(incoming, bytes_max).await,
+            address: peer.address.ip(),
+        };
+        let outcome = self.respond(arrived, caller).await;
         let answer = told(&lookup, outcome, &reference);
         // A sign-in is worth its line, too.
         let is_known = has_session || answer.status().is_success() && lookup.signs_in();
@@ -272,6 +290,12 @@ impl Call {
     /// The customer in the path; a text that is no id is a customer that does not exist.
     fn customer(&self) -> Result<CustomerId, Refusal> {
         self.id(Object::Customer, &self.path.customer)
+    }
+
+    /// The same where the service itself, customer 0, is one too: it has administrators, API clients and
+    /// an audit log.
+    fn customer_or_service(&self) -> Result<CustomerId, Refusal> {
+        if self.path.customer == "0" { Ok(CustomerId::SERVICE) } else { self.customer() }
     }
 
     /// The object's id in the path, or in the same way none.

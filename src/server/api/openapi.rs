@@ -111,7 +111,8 @@ impl Operation {
         });
         match route.endpoint {
             Endpoint::Authenticated { role, .. } => {
-                operation["description"] = json!(format!("For the role {role} and stronger ones."));
+                let oneself = if route.of_oneself { ", and for whoever it is about" } else { "" };
+                operation["description"] = json!(format!("For the role {role} and stronger ones{oneself}."));
             }
             Endpoint::Public(_) => operation["security"] = json!([]),
         }
@@ -133,6 +134,7 @@ impl Operation {
             let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else { continue };
             let schema = match name {
                 "associationType" => json!({ "type": "string", "enum": Kind::ALL.map(key::association) }),
+                "sessionId" => json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$" }),
                 _ => json!({ "type": "string", "pattern": "^[0-9]+$" }),
             };
             parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));

@@ -1,10 +1,15 @@
 //! What a query asks for: a page, an order, and a search in all the spellings that public clients use.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use super::form;
 use super::refusal::Refusal;
 use super::schema::{Parameter, ParameterForm};
 use super::wire::Listed;
-use crate::store::{Comparison, Condition, ListQuery, PageRequest, Sort, Value, ValueKind};
+use crate::clock::Timestamp;
+use crate::management::audit::EXPORT_ROWS_MAX;
+use crate::store::{AuditField, AuditQuery, Comparison, Condition, ListQuery, PageRequest, Sort, Value, ValueKind};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
 
@@ -19,15 +24,17 @@ const PAGE_SIZE: Parameter = Parameter::new(
     "Objects on a page, 20 by default",
 );
 
+const SEARCH: Parameter = Parameter::new(
+    "search",
+    ParameterForm::Text,
+    "`field EQ value`, also NE, LIKE, CONTAINS, STARTSWITH, ENDSWITH, GT, GE, LT, LE, joined by AND; a plain word is looked for in names",
+);
+
 /// What lists look at.
 pub(super) static LIST: &[Parameter] = &[
     PAGE_NUMBER,
     PAGE_SIZE,
-    Parameter::new(
-        "search",
-        ParameterForm::Text,
-        "`field EQ value`, also NE, LIKE, CONTAINS, STARTSWITH, ENDSWITH, GT, GE, LT, LE, joined by AND; a plain word is looked for in names",
-    ),
+    SEARCH,
     Parameter::new("sortBy", ParameterForm::Text, "A member to order by; ids by default"),
     Parameter::new("sortDir", ParameterForm::Text, "`ASC` by default, or `DESC`; `sortOrder` is the same"),
 ];
@@ -54,6 +61,29 @@ pub(super) static RELEASE_USE: &[Parameter] =
 /// A page of what can be neither searched nor sorted.
 pub(super) static PAGE: &[Parameter] = &[PAGE_NUMBER, PAGE_SIZE];
 
+/// What the list of the audit log looks at.
+pub(super) static AUDIT: &[Parameter] = &[
+    PAGE_NUMBER,
+    PAGE_SIZE,
+    SEARCH,
+    Parameter::new("from", ParameterForm::Text, "Events from then on: RFC 3339, or seconds since the epoch"),
+    Parameter::new("to", ParameterForm::Text, "Events before then: RFC 3339, or seconds since the epoch"),
+];
+
+/// What the export of the audit log looks at.
+pub(super) static EXPORT: &[Parameter] = &[
+    Parameter::new(
+        "after",
+        ParameterForm::Number(0, i64::MAX as u64),
+        "Events after the one with this sequence: that of the last line goes on where the answer before ended; 0 by default",
+    ),
+    Parameter::new(
+        "limit",
+        ParameterForm::Number(1, EXPORT_ROWS_MAX as u64),
+        "Most events; as many as possible by default",
+    ),
+];
+
 /// Conditions that one search may join: each is a term of the statement that the store runs.
 const CONDITIONS_MAX: usize = 16;
 
@@ -69,6 +99,10 @@ pub(super) struct Query {
     sort_by: Option<String>,
     /// With the name that it was given under: `sortDir` or `sortOrder`.
     direction: Option<(&'static str, String)>,
+    after: Option<String>,
+    from: Option<String>,
+    limit: Option<String>,
+    to: Option<String>,
 }
 
 impl Query {
@@ -85,6 +119,10 @@ impl Query {
                 "sortBy" => query.sort_by = Some(value.to_string()),
                 "sortDir" => query.direction = Some(("sortDir", value.to_string())),
                 "sortOrder" => query.direction = Some(("sortOrder", value.to_string())),
+                "after" => query.after = Some(value.to_string()),
+                "from" => query.from = Some(value.to_string()),
+                "limit" => query.limit = Some(value.to_string()),
+                "to" => query.to = Some(value.to_string()),
                 name => {
                     let flag = FLAGS.iter().find(|flag| **flag == name);
                     query.flags.extend(flag.map(|flag| (*flag, value.to_string())));
@@ -114,6 +152,36 @@ impl Query {
     /// [`Refusal::Query`] with the member at fault.
     pub(super) fn list_query<F: Listed>(&self) -> Result<ListQuery<F>, Refusal> {
         let PageRequest { offset, limit } = self.page()?;
+        Ok(ListQuery { conditions: self.conditions()?, sort: self.sort()?, offset, limit })
+    }
+
+    /// Of the audit log: a search, and `from` (inclusive) and `to` (exclusive), each RFC 3339 or seconds
+    /// since the epoch.
+    ///
+    /// # Errors
+    /// [`Refusal::Query`] with the member at fault.
+    pub(super) fn audit_query(&self) -> Result<AuditQuery, Refusal> {
+        let mut conditions = self.conditions()?;
+        for (member, text, comparison) in
+            [("from", &self.from, Comparison::GreaterOrEquals), ("to", &self.to, Comparison::Less)]
+        {
+            let at = instant(member, text.as_deref())?;
+            conditions.extend(at.map(|at| Condition::new(AuditField::At, comparison, at.unix_seconds())));
+        }
+        Ok(AuditQuery { conditions, page: self.page()? })
+    }
+
+    /// Of an export: after which row, and how many.
+    ///
+    /// # Errors
+    /// [`Refusal::Query`] with the member at fault.
+    pub(super) fn export_bounds(&self) -> Result<(u64, u32), Refusal> {
+        let after = number("after", self.after.as_deref(), 0, i64::MAX as u64)?.unwrap_or(0);
+        let limit = number("limit", self.limit.as_deref(), 1, EXPORT_ROWS_MAX)?.unwrap_or(EXPORT_ROWS_MAX);
+        Ok((after, limit))
+    }
+
+    fn conditions<F: Listed>(&self) -> Result<Vec<Condition<F>>, Refusal> {
         let mut conditions = Vec::new();
         for search in &self.searches {
             parse_search(search, &mut conditions)?;
@@ -122,7 +190,7 @@ impl Query {
                 return Err(Refusal::Query { member: "search", detail });
             }
         }
-        Ok(ListQuery { conditions, sort: self.sort()?, offset, limit })
+        Ok(conditions)
     }
 
     /// The page alone, for lists that are neither searched nor sorted.
@@ -154,7 +222,12 @@ impl Query {
     }
 }
 
-fn number(member: &'static str, text: Option<&str>, min: u32, max: u32) -> Result<Option<u32>, Refusal> {
+fn number<T: Copy + Display + FromStr + PartialOrd>(
+    member: &'static str,
+    text: Option<&str>,
+    min: T,
+    max: T,
+) -> Result<Option<T>, Refusal> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let parsed = text.parse().ok().filter(|number| (min..=max).contains(number));
     let wrong = || Refusal::Query { member, detail: format!("must be a whole number from {min} to {max}") };
@@ -182,7 +255,7 @@ fn parse_search<F: Listed>(search: &str, conditions: &mut Vec<Condition<F>>) -> 
     let text = spaced.trim_matches(' ');
     let Some(mut term) = Term::split(text) else {
         if !text.is_empty() {
-            conditions.push(Condition::new(field("search", "name")?, Comparison::Contains, text));
+            conditions.push(Condition::new(field("search", F::NAME)?, Comparison::Contains, text));
         }
         return Ok(());
     };
@@ -192,6 +265,16 @@ fn parse_search<F: Listed>(search: &str, conditions: &mut Vec<Condition<F>>) -> 
     }
     conditions.push(term.condition()?);
     Ok(())
+}
+
+/// RFC 3339, or seconds since the epoch.
+fn instant(member: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let seconds = text.parse().ok().map(Timestamp::from_unix_seconds);
+    let instant = seconds.or_else(|| Timestamp::from_rfc3339(text).ok());
+    let wrong =
+        || Refusal::Query { member, detail: "must be an RFC 3339 instant or seconds since the epoch".to_owned() };
+    instant.map(Some).ok_or_else(wrong)
 }
 
 #[derive(Clone, Copy)]
@@ -357,6 +440,39 @@ mod tests {
         let certificates = Query::parse("search=privateKeyPresent EQ true").unwrap();
         let expected = Condition::new(SigningCertificateField::PrivateKeyPresent, Comparison::Equals, true);
         assert_eq!(certificates.list_query().unwrap().conditions, [expected]);
+    }
+
+    fn audit_query(text: &str) -> Result<AuditQuery, Refusal> {
+        Query::parse(text)?.audit_query()
+    }
+
+    #[test]
+    fn the_audit_log_is_searched_by_its_own_members_and_between_instants() {
+        let query = audit_query("search=actorName+EQ+eve&search=HQ&from=100&to=1970-01-01T00:03:20Z").unwrap();
+        let expected = [
+            Condition::new(AuditField::ActorName, Comparison::Equals, "eve"),
+            Condition::new(AuditField::ObjectName, Comparison::Contains, "HQ"),
+            Condition::new(AuditField::At, Comparison::GreaterOrEquals, 100),
+            Condition::new(AuditField::At, Comparison::Less, 200),
+        ];
+        assert_eq!(query.conditions, expected);
+        assert_eq!(audit_query("from=&to=").unwrap().conditions, []);
+        for (text, at_fault) in [("from=yesterday", "from"), ("to=1.5", "to"), ("search=before+EQ+x", "search")] {
+            assert!(matches!(audit_query(text), Err(Refusal::Query { member, .. }) if member == at_fault), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_export_has_its_bounds() {
+        let bounds = |text: &str| Query::parse(text)?.export_bounds();
+        assert_eq!(bounds("").unwrap(), (0, EXPORT_ROWS_MAX));
+        let most = format!("after={}&limit={EXPORT_ROWS_MAX}", i64::MAX);
+        assert_eq!(bounds(&most).unwrap(), (i64::MAX as u64, EXPORT_ROWS_MAX));
+        assert_eq!(bounds("after=0&limit=1").unwrap(), (0, 1));
+        let over = format!("limit={}", EXPORT_ROWS_MAX + 1);
+        for text in ["after=-1", "after=9223372036854775808", "limit=0", &over] {
+            assert!(matches!(bounds(text), Err(Refusal::Query { .. })), "{text}");
+        }
     }
 
     #[test]

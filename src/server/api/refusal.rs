@@ -137,7 +137,7 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
         }
         Error::Repeated(repeated) => Answer::of_repetition(repeated),
         Error::InvalidCredentials => {
-            let reason = "unknown client or wrong secret".to_owned();
+            let reason = "unknown name or wrong secret".to_owned();
             envelope(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![])
         }
         Error::InvalidToken(why) => {
@@ -147,6 +147,19 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
         Error::Forbidden { role, needed } => {
             let reason = format!("this takes the role {needed}; the caller is {role}");
             envelope(StatusCode::FORBIDDEN, "authorization.failed", reason, vec![])
+        }
+        Error::TooManySignIns { retry_after } => {
+            let reason = "too many sign-ins that failed".to_owned();
+            envelope(StatusCode::TOO_MANY_REQUESTS, "invalid.toomanyrequests", reason, vec![])
+                .retry_after(u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).max(1))
+        }
+        Error::NobodyMay { what } => {
+            let reason = format!("nobody may {what}");
+            envelope(StatusCode::FORBIDDEN, "authorization.failed", reason, vec![])
+        }
+        Error::LastOwner => {
+            let reason = "no enabled owner would be left".to_owned();
+            envelope(bad_request, "last.owner", reason, vec![])
         }
         Error::ReadOnly { label } => {
             let reason = format!("managed by {label}; read-only to all others");
@@ -174,7 +187,8 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
         }
         Error::DuplicateName { object, name } => {
             let reason = format!("a {} named {name:?} exists already", resource(*object));
-            envelope(bad_request, "duplicate.resource.name", reason, vec!["name".to_owned()])
+            let member = if *object == Object::Administrator { "username" } else { "name" };
+            envelope(bad_request, "duplicate.resource.name", reason, vec![member.to_owned()])
         }
         Error::AlreadyRotated { successor } => {
             let reason = format!("the key has a successor already, {successor}: rotate that one, or delete it first");
@@ -201,6 +215,7 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
             envelope(StatusCode::PRECONDITION_FAILED, "precondition.failed", reason, vec![])
         }
         Error::Contended { .. }
+        | Error::PasswordsOverloaded { .. }
         | Error::StoreOverloaded { .. }
         | Error::StoreUnavailable { .. }
         | Error::OutcomeUnknown { .. } => {

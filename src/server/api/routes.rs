@@ -5,7 +5,7 @@
 //!
 //! | in a pattern | matches |
 //! |---|---|
-//! | `{customerId}` `{id}` | any one part; what is no id leads to "not found" |
+//! | `{customerId}` `{id}` `{sessionId}` | any one part; what is no id leads to "not found" |
 //! | `{groupType}` | `appConnectorGroup`, `serviceEdgeGroup`, `networkConnectorGroup`, `machineGroup` |
 //! | `{associationType}` | `CONNECTOR_GRP`, `SERVICE_EDGE_GRP`, `NP_ASSISTANT_GRP`, `MACHINE_GRP` |
 //! | `{componentType}` | `connector`, `serviceEdge`, `networkConnector`, `machine` |
@@ -17,12 +17,16 @@ use std::pin::Pin;
 use hyper::{Method, StatusCode, Uri};
 
 use super::answer::Answer;
-use super::query::{DRY_RUN, FORCE, LIST, PAGE, RELEASE_USE, REVOKE};
+use super::query::{AUDIT, DRY_RUN, EXPORT, FORCE, LIST, PAGE, RELEASE_USE, REVOKE};
 use super::refusal::Refusal;
 use super::schema::{Content, Parameter, Shape, Success, Takes};
+use super::wire::administrator::{ADMINISTRATOR, PASSWORD_CHANGE, SESSION};
+use super::wire::api_client::API_CLIENT;
+use super::wire::audit_event::AUDIT_EVENT;
 use super::wire::clean_up::CLEAN_UP_SCHEDULE;
 use super::wire::client_type::CLIENT_TYPES;
 use super::wire::component::{COMPONENT, COMPONENT_IDS, PEM};
+use super::wire::customer::{CUSTOMER, NEW_CUSTOMER};
 use super::wire::group::{GROUP, GROUP_SUMMARY};
 use super::wire::key::{KEY, KEY_IMPORT, KEY_ROTATION, KEY_STRING};
 use super::wire::key_bulk::{KEY_BULK, KEY_BULK_RESULTS};
@@ -35,8 +39,8 @@ use super::wire::signing_certificate::{
 };
 use super::wire::version_profile::VERSION_PROFILE;
 use super::{
-    Api, Call, clean_up, client_types, components, groups, keys, openapi, sign_in, signing_certificates,
-    version_profiles, wire,
+    Api, Call, administrators, api_clients, audit_events, clean_up, client_types, components, customers, groups, keys,
+    openapi, sign_in, signing_certificates, version_profiles, wire,
 };
 use crate::domain::{Kind, Role};
 use crate::management::sessions::Session;
@@ -76,7 +80,9 @@ pub struct Route {
     /// `Idempotency-Key` makes it safe to repeat.
     pub honours_idempotency_key: bool,
     /// Credentials are in its body, and failures are counted.
-    pub signs_in: bool,
+    pub checks_credentials: bool,
+    /// Whoever it is about may too, whatever the role.
+    pub of_oneself: bool,
 }
 
 /// Who may call, and what is called.
@@ -144,6 +150,34 @@ pub static ROUTES: &[Route] = &[
     public!(POST "signin", sign_in::sign_in, "Sign in; expires_in is a string").signs_in(&SIGN_IN, &LEGACY_TOKEN),
     public!(POST "oauth2/v1/token", sign_in::token, "Sign in with OAuth 2 client credentials").signs_in(&CLIENT_CREDENTIALS, &OAUTH_TOKEN),
     route!(POST "signout", Auditor, sign_in::sign_out, "Sign out"),
+
+    route!(GET    "mgmtconfig/v1/admin/customers", Owner, customers::list, "List customers").lists(&CUSTOMER),
+    route!(POST   "mgmtconfig/v1/admin/customers", Owner, customers::create, "Make a customer, and its first administrator if asked to").creates(&NEW_CUSTOMER),
+    route!(GET    "mgmtconfig/v1/admin/customers/{customerId}", Auditor, customers::get, "Get a customer").gets(&CUSTOMER),
+    route!(PUT    "mgmtconfig/v1/admin/customers/{customerId}", Owner, customers::edit, "Edit a customer").edits(&CUSTOMER),
+
+    route!(GET    V1 "administrators", Auditor, administrators::list, "List administrators").lists(&ADMINISTRATOR),
+    route!(POST   V1 "administrators", Admin, administrators::create, "Make an administrator").creates(&ADMINISTRATOR),
+    route!(GET    V1 "administrators/{id}", Auditor, administrators::get, "Get an administrator").gets(&ADMINISTRATOR),
+    route!(PUT    V1 "administrators/{id}", Admin, administrators::edit, "Edit an administrator").edits(&ADMINISTRATOR),
+    route!(DELETE V1 "administrators/{id}", Admin, administrators::delete, "Delete an administrator").deletes(),
+    route!(POST   V1 "administrators/{id}/password", Auditor, administrators::change_password, "Change one's own password; ends all of one's sessions")
+        .takes(&PASSWORD_CHANGE).of_oneself().checks_credentials(),
+    route!(GET    V1 "administrators/{id}/sessions", Admin, administrators::list_sessions, "List an administrator's sessions, newest first")
+        .lists(&SESSION).with_parameters(PAGE).of_oneself(),
+    route!(DELETE V1 "administrators/{id}/sessions/{sessionId}", Admin, administrators::end_session, "End a session").of_oneself(),
+
+    route!(GET    V1 "apiClients", Auditor, api_clients::list, "List API clients").lists(&API_CLIENT),
+    route!(POST   V1 "apiClients", Admin, api_clients::create, "Make an API client").creates(&API_CLIENT),
+    route!(GET    V1 "apiClients/{id}", Auditor, api_clients::get, "Get an API client").gets(&API_CLIENT),
+    route!(PUT    V1 "apiClients/{id}", Admin, api_clients::edit, "Edit an API client").edits(&API_CLIENT),
+    route!(DELETE V1 "apiClients/{id}", Admin, api_clients::delete, "Delete an API client").deletes(),
+    route!(POST   V1 "apiClients/{id}/secret", Admin, api_clients::replace_secret, "Replace an API client's secret; ends the old one and its tokens")
+        .gets(&API_CLIENT).with_if_match().idempotent(),
+
+    route!(GET    V1 "auditEvents", Auditor, audit_events::list, "List audit events, newest first").lists(&AUDIT_EVENT).with_parameters(AUDIT),
+    route!(GET    V1 "auditEvents/export", Auditor, audit_events::export, "Export audit events, oldest first, one a line")
+        .answers(Content::Lines(&AUDIT_EVENT)).with_parameters(EXPORT),
 
     route!(GET    V1 "{groupType}", Auditor, groups::list, "List groups").lists(&GROUP),
     route!(POST   V1 "{groupType}", Admin, groups::create, "Make a group").creates(&GROUP),
@@ -226,7 +260,8 @@ impl Route {
             preview: None,
             honours_if_match: false,
             honours_idempotency_key: false,
-            signs_in: false,
+            checks_credentials: false,
+            of_oneself: false,
         }
     }
 
@@ -265,8 +300,7 @@ impl Route {
     /// Credentials from a form for a token.
     const fn signs_in(mut self, credentials: &'static Shape, token: &'static Shape) -> Self {
         self.takes = Takes::Form(credentials);
-        self.signs_in = true;
-        self.answers(Content::Object(token))
+        self.answers(Content::Object(token)).checks_credentials()
     }
 
     /// A JSON object.
@@ -306,6 +340,16 @@ impl Route {
         self
     }
 
+    const fn checks_credentials(mut self) -> Self {
+        self.checks_credentials = true;
+        self
+    }
+
+    const fn of_oneself(mut self) -> Self {
+        self.of_oneself = true;
+        self
+    }
+
     /// The statuses that it may refuse with, in order, and what each of them means.
     pub fn refusals(&self) -> Vec<(StatusCode, &'static str)> {
         let role = match self.endpoint {
@@ -314,13 +358,21 @@ impl Route {
         };
         let all = [
             (StatusCode::BAD_REQUEST, "Something in the request is wrong, or a rule forbids it", true),
-            (StatusCode::UNAUTHORIZED, "No good token, or wrong credentials", role.is_some() || self.signs_in),
-            (StatusCode::FORBIDDEN, "The role is too weak, or the object is read-only", role > Some(Role::Auditor)),
+            (
+                StatusCode::UNAUTHORIZED,
+                "No good token, or wrong credentials",
+                role.is_some() || self.checks_credentials,
+            ),
+            (
+                StatusCode::FORBIDDEN,
+                "The role is too weak, or the object is read-only",
+                role > Some(Role::Auditor) || self.of_oneself,
+            ),
             (StatusCode::NOT_FOUND, "There is no such object for this caller", self.pattern.contains('{')),
             (StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time", true),
             (StatusCode::PRECONDITION_FAILED, "The object is not in that revision", self.honours_if_match),
             (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large", true),
-            (StatusCode::TOO_MANY_REQUESTS, "Too many failures; come back later", self.signs_in),
+            (StatusCode::TOO_MANY_REQUESTS, "Too many failures; come back later", self.checks_credentials),
             (StatusCode::INTERNAL_SERVER_ERROR, "A defect; the log says more", true),
             (StatusCode::SERVICE_UNAVAILABLE, "Not now; come back later", true),
         ];
@@ -361,6 +413,7 @@ impl Route {
 pub(super) struct PathParameters {
     pub(super) customer: String,
     pub(super) id: String,
+    pub(super) session: String,
     pub(super) kind: Option<Kind>,
 }
 
@@ -383,7 +436,7 @@ impl Lookup {
     }
 
     pub(super) fn signs_in(&self) -> bool {
-        matches!(self, Self::Found(Route { signs_in: true, .. }, _))
+        matches!(self, Self::Found(Route { takes: Takes::Form(_), .. }, _))
     }
 }
 
@@ -432,6 +485,7 @@ fn match_pattern(pattern: &str, parts: &[&str]) -> Option<PathParameters> {
         match expected {
             "{customerId}" => part.clone_into(&mut parameters.customer),
             "{id}" => part.clone_into(&mut parameters.id),
+            "{sessionId}" => part.clone_into(&mut parameters.session),
             literal if literal == part => {}
             other => {
                 let (_, word_of) = KIND_PARTS.iter().find(|(name, _)| *name == other)?;
@@ -461,7 +515,12 @@ mod tests {
         for front in ["", "/zpa", "/p/p", "/x.zsapi.net/zpa"] {
             let path = format!("{front}/mgmtconfig/v1/admin/customers/7/appConnectorGroup/9");
             let Lookup::Found(_, parameters) = find(&Method::GET, &path) else { panic!("{path}") };
-            let expected = PathParameters { customer: "7".into(), id: "9".into(), kind: Some(Kind::AppConnector) };
+            let expected = PathParameters {
+                customer: "7".into(),
+                id: "9".into(),
+                kind: Some(Kind::AppConnector),
+                ..PathParameters::default()
+            };
             assert_eq!(parameters, expected, "{path}");
         }
     }

@@ -103,6 +103,14 @@ impl Shape {
         self.request_members().any(|member| member.name == name && reads(member.form))
     }
 
+    /// The shape of a member that is an object.
+    pub fn object(&self, name: &str) -> Option<&'static Self> {
+        match self.member(name)?.form {
+            Form::Object(shape) => Some(shape),
+            _ => None,
+        }
+    }
+
     /// What requests may say.
     pub fn request_members(&self) -> impl Iterator<Item = &'static Member> {
         self.members().into_iter().filter(|member| member.in_requests != Presence::Never)

@@ -1,4 +1,4 @@
-//! Signing API clients in and out.
+//! Signing API clients and administrators in and out.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::session::{LegacyToken, OAuthToken};
 use super::{Api, Call, form};
+use crate::domain::address::SourcePrefix;
 use crate::management::Error;
 use crate::management::sessions::{Session, SignedIn};
 use crate::server::http::failures::{FailureRate, TooManyFailures};
@@ -18,10 +19,17 @@ use crate::server::http::failures::{FailureRate, TooManyFailures};
 /// behind the same address did.
 const FAILED_SIGN_INS: FailureRate = FailureRate { per_second: NonZeroU32::new(1), burst: 20 };
 
-/// `POST /signin`: `client_id` and `client_secret` as a form; `expires_in` is a string.
+/// `POST /signin`: `client_id` and `client_secret` as a form, or `username` and `password` for an
+/// administrator; `expires_in` is a string.
 pub(super) async fn sign_in(api: &Api, call: &Call) -> Result<Answer, Refusal> {
     let form = Credentials::read(&call.body)?;
-    let signed_in = check(api, call, &form).await?;
+    let signed_in = match form.administrator {
+        Some((username, password)) => {
+            let sign_in = api.management.sign_in_administrator(&username, password, call.address, &call.user_agent);
+            sign_in.await?
+        }
+        None => check(api, call, &form).await?,
+    };
     let body = LegacyToken { token_type: "Bearer", access_token: &signed_in.token, expires_in: seconds(&signed_in) };
     Ok(Answer::json(StatusCode::OK, &body))
 }
@@ -57,7 +65,7 @@ pub(super) async fn sign_out(api: &Api, _call: &Call, session: &Session) -> Resu
 async fn check(api: &Api, call: &Call, form: &Credentials) -> Result<SignedIn, Refusal> {
     match api.management.sign_in_client(&form.client_id, &form.client_secret).await {
         Err(Error::InvalidCredentials) => {
-            match api.failed_sign_ins.admit(call.source, FAILED_SIGN_INS, Instant::now()) {
+            match api.failed_sign_ins.admit(SourcePrefix::of(call.address), FAILED_SIGN_INS, Instant::now()) {
                 Ok(()) => Err(Error::InvalidCredentials.into()),
                 Err(TooManyFailures { retry_after }) => {
                     let retry_after_seconds = whole_seconds(retry_after);
@@ -85,6 +93,8 @@ struct Credentials {
     client_secret: Zeroizing<String>,
     grant_type: String,
     has_assertion: bool,
+    /// User name and password, when there is a user name and no client id.
+    administrator: Option<(String, Zeroizing<String>)>,
 }
 
 impl Credentials {
@@ -92,14 +102,20 @@ impl Credentials {
         let malformed = || Refusal::Query { member: "body", detail: "is not form-encoded UTF-8".to_owned() };
         let text = std::str::from_utf8(body).map_err(|_| malformed())?;
         let mut credentials = Self::default();
+        let (mut username, mut password) = (None, Zeroizing::default());
         for (name, value) in form::parse(text).ok_or_else(malformed)? {
             match &*name {
                 "client_id" => credentials.client_id = value.to_string(),
                 "client_secret" => credentials.client_secret = value,
                 "grant_type" => credentials.grant_type = value.to_string(),
                 "client_assertion" => credentials.has_assertion = true,
+                "username" => username = Some(value.to_string()),
+                "password" => password = value,
                 _ => {}
             }
+        }
+        if credentials.client_id.is_empty() {
+            credentials.administrator = username.map(|username| (username, password));
         }
         Ok(credentials)
     }

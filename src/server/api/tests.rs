@@ -59,10 +59,11 @@ impl Client {
             headers.insert(name, HeaderValue::from_str(value).unwrap());
         }
         let lookup = routes::find(&method, uri.path());
-        let source = SourcePrefix::of("192.0.2.1".parse().unwrap());
+        let address = "192.0.2.1".parse().unwrap();
         let body = Ok(Bytes::copy_from_slice(body.as_bytes()));
         let caller = self.api.identify(&lookup, &headers).await;
-        let outcome = self.api.respond(&lookup, caller, &uri, &headers, body, source).await;
+        let arrived = Arrived { lookup: &lookup, uri: &uri, headers: &headers, body, address };
+        let outcome = self.api.respond(arrived, caller).await;
         let answer = told(&lookup, outcome, &Reference::random());
         let body = if answer.body().is_empty() { Value::Null } else { serde_json::from_slice(answer.body()).unwrap() };
         Received { status: answer.status(), body, etag: answer.revision() }

@@ -1,103 +1,259 @@
 //! `administrators` and `api_clients`: who signs in.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::customers;
 use super::errors::ApplyError;
-use crate::domain::{Administrator, ApiClient, Revision};
-use crate::store::{BrokenRule, ObjectRef};
+use super::lists::{Column, Columns, List, Values, own};
+use crate::clock::Timestamp;
+use crate::domain::{Administrator, ApiClient, Revision, Role};
+use crate::id::{AdministratorId, ApiClientId, CustomerId};
+use crate::store::{AdministratorField, ApiClientField, BrokenRule, ListQuery, ObjectRef, Page};
+
+const COLUMNS: &str = "id, customer_id, username, description, password_hash, role, enabled, last_sign_in_at, \
+                       created_at, modified_at, modified_by, revision";
+
+const CLIENT_COLUMNS: &str = "id, customer_id, name, client_id, secret_digest, pepper, secret_generation, role, \
+                              enabled, managing, last_used_at, created_at, modified_at, modified_by, revision";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Administrator> {
+    Ok(Administrator {
+        id: row.get(0)?,
+        customer_id: row.get(1)?,
+        username: row.get(2)?,
+        description: row.get(3)?,
+        password_hash: row.get(4)?,
+        role: row.get(5)?,
+        enabled: row.get(6)?,
+        last_sign_in_at: row.get(7)?,
+        created_at: row.get(8)?,
+        modified_at: row.get(9)?,
+        modified_by: row.get(10)?,
+        revision: row.get(11)?,
+    })
+}
 
 /// Over all customers, without regard to case.
 pub(super) fn find(connection: &Connection, username: &str) -> rusqlite::Result<Option<Administrator>> {
     connection
-        .prepare_cached(
-            "SELECT id, customer_id, username, password_hash, role, enabled, created_at, modified_at, revision
-             FROM administrators WHERE username = ?1",
-        )?
-        .query_row([username], |row| {
-            Ok(Administrator {
-                id: row.get(0)?,
-                customer_id: row.get(1)?,
-                username: row.get(2)?,
-                password_hash: row.get(3)?,
-                role: row.get(4)?,
-                enabled: row.get(5)?,
-                created_at: row.get(6)?,
-                modified_at: row.get(7)?,
-                revision: row.get(8)?,
-            })
-        })
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM administrators WHERE username = ?1"))?
+        .query_row([username], read)
         .optional()
+}
+
+pub(super) fn find_by_id(
+    connection: &Connection,
+    customer: CustomerId,
+    id: AdministratorId,
+) -> rusqlite::Result<Option<Administrator>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM administrators WHERE id = ?1 AND customer_id = ?2"))?
+        .query_row(params![id, customer], read)
+        .optional()
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    customer: CustomerId,
+    query: &ListQuery<AdministratorField>,
+    now: Timestamp,
+) -> rusqlite::Result<Page<Administrator>> {
+    List::of_customer(COLUMNS, "administrators", customer, now).page(connection, query, read)
+}
+
+impl Columns for AdministratorField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::CreatedAt => "created_at",
+            Self::Description => "description",
+            Self::Enabled => "enabled",
+            Self::Id => "id",
+            Self::LastSignInAt => "last_sign_in_at",
+            Self::ModifiedAt => "modified_at",
+            Self::Role => "role",
+            Self::Username => "username",
+        })
+    }
 }
 
 pub(super) fn insert(connection: &Connection, row: &Administrator) -> Result<ObjectRef, ApplyError> {
     customers::require(connection, row.customer_id, true)?;
-    let taken =
-        connection.prepare_cached("SELECT 1 FROM administrators WHERE username = ?1")?.exists(params![row.username])?;
-    if taken {
-        return Err(BrokenRule::DuplicateName.into());
-    }
+    require_free_username(connection, row)?;
     connection
         .prepare_cached(
-            "INSERT INTO administrators (id, customer_id, revision, username, password_hash, role, enabled,
-                 created_at, modified_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO administrators (id, customer_id, revision, username, description, password_hash, role,
+                 enabled, created_at, modified_at, modified_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             row.id,
             row.customer_id,
             Revision::FIRST,
             row.username,
+            row.description,
             row.password_hash,
             row.role,
             row.enabled,
             row.created_at,
             row.modified_at,
+            row.modified_by,
         ])?;
     Ok(ObjectRef::Administrator(row.customer_id, row.id))
+}
+
+/// All but id, customer and creation, which are fixed, and the last sign-in, which sign-ins write.
+pub(super) fn update(connection: &Connection, row: &Administrator) -> Result<ObjectRef, ApplyError> {
+    let found = find_by_id(connection, row.customer_id, row.id)?.ok_or(BrokenRule::NotFound)?;
+    let next = customers::next_revision(Some(found.revision), row.revision)?;
+    require_free_username(connection, row)?;
+    connection
+        .prepare_cached(
+            "UPDATE administrators SET revision = ?2, username = ?3, description = ?4, password_hash = ?5, role = ?6,
+                 enabled = ?7, modified_at = ?8, modified_by = ?9
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            row.id,
+            next,
+            row.username,
+            row.description,
+            row.password_hash,
+            row.role,
+            row.enabled,
+            row.modified_at,
+            row.modified_by,
+        ])?;
+    require_owner_left(connection, &found)?;
+    Ok(ObjectRef::Administrator(row.customer_id, row.id))
+}
+
+pub(super) fn delete(
+    connection: &Connection,
+    customer: CustomerId,
+    id: AdministratorId,
+    revision: Option<Revision>,
+) -> Result<ObjectRef, ApplyError> {
+    let found = find_by_id(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
+    customers::require_revision(found.revision, revision)?;
+    connection.prepare_cached("DELETE FROM administrators WHERE id = ?1")?.execute([id])?;
+    require_owner_left(connection, &found)?;
+    Ok(ObjectRef::Administrator(customer, id))
+}
+
+/// Notes a sign-in of one who still has the revision that its password was checked with.
+pub(super) fn note_sign_in(
+    connection: &Connection,
+    customer: CustomerId,
+    id: AdministratorId,
+    revision: Revision,
+    at: Timestamp,
+) -> Result<(), ApplyError> {
+    let found = find_by_id(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
+    customers::require_revision(found.revision, Some(revision))?;
+    connection
+        .prepare_cached("UPDATE administrators SET last_sign_in_at = ?2 WHERE id = ?1")?
+        .execute(params![id, at])?;
+    Ok(())
+}
+
+/// After `before` was changed or deleted. With one writer, two owners who end each other are one after
+/// the other, and the second is refused.
+fn require_owner_left(connection: &Connection, before: &Administrator) -> Result<(), ApplyError> {
+    let was_owner = before.role == Role::Owner && before.enabled;
+    let is_left = || {
+        connection
+            .prepare_cached("SELECT 1 FROM administrators WHERE customer_id = ?1 AND role = ?2 AND enabled")?
+            .exists(params![CustomerId::SERVICE, Role::Owner])
+    };
+    if was_owner && !is_left()? { Err(BrokenRule::LastOwner.into()) } else { Ok(()) }
+}
+
+fn require_free_username(connection: &Connection, row: &Administrator) -> Result<(), ApplyError> {
+    let taken = connection
+        .prepare_cached("SELECT 1 FROM administrators WHERE username = ?1 AND id <> ?2")?
+        .exists(params![row.username, row.id])?;
+    if taken { Err(BrokenRule::DuplicateName.into()) } else { Ok(()) }
+}
+
+fn read_client(row: &Row<'_>) -> rusqlite::Result<ApiClient> {
+    Ok(ApiClient {
+        id: row.get(0)?,
+        customer_id: row.get(1)?,
+        name: row.get(2)?,
+        client_id: row.get(3)?,
+        secret_digest: row.get(4)?,
+        pepper: row.get(5)?,
+        secret_generation: row.get(6)?,
+        role: row.get(7)?,
+        enabled: row.get(8)?,
+        managing: row.get(9)?,
+        last_used_at: row.get(10)?,
+        created_at: row.get(11)?,
+        modified_at: row.get(12)?,
+        modified_by: row.get(13)?,
+        revision: row.get(14)?,
+    })
 }
 
 /// Over all customers.
 pub(super) fn find_client(connection: &Connection, client_id: &str) -> rusqlite::Result<Option<ApiClient>> {
     connection
-        .prepare_cached(
-            "SELECT id, customer_id, name, client_id, secret_digest, pepper, role, enabled, managing, created_at,
-                 modified_at, revision
-             FROM api_clients WHERE client_id = ?1",
-        )?
-        .query_row([client_id], |row| {
-            Ok(ApiClient {
-                id: row.get(0)?,
-                customer_id: row.get(1)?,
-                name: row.get(2)?,
-                client_id: row.get(3)?,
-                secret_digest: row.get(4)?,
-                pepper: row.get(5)?,
-                role: row.get(6)?,
-                enabled: row.get(7)?,
-                managing: row.get(8)?,
-                created_at: row.get(9)?,
-                modified_at: row.get(10)?,
-                revision: row.get(11)?,
-            })
-        })
+        .prepare_cached(&format!("SELECT {CLIENT_COLUMNS} FROM api_clients WHERE client_id = ?1"))?
+        .query_row([client_id], read_client)
         .optional()
+}
+
+pub(super) fn find_client_by_id(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ApiClientId,
+) -> rusqlite::Result<Option<ApiClient>> {
+    connection
+        .prepare_cached(&format!("SELECT {CLIENT_COLUMNS} FROM api_clients WHERE id = ?1 AND customer_id = ?2"))?
+        .query_row(params![id, customer], read_client)
+        .optional()
+}
+
+pub(super) fn list_clients(
+    connection: &Connection,
+    customer: CustomerId,
+    query: &ListQuery<ApiClientField>,
+    now: Timestamp,
+) -> rusqlite::Result<Page<ApiClient>> {
+    List::of_customer(CLIENT_COLUMNS, "api_clients", customer, now).page(connection, query, read_client)
+}
+
+impl Columns for ApiClientField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::ClientId => "client_id",
+            Self::CreatedAt => "created_at",
+            Self::Enabled => "enabled",
+            Self::Id => "id",
+            Self::Label => "managing",
+            Self::LastUsedAt => "last_used_at",
+            Self::Managing => "(managing IS NOT NULL)",
+            Self::ModifiedAt => "modified_at",
+            Self::Name => "name",
+            Self::Role => "role",
+        })
+    }
 }
 
 /// Neither the name within the customer nor the client id within the service may be taken.
 pub(super) fn insert_client(connection: &Connection, row: &ApiClient) -> Result<ObjectRef, ApplyError> {
     customers::require(connection, row.customer_id, true)?;
-    let taken = connection
-        .prepare_cached("SELECT 1 FROM api_clients WHERE client_id = ?1 OR (customer_id = ?2 AND name = ?3)")?
-        .exists(params![row.client_id, row.customer_id, row.name])?;
+    let taken =
+        connection.prepare_cached("SELECT 1 FROM api_clients WHERE client_id = ?1")?.exists(params![row.client_id])?;
     if taken {
         return Err(BrokenRule::DuplicateName.into());
     }
+    require_free_client_name(connection, row)?;
     connection
         .prepare_cached(
-            "INSERT INTO api_clients (id, customer_id, revision, name, client_id, secret_digest, pepper, role,
-                 enabled, managing, created_at, modified_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO api_clients (id, customer_id, revision, name, client_id, secret_digest, pepper,
+                 secret_generation, role, enabled, managing, created_at, modified_at, modified_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             row.id,
@@ -107,11 +263,79 @@ pub(super) fn insert_client(connection: &Connection, row: &ApiClient) -> Result<
             row.client_id,
             row.secret_digest,
             row.pepper,
+            row.secret_generation,
             row.role,
             row.enabled,
             row.managing,
             row.created_at,
             row.modified_at,
+            row.modified_by,
         ])?;
     Ok(ObjectRef::ApiClient(row.customer_id, row.id))
+}
+
+/// All but id, customer, client id and creation, which are fixed, and the last use, which sign-ins write.
+pub(super) fn update_client(connection: &Connection, row: &ApiClient) -> Result<ObjectRef, ApplyError> {
+    let found = find_client_by_id(connection, row.customer_id, row.id)?.ok_or(BrokenRule::NotFound)?;
+    let next = customers::next_revision(Some(found.revision), row.revision)?;
+    require_free_client_name(connection, row)?;
+    connection
+        .prepare_cached(
+            "UPDATE api_clients SET revision = ?2, name = ?3, secret_digest = ?4, pepper = ?5, secret_generation = ?6,
+                 role = ?7, enabled = ?8, managing = ?9, modified_at = ?10, modified_by = ?11
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            row.id,
+            next,
+            row.name,
+            row.secret_digest,
+            row.pepper,
+            row.secret_generation,
+            row.role,
+            row.enabled,
+            row.managing,
+            row.modified_at,
+            row.modified_by,
+        ])?;
+    Ok(ObjectRef::ApiClient(row.customer_id, row.id))
+}
+
+/// One that manages keys stays: nobody else could edit or delete them.
+pub(super) fn delete_client(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ApiClientId,
+    revision: Option<Revision>,
+) -> Result<ObjectRef, ApplyError> {
+    let found = find_client_by_id(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
+    customers::require_revision(found.revision, revision)?;
+    let manages = connection
+        .prepare_cached("SELECT 1 FROM provisioning_keys WHERE customer_id = ?1 AND managed_by_client_id = ?2")?
+        .exists(params![customer, id])?;
+    if manages {
+        return Err(BrokenRule::Referenced { by: "provisioning keys" }.into());
+    }
+    connection.prepare_cached("DELETE FROM api_clients WHERE id = ?1")?.execute([id])?;
+    Ok(ObjectRef::ApiClient(customer, id))
+}
+
+/// Nothing when it is gone meanwhile: its token is refused by the next request.
+pub(super) fn note_client_use(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ApiClientId,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE api_clients SET last_used_at = ?3 WHERE id = ?1 AND customer_id = ?2")?
+        .execute(params![id, customer, at])?;
+    Ok(())
+}
+
+fn require_free_client_name(connection: &Connection, row: &ApiClient) -> Result<(), ApplyError> {
+    let taken = connection
+        .prepare_cached("SELECT 1 FROM api_clients WHERE customer_id = ?1 AND name = ?2 AND id <> ?3")?
+        .exists(params![row.customer_id, row.name, row.id])?;
+    if taken { Err(BrokenRule::DuplicateName.into()) } else { Ok(()) }
 }

@@ -2,8 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::lists::{self, Column, Columns, List, Values, own};
+use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey, AuditMac, AuditRow, CHAIN_START};
 use crate::id::CustomerId;
+use crate::store::{AuditField, AuditQuery, Page};
+
+const COLUMNS: &str = "sequence, customer_id, at, actor_type, actor_id, actor_name, action, object_type, object_id, \
+                       object_name, before, after, mac";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     Ok(AuditRow {
@@ -67,13 +73,51 @@ pub(super) fn list(
     limit: u32,
 ) -> rusqlite::Result<Vec<AuditRow>> {
     connection
-        .prepare_cached(
-            "SELECT sequence, customer_id, at, actor_type, actor_id, actor_name, action, object_type, object_id,
-                 object_name, before, after, mac
-             FROM audit_events WHERE customer_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
-        )?
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM audit_events WHERE customer_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3"
+        ))?
         .query_map(params![customer, after, limit], read)?
         .collect()
+}
+
+/// Newest first. Without conditions a page costs the same whatever its number, as sequences have no
+/// gaps; with them the chain is read from its end.
+pub(super) fn search(
+    connection: &Connection,
+    customer: CustomerId,
+    query: &AuditQuery,
+    now: Timestamp,
+) -> rusqlite::Result<Page<AuditRow>> {
+    if !query.conditions.is_empty() {
+        let list = List::of_customer(COLUMNS, "audit_events", customer, now);
+        return list.page_ordered_by(connection, &query.conditions, "sequence DESC", query.page, read);
+    }
+    let total = find_head(connection, customer)?.map_or(0, |(sequence, _)| sequence);
+    let (limit, _) = lists::bounds(query.page);
+    let rows = connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM audit_events WHERE customer_id = ?1 AND sequence <= ?2
+             ORDER BY sequence DESC LIMIT {limit}"
+        ))?
+        .query_map(params![customer, total.saturating_sub(query.page.offset)], read)?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Page { rows, total })
+}
+
+impl Columns for AuditField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::Action => "action",
+            Self::ActorId => "actor_id",
+            Self::ActorName => "actor_name",
+            Self::ActorType => "actor_type",
+            Self::At => "at",
+            Self::ObjectId => "object_id",
+            Self::ObjectName => "object_name",
+            Self::ObjectType => "object_type",
+            Self::Sequence => "sequence",
+        })
+    }
 }
 
 /// Sequence and MAC of a chain's last row, as they are kept apart from it.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::errors::ApplyError;
 use super::writer::Verdict;
 use super::{
-    administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, settings,
+    administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, sessions, settings,
     signing_certificates,
 };
 use crate::clock::Timestamp;
@@ -55,6 +55,12 @@ fn apply_one(
     changed: &mut Vec<ObjectRef>,
 ) -> Result<Counts, ApplyError> {
     let object = match change {
+        Change::DeleteAdministrator { customer, id, revision } => {
+            administrators::delete(connection, *customer, *id, *revision)?
+        }
+        Change::DeleteApiClient { customer, id, revision } => {
+            administrators::delete_client(connection, *customer, *id, *revision)?
+        }
         Change::DeleteGroup { customer, id, revision } => groups::delete(connection, *customer, *id, *revision)?,
         Change::DeleteGroupWithContents { customer, id, revision, at, by } => {
             let (contents, gone) = groups::delete_with_contents(connection, *customer, *id, *revision, *at, *by)?;
@@ -74,13 +80,29 @@ fn apply_one(
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(connection, *customer, *id, *revision, *at)?
         }
+        Change::EndSession { session, at } => {
+            sessions::end(connection, session, *at)?;
+            return Ok(Counts::new());
+        }
+        Change::EndSessionsOf { customer, administrator, at } => {
+            sessions::end_of(connection, *customer, *administrator, *at)?;
+            return Ok(Counts::new());
+        }
         Change::InsertAdministrator(row) => administrators::insert(connection, row)?,
         Change::InsertApiClient(row) => administrators::insert_client(connection, row)?,
         Change::InsertCleanUpSchedule(row) => clean_up_schedules::insert(connection, row)?,
         Change::InsertCustomer(row) => customers::insert(connection, row)?,
         Change::InsertGroup(row) => groups::insert(connection, row)?,
         Change::InsertKey(row) => keys::insert(connection, row)?,
+        Change::InsertSession { session, revision } => {
+            sessions::insert(connection, session, *revision)?;
+            return Ok(Counts::new());
+        }
         Change::InsertSigningCertificate(row) => signing_certificates::insert(connection, row)?,
+        Change::NoteApiClientUse { customer, id, at } => {
+            administrators::note_client_use(connection, *customer, *id, *at)?;
+            return Ok(Counts::new());
+        }
         Change::PutSecret(secret) => settings::put_secret(connection, secret)?,
         Change::PutSetting { name, value } => settings::put(connection, name, value)?,
         Change::RememberAnswer(answer) => {
@@ -99,6 +121,8 @@ fn apply_one(
             changed.extend(components::clean_up(connection, *customer, *id, *seen, *schedule, *at)?);
             return Ok(Counts::new());
         }
+        Change::UpdateAdministrator(row) => administrators::update(connection, row)?,
+        Change::UpdateApiClient(row) => administrators::update_client(connection, row)?,
         Change::UpdateCleanUpSchedule(row) => clean_up_schedules::update(connection, row)?,
         Change::UpdateComponent(row) => components::update(connection, row)?,
         Change::UpdateCustomer(row) => customers::update(connection, row)?,

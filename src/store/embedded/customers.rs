@@ -3,9 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
+use super::lists::{Column, Columns, List, Values, own};
+use crate::clock::Timestamp;
 use crate::domain::{Customer, Revision};
 use crate::id::CustomerId;
-use crate::store::{BrokenRule, ObjectRef};
+use crate::store::{BrokenRule, CustomerField, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, name, enabled, created_at, modified_at, revision";
 
@@ -27,7 +29,27 @@ pub(super) fn find(connection: &Connection, id: CustomerId) -> rusqlite::Result<
         .optional()
 }
 
-pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Customer>> {
+pub(super) fn list(
+    connection: &Connection,
+    query: &ListQuery<CustomerField>,
+    now: Timestamp,
+) -> rusqlite::Result<Page<Customer>> {
+    List::of_service(COLUMNS, "customers", now).page(connection, query, read)
+}
+
+impl Columns for CustomerField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::CreatedAt => "created_at",
+            Self::Enabled => "enabled",
+            Self::Id => "id",
+            Self::ModifiedAt => "modified_at",
+            Self::Name => "name",
+        })
+    }
+}
+
+pub(super) fn scan(connection: &Connection) -> rusqlite::Result<Vec<Customer>> {
     connection.prepare_cached(&format!("SELECT {COLUMNS} FROM customers ORDER BY id"))?.query_map([], read)?.collect()
 }
 

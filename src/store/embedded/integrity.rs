@@ -20,6 +20,13 @@ pub(super) fn check(connection: &Connection, audit_key: &AuditKey) -> Result<Vec
         let found = check.run(connection);
         keep(&mut findings, check.invariant, found)?;
     }
+    findings.extend(check_audit(connection, audit_key)?);
+    Ok(findings)
+}
+
+/// I5 alone.
+pub(super) fn check_audit(connection: &Connection, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError> {
+    let mut findings = Vec::new();
     let chains = audit::list_chains(connection);
     let broken = chains.and_then(|customers| {
         customers.into_iter().filter_map(|customer| follow_chain(connection, customer, audit_key).transpose()).collect()

@@ -14,8 +14,10 @@ use crate::store::{Comparison, Condition, ListField, ListQuery, Page, PageReques
 pub(super) trait Columns: ListField {
     fn column(self, values: &mut Values) -> Column;
 
-    /// Whether one object has a value at most, and an index leads there.
-    fn is_unique(self) -> bool;
+    /// Whether one object has a value at most, and an index leads there. Of no use in short lists.
+    fn is_unique(self) -> bool {
+        false
+    }
 }
 
 /// Where a field is found.
@@ -59,6 +61,11 @@ pub(super) struct List {
 }
 
 impl List {
+    /// All rows of the service.
+    pub(super) fn of_service(columns: &'static str, table: &'static str, now: Timestamp) -> Self {
+        Self { columns, table, condition: "TRUE".to_owned(), values: Values { bound: Vec::new(), now } }
+    }
+
     /// A customer's rows. The customer is `?1` in whatever is added.
     pub(super) fn of_customer(
         columns: &'static str,
@@ -109,10 +116,7 @@ impl List {
         query: &ListQuery<F>,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Page<T>> {
-        for condition in &query.conditions {
-            let term = self.term(condition);
-            self.restrict(&term);
-        }
+        self.narrow(&query.conditions);
         let (table, condition) = (self.table, &self.condition);
         let (limit, offset) = bounds(query);
         let (total, ids) = match query.sort {
@@ -187,6 +191,42 @@ impl List {
         let mut find =
             connection.prepare_cached(&format!("SELECT {} FROM {} WHERE id = ?1", self.columns, self.table))?;
         ids.into_iter().map(|id| find.query_row([id], &mut read)).collect()
+    }
+
+    /// One page in the order of `order`, of a table whose rows have no id; with the total.
+    pub(super) fn page_ordered_by<T, F: Columns>(
+        mut self,
+        connection: &Connection,
+        conditions: &[Condition<F>],
+        order: &str,
+        page: PageRequest,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Page<T>> {
+        self.narrow(conditions);
+        let total = self.count(connection)?;
+        let Self { columns, table, condition, values } = &self;
+        let (limit, offset) = bounds(page);
+        let rows = connection
+            .prepare_cached(&format!(
+                "SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+            ))?
+            .query_map(params_from_iter(&values.bound), read)?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Page { rows, total })
+    }
+
+    /// To those that meet all of these, too.
+    fn narrow<F: Columns>(&mut self, conditions: &[Condition<F>]) {
+        for condition in conditions {
+            let term = self.term(condition);
+            self.condition = format!("{} AND {term}", self.condition);
+        }
+    }
+
+    fn count(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        connection
+            .prepare_cached(&format!("SELECT count(*) FROM {} WHERE {}", self.table, self.condition))?
+            .query_row(params_from_iter(&self.values.bound), |row| row.get(0))
     }
 
     fn term<F: Columns>(&mut self, condition: &Condition<F>) -> String {

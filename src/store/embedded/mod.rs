@@ -28,6 +28,7 @@ mod migrations;
 mod names;
 mod queue;
 mod readers;
+mod sessions;
 mod settings;
 mod signing_certificates;
 mod writer;
@@ -47,10 +48,10 @@ use self::queue::Lane;
 use self::readers::{ReaderKind, Readers};
 use self::writer::{Verdict, WriterHandle};
 use super::{
-    AnswerId, BatchSettings, Change, ChangeError, ChangeSequence, ChangedObject, CommitObserver, ComponentField,
-    ComponentRelations, EndedComponent, EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupContents,
-    GroupField, KeyField, ListQuery, Page, PageRequest, SealedSecret, SigningCertificateField,
-    SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    AdministratorField, AnswerId, ApiClientField, AuditQuery, BatchSettings, Change, ChangeError, ChangeSequence,
+    ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EnrollmentCommit,
+    EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, ListQuery, Page, PageRequest,
+    SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
@@ -59,9 +60,11 @@ use crate::domain::ledger::{LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind,
-    ProvisioningKey, SerialNumber, SigningCertificate,
+    ProvisioningKey, SerialNumber, SessionRecord, SigningCertificate,
 };
-use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
+use crate::id::{
+    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
+};
 use crate::secret::pepper::KeyDigest;
 
 /// The database's name in the data directory.
@@ -435,8 +438,48 @@ impl Store for EmbeddedStore {
         self.read(move |connection| keys::find_by_digest(connection, &digest)).await
     }
 
-    async fn list_customers(&self) -> Result<Vec<Customer>, StoreError> {
-        self.read(customers::list).await
+    async fn find_administrator_by_id(
+        &self,
+        customer: CustomerId,
+        id: AdministratorId,
+    ) -> Result<Option<Administrator>, StoreError> {
+        self.read(move |connection| administrators::find_by_id(connection, customer, id)).await
+    }
+
+    async fn find_api_client_by_id(
+        &self,
+        customer: CustomerId,
+        id: ApiClientId,
+    ) -> Result<Option<ApiClient>, StoreError> {
+        self.read(move |connection| administrators::find_client_by_id(connection, customer, id)).await
+    }
+
+    async fn find_session(&self, id: &str) -> Result<Option<SessionRecord>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |connection| sessions::find(connection, &id)).await
+    }
+
+    async fn list_administrators(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery<AdministratorField>,
+    ) -> Result<Page<Administrator>, StoreError> {
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| administrators::list(connection, customer, &query, now)).await
+    }
+
+    async fn list_api_clients(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery<ApiClientField>,
+    ) -> Result<Page<ApiClient>, StoreError> {
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| administrators::list_clients(connection, customer, &query, now)).await
+    }
+
+    async fn list_customers(&self, query: &ListQuery<CustomerField>) -> Result<Page<Customer>, StoreError> {
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| customers::list(connection, &query, now)).await
     }
 
     async fn list_groups(
@@ -532,8 +575,27 @@ impl Store for EmbeddedStore {
         self.read(move |connection| ledger::list_refusals(connection, customer, key)).await
     }
 
+    async fn list_sessions(
+        &self,
+        customer: CustomerId,
+        administrator: AdministratorId,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<SessionRecord>, StoreError> {
+        self.read(move |connection| sessions::list(connection, customer, administrator, now, page)).await
+    }
+
+    async fn search_audit(&self, customer: CustomerId, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| audit::search(connection, customer, &query, now)).await
+    }
+
     async fn list_audit(&self, customer: CustomerId, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         self.read(move |connection| audit::list(connection, customer, after, limit)).await
+    }
+
+    async fn scan_customers(&self) -> Result<Vec<Customer>, StoreError> {
+        self.read(customers::scan).await
     }
 
     async fn scan_groups(&self, after: GroupId, limit: u32) -> Result<Vec<Group>, StoreError> {
@@ -572,12 +634,22 @@ impl Store for EmbeddedStore {
 
     async fn sweep(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.change(Lane::Background, move |connection| answers::sweep(connection, now).map(Verdict::Commit)).await
+        self.change(Lane::Background, move |connection| {
+            answers::sweep(connection, now)?;
+            sessions::sweep(connection, now)?;
+            Ok(Verdict::Commit(()))
+        })
+        .await
     }
 
     async fn check_integrity(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError> {
         let audit_key = audit_key.share();
         self.readers.read_at_length(move |connection| integrity::check(connection, &audit_key)).await
+    }
+
+    async fn check_audit(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError> {
+        let audit_key = audit_key.share();
+        self.readers.read_at_length(move |connection| integrity::check_audit(connection, &audit_key)).await
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

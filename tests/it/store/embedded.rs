@@ -212,7 +212,7 @@ async fn a_store_that_nobody_serves_can_be_read() {
     let (dir, world) = some_state().await;
     let store = EmbeddedStore::open_read_only(dir.path(), clock()).unwrap();
     assert_eq!(store.check_integrity(&world.audit_key).await.unwrap(), []);
-    assert_eq!(store.list_customers().await.unwrap().len(), 1);
+    assert_eq!(store.scan_customers().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

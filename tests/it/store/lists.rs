@@ -578,7 +578,7 @@ pub async fn scans_visit_every_customer_in_order_of_id(world: World) {
     assert_eq!(world.store.scan_groups(groups[0].id, 10).await.unwrap(), [tenants[1].group.clone()]);
     let signers = world.store.scan_signing_certificates(SigningCertificateId::from_raw(0), 10).await.unwrap();
     assert_eq!(signers.iter().map(|row| row.id).collect::<Vec<_>>(), tenants.clone().map(|tenant| tenant.signer.id));
-    let customers = world.store.list_customers().await.unwrap();
+    let customers = world.store.scan_customers().await.unwrap();
     assert_eq!(customers, tenants.map(|tenant| tenant.customer));
 }
 

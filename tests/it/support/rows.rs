@@ -118,11 +118,14 @@ pub fn administrator(id: u64, customer_id: CustomerId, username: &str) -> Admini
         id: AdministratorId::from_raw(id),
         customer_id,
         username: name(username),
+        description: Description::default(),
         password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),
         role: if customer_id == CustomerId::SERVICE { Role::Owner } else { Role::Admin },
         enabled: true,
+        last_sign_in_at: None,
         created_at: NOW,
         modified_at: NOW,
+        modified_by: Some(5),
         revision: Revision::FIRST,
     }
 }
@@ -135,11 +138,14 @@ pub fn api_client(id: u64, customer_id: CustomerId, named: &str, client_id: &str
         client_id: client_id.into(),
         secret_digest: KeyDigest::from_bytes([3; KeyDigest::BYTES]),
         pepper: PepperNumber(2),
+        secret_generation: 0,
         role: Role::Operator,
         enabled: true,
         managing: Some(name("Terraform")),
+        last_used_at: None,
         created_at: NOW,
         modified_at: NOW,
+        modified_by: None,
         revision: Revision::FIRST,
     }
 }

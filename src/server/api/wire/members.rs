@@ -171,6 +171,20 @@ impl Members {
         )
     }
 
+    /// An object of its own, taken out as it may hold a secret; none when it is not there.
+    ///
+    /// # Errors
+    /// [`Refusal::Query`] when something else stands there.
+    pub fn take_object(&mut self, name: &'static str) -> Result<Option<Self>, Refusal> {
+        let declared_by = self.declared_by.and_then(|shape| shape.object(name));
+        self.read(name, |form| matches!(form, Form::Object(_)), |_| Input::Given(()));
+        match self.members.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(Self { members, declared_by })),
+            Some(_) => Err(Refusal::Query { member: name, detail: "must be an object".to_owned() }),
+        }
+    }
+
     fn read<T>(&self, name: &str, reads: impl Fn(Form) -> bool, read: impl FnOnce(&Value) -> Input<T>) -> Input<T> {
         if let Some(shape) = self.declared_by {
             debug_assert!(shape.takes(name, reads), "{}.{name} is not declared like this", shape.name);

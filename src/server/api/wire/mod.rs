@@ -4,9 +4,13 @@
 //! out. On the way in it is the other way round: numbers are accepted where strings are meant and
 //! strings where booleans are, unknown and read-only members are ignored. One file per resource.
 
+pub mod administrator;
+pub mod api_client;
+pub mod audit_event;
 pub mod clean_up;
 pub mod client_type;
 pub mod component;
+pub mod customer;
 pub mod envelope;
 pub mod error;
 pub mod group;
@@ -41,6 +45,7 @@ pub fn member_of(field: Field) -> &'static str {
         Field::ComponentLifetimeDays => "componentLifetimeInDays",
         Field::Components => "ids",
         Field::Country => "country",
+        Field::CurrentPassword => "currentPassword",
         Field::Days => "days",
         Field::DeleteDisabled => "deleteDisabled",
         Field::Description => "description",
@@ -51,18 +56,24 @@ pub fn member_of(field: Field) -> &'static str {
         Field::Ids => "ids",
         Field::KeyAlgorithm => "keyAlgorithm",
         Field::KeyString => "provisioningKey",
+        Field::Label => "label",
         Field::LifetimeDays => "validityInDays",
+        Field::Managing => "managing",
         Field::Maximum => "maxUsage",
         Field::Name => "name",
+        Field::NewPassword => "newPassword",
         Field::Operation => "operation",
         Field::Organization => "organization",
         Field::OrganizationalUnit => "organizationalUnit",
         Field::Parent => "parentCertId",
+        Field::Password => "password",
         Field::PrivateKey => "privateKey",
         Field::ProvisioningKey => "provisioningKeyId",
         Field::Revoke => "revoke",
+        Field::Role => "role",
         Field::SigningCertificate => "enrollmentCertId",
         Field::UiConfig => "uiConfig",
+        Field::Username => "username",
         Field::Version => "keyVersion",
     }
 }
@@ -71,6 +82,9 @@ pub fn member_of(field: Field) -> &'static str {
 /// that has it.
 pub trait Listed: ListField {
     const MEMBERS: &'static [(&'static str, Self)];
+
+    /// The member that a search without a field looks into.
+    const NAME: &'static str = "name";
 
     /// Without regard to case, as the public clients are free with it.
     fn of_member(name: &str) -> Option<Self> {

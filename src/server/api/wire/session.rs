@@ -8,8 +8,10 @@ use crate::server::api::schema::{Form, Member, Shape};
 pub static SIGN_IN: Shape = Shape::new(
     "SignIn",
     &[
-        Member::text("client_id", "Id of the API client").required(),
-        Member::text("client_secret", "Its secret").required(),
+        Member::text("client_id", "Id of the API client").writable(),
+        Member::text("client_secret", "Its secret").writable(),
+        Member::text("username", "User name of the administrator, where no client_id is given").writable(),
+        Member::text("password", "Their password").writable(),
     ],
 );
 

@@ -132,6 +132,8 @@ CREATE UNIQUE INDEX provisioning_keys_by_name ON provisioning_keys (customer_id,
 CREATE INDEX provisioning_keys_by_kind ON provisioning_keys (customer_id, kind);
 CREATE INDEX provisioning_keys_by_group ON provisioning_keys (customer_id, group_id);
 CREATE INDEX provisioning_keys_by_signing_certificate ON provisioning_keys (customer_id, signing_certificate_id);
+CREATE INDEX provisioning_keys_by_manager ON provisioning_keys (customer_id, managed_by_client_id)
+    WHERE managed_by_client_id IS NOT NULL;
 
 CREATE TABLE key_counters (
     key_id         INTEGER NOT NULL PRIMARY KEY,
@@ -314,33 +316,56 @@ CREATE TABLE audit_heads (
 ) STRICT;
 
 CREATE TABLE administrators (
-    id            INTEGER NOT NULL PRIMARY KEY,
-    customer_id   INTEGER NOT NULL,
-    revision      INTEGER NOT NULL,
-    username      TEXT    NOT NULL COLLATE NOCASE UNIQUE,
-    password_hash TEXT    NOT NULL,
-    role          TEXT    NOT NULL,
-    enabled       INTEGER NOT NULL,
-    created_at    INTEGER NOT NULL,
-    modified_at   INTEGER NOT NULL
+    id              INTEGER NOT NULL PRIMARY KEY,
+    customer_id     INTEGER NOT NULL,
+    revision        INTEGER NOT NULL,
+    username        TEXT    NOT NULL COLLATE NOCASE UNIQUE,
+    description     TEXT    NOT NULL,
+    password_hash   TEXT    NOT NULL,
+    role            TEXT    NOT NULL,
+    enabled         INTEGER NOT NULL,
+    last_sign_in_at INTEGER,
+    created_at      INTEGER NOT NULL,
+    modified_at     INTEGER NOT NULL,
+    modified_by     INTEGER
 ) STRICT;
 
+CREATE INDEX administrators_by_customer ON administrators (customer_id);
+
 CREATE TABLE api_clients (
-    id            INTEGER NOT NULL PRIMARY KEY,
-    customer_id   INTEGER NOT NULL,
-    revision      INTEGER NOT NULL,
-    name          TEXT    NOT NULL COLLATE NOCASE,
-    client_id     TEXT    NOT NULL UNIQUE,
-    secret_digest BLOB    NOT NULL,
-    pepper        INTEGER NOT NULL,
-    role          TEXT    NOT NULL,
-    enabled       INTEGER NOT NULL,
-    managing      TEXT,
-    created_at    INTEGER NOT NULL,
-    modified_at   INTEGER NOT NULL
+    id                INTEGER NOT NULL PRIMARY KEY,
+    customer_id       INTEGER NOT NULL,
+    revision          INTEGER NOT NULL,
+    name              TEXT    NOT NULL COLLATE NOCASE,
+    client_id         TEXT    NOT NULL UNIQUE,
+    secret_digest     BLOB    NOT NULL,
+    pepper            INTEGER NOT NULL,
+    secret_generation INTEGER NOT NULL,
+    role              TEXT    NOT NULL,
+    enabled           INTEGER NOT NULL,
+    managing          TEXT,
+    last_used_at      INTEGER,
+    created_at        INTEGER NOT NULL,
+    modified_at       INTEGER NOT NULL,
+    modified_by       INTEGER
 ) STRICT;
 
 CREATE UNIQUE INDEX api_clients_by_name ON api_clients (customer_id, name);
+
+-- Tokens of administrators, and those of API clients that were signed out (administrator_id is null).
+CREATE TABLE sessions (
+    id               TEXT    NOT NULL PRIMARY KEY,
+    customer_id      INTEGER NOT NULL,
+    administrator_id INTEGER,
+    created_at       INTEGER NOT NULL,
+    expires_at       INTEGER NOT NULL,
+    ended_at         INTEGER,
+    remote_address   BLOB,
+    user_agent       TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_by_administrator ON sessions (customer_id, administrator_id, created_at);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 
 -- The change feed: sequences without gaps, the newest rows only.
 CREATE TABLE changes (
