@@ -5,11 +5,13 @@
 //! (`telemetry`), or decide anything about an enrollment or an administrator.
 
 mod adapters;
+mod audit;
 mod doctor;
 mod endpoint;
 mod first_start;
 mod master_key;
 mod readiness;
+mod recover;
 mod serve;
 mod signals;
 
@@ -19,10 +21,12 @@ use crate::management;
 use crate::store::StoreError;
 use crate::store::embedded::OpenError;
 
+pub use audit::{AuditReport, verify_audit, verify_export};
 pub use doctor::doctor;
 pub use endpoint::EndpointError;
 pub use first_start::{FirstStart, initialize};
 pub use master_key::MasterKeyFileError;
+pub use recover::{Recovered, recover_owner};
 pub use serve::{Addresses, ReloadError, Running, start};
 pub use signals::{Signals, run_until_signal};
 
@@ -44,6 +48,10 @@ pub enum AppError {
     MasterKey(#[from] MasterKeyFileError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("no owner is named {username:?}; the owners are: {owners}")]
+    NoOwner { username: String, owners: String },
+    #[error("the owner could not be recovered: {0}")]
+    Recover(management::Error),
     #[error(transparent)]
     Secrets(#[from] management::first_start::LoadSecretsError),
     #[error(transparent)]
@@ -58,6 +66,8 @@ pub enum AppError {
     Store(#[from] StoreError),
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),
+    #[error("cannot read {path}: {source}", path = .path.display())]
+    UnreadableFile { path: PathBuf, source: std::io::Error },
     #[error("the store was never initialized: start the service, or run `muster init`")]
     Uninitialized,
 }

@@ -14,6 +14,9 @@ use crate::config::{Inputs, Loaded, Settings};
 /// Written by the first start when nobody watches; see [`tell_first_start`].
 pub const FIRST_START_FILE: &str = "first-start.json";
 
+/// Written by `admin recover` when nobody watches.
+pub const RECOVERED_FILE: &str = "recovered.json";
+
 /// Flags over the environment over the file.
 #[derive(Args)]
 pub struct ServiceFlags {

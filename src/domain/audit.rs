@@ -166,6 +166,16 @@ impl<'a> ChainVerifier<'a> {
         Self { key, last: 0, mac: CHAIN_START }
     }
 
+    /// Goes on behind `row`, which is taken for good.
+    pub fn after(key: &'a AuditKey, row: &AuditRow) -> Self {
+        Self { key, last: row.sequence, mac: row.mac }
+    }
+
+    /// The sequence of the last row that was followed; 0 at the beginning.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
     /// # Errors
     /// The first row that is missing or changed.
     pub fn follow(&mut self, row: &AuditRow) -> Result<(), ChainBreak> {
@@ -245,5 +255,13 @@ mod tests {
         assert_eq!(verify(&key, &reordered, &head), Err(ChainBreak::Changed { sequence: 2 }));
 
         assert_eq!(verify(&key, &rows[..4], &head), Err(ChainBreak::Truncated { expected: 5, found: 4 }));
+
+        let mut from_the_middle = ChainVerifier::after(&key, &rows[1]);
+        assert_eq!(rows[2..].iter().try_for_each(|row| from_the_middle.follow(row)), Ok(()));
+        assert_eq!(from_the_middle.last(), 5);
+        assert_eq!(
+            ChainVerifier::after(&key, &rows[0]).follow(&changed[2]),
+            Err(ChainBreak::Missing { expected: 2, found: 3 })
+        );
     }
 }

@@ -22,6 +22,7 @@ pub mod first_start;
 pub mod groups;
 pub mod keys;
 pub mod once;
+pub mod recovery;
 pub mod sessions;
 pub mod signing_certificates;
 

@@ -196,7 +196,7 @@ impl Management {
         }
         let session = match claims.kind {
             SubjectKind::Administrator => self.session_of_administrator(known).await?,
-            SubjectKind::ApiClient => self.session_of_client(claims).await?,
+            SubjectKind::ApiClient => self.session_of_client(&claims).await?,
         };
         if !self.is_in_force(session.actor.customer_id).await? {
             return Err(InvalidToken::Customer.into());
@@ -213,16 +213,15 @@ impl Management {
         Ok(Session { actor: actor_of_administrator(administrator), record })
     }
 
-    async fn session_of_client(&self, claims: Claims) -> Result<Session, Error> {
+    async fn session_of_client(&self, claims: &Claims) -> Result<Session, Error> {
         let client = self.store().find_api_client(&claims.sub).await?;
         let client = client.filter(|client| {
             client.enabled
                 && client.customer_id == claims.customer_id
                 && client.secret_generation == claims.secret_generation
         });
-        let record = record_of_client(&claims);
-        let client = client.ok_or(InvalidToken::Client { client_id: claims.sub })?;
-        Ok(Session { actor: actor_of_client(client), record })
+        let client = client.ok_or_else(|| InvalidToken::Client { client_id: claims.sub.clone() })?;
+        Ok(Session { actor: actor_of_client(client), record: record_of_client(claims) })
     }
 
     /// Ends the session: its token is refused from now on, on every node and after a restart.

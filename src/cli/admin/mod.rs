@@ -5,6 +5,7 @@ mod delete;
 mod edit;
 mod list;
 mod password;
+mod recover;
 mod sessions;
 mod show;
 
@@ -25,6 +26,8 @@ pub enum Command {
     List(list::Arguments),
     /// Change one's own password, or set another administrator's
     Password(password::Arguments),
+    /// Give an owner a new password, with the service stopped
+    Recover(recover::Arguments),
     /// List where an administrator is signed in, or end a session
     Sessions(sessions::Arguments),
     /// Show an administrator
@@ -38,6 +41,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Edit(arguments) => edit::run(arguments).await,
         Command::List(arguments) => list::run(arguments).await,
         Command::Password(arguments) => password::run(arguments).await,
+        Command::Recover(arguments) => recover::run(arguments).await,
         Command::Sessions(arguments) => sessions::run(arguments).await,
         Command::Show(arguments) => show::run(arguments).await,
     }
