@@ -10,14 +10,15 @@ use muster::domain::certificate::SigningPurpose;
 use muster::domain::key::ManagedBy;
 use muster::domain::ledger::RefusalTally;
 use muster::domain::{
-    Component, ComponentState, Description, Group, KeyVersion, Kind, ProvisioningKey, Reference, Refusal,
-    SigningCertificate,
+    Administrator, ApiClient, Component, ComponentState, Customer, Description, Group, KeyVersion, Kind,
+    ProvisioningKey, Reference, Refusal, Revision, Role, SessionRecord, SigningCertificate,
 };
 use muster::id::{ApiClientId, ComponentId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
 use muster::secret::pepper::KeyDigest;
 use muster::store::{
-    Change, Comparison, ComponentField, Condition, EnrollmentIntent, EnrollmentOutcome, GroupField, KeyField,
-    ListField, ListQuery, Page, PageRequest, SigningCertificateField, Sort, Value,
+    AdministratorField, ApiClientField, Change, Comparison, ComponentField, Condition, CustomerField, EnrollmentIntent,
+    EnrollmentOutcome, GroupField, KeyField, ListField, ListQuery, Page, PageRequest, SigningCertificateField, Sort,
+    Value,
 };
 
 use super::world::{Tenant, World};
@@ -385,6 +386,84 @@ pub async fn components_are_found_by_every_field(world: World) {
     assert_agrees_with_model(&components, ComponentField::ALL, value_of, |(row, _)| row.id, of_kind).await;
     let of_no_kind = async |query| list(Kind::ServiceEdge, query).await;
     assert_agrees_with_model(&[], ComponentField::ALL, value_of, |(row, _)| row.id, of_no_kind).await;
+}
+
+pub async fn customers_are_found_by_every_field(world: World) {
+    let mut customers =
+        [world.tenant().await, world.tenant().await, world.tenant().await].map(|tenant| tenant.customer);
+    customers[1].enabled = false;
+    customers[1].modified_at = NOW.saturating_add(Duration::from_secs(1));
+    customers[2].name = rows::name("acme");
+    world.apply(customers[1..].iter().cloned().map(Change::UpdateCustomer).collect()).await;
+    let value_of = |customer: &Customer, field| match field {
+        CustomerField::CreatedAt => instant(customer.created_at),
+        CustomerField::Enabled => Some(customer.enabled.into()),
+        CustomerField::Id => number(customer.id),
+        CustomerField::ModifiedAt => instant(customer.modified_at),
+        CustomerField::Name => text(&customer.name),
+    };
+    let list = async |query| world.store.list_customers(&query).await.unwrap();
+    assert_agrees_with_model(&customers, CustomerField::ALL, value_of, |customer| customer.id, list).await;
+}
+
+pub async fn administrators_and_api_clients_are_found_by_every_field(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let (customer, later) = (tenant.customer.id, NOW.saturating_add(Duration::from_secs(1)));
+    let mut administrators = [("ada", Role::Admin), ("Eve", Role::Auditor), ("bob", Role::Operator)]
+        .map(|(username, role)| Administrator { role, ..rows::administrator(world.id(), customer, username) });
+    (administrators[1].enabled, administrators[1].modified_at) = (false, later);
+    administrators[1].description = Description::new("counts").unwrap();
+    let elsewhere = rows::administrator(world.id(), other.customer.id, "of another customer");
+    let all = administrators.iter().chain([&elsewhere]).cloned().map(Change::InsertAdministrator);
+    world.apply(all.collect()).await;
+    let session = SessionRecord {
+        id: "a-session".into(),
+        customer_id: customer,
+        administrator_id: Some(administrators[0].id),
+        created_at: later,
+        expires_at: later,
+        ended_at: None,
+        remote_address: None,
+        user_agent: String::new(),
+    };
+    world.apply(vec![Change::InsertSession { session, revision: Revision::FIRST }]).await;
+    administrators[0].last_sign_in_at = Some(later);
+    let value_of = |row: &Administrator, field| match field {
+        AdministratorField::CreatedAt => instant(row.created_at),
+        AdministratorField::Description => text(&row.description.as_str()),
+        AdministratorField::Enabled => Some(row.enabled.into()),
+        AdministratorField::Id => number(row.id),
+        AdministratorField::LastSignInAt => row.last_sign_in_at.and_then(instant),
+        AdministratorField::ModifiedAt => instant(row.modified_at),
+        AdministratorField::Role => text(&row.role),
+        AdministratorField::Username => text(&row.username),
+    };
+    let list = async |query| world.store.list_administrators(customer, &query).await.unwrap();
+    assert_agrees_with_model(&administrators, AdministratorField::ALL, value_of, |row| row.id, list).await;
+
+    let mut clients = [("Terraform", "tf-1"), ("portal", "p-2"), ("Backup", "B-3")]
+        .map(|(name, client_id)| rows::api_client(world.id(), customer, name, client_id));
+    (clients[0].enabled, clients[0].role) = (false, Role::Auditor);
+    (clients[1].managing, clients[1].modified_at) = (None, later);
+    clients[2].managing = Some(rows::name("nightly"));
+    let elsewhere = rows::api_client(world.id(), other.customer.id, "of another customer", "o-4");
+    world.apply(clients.iter().chain([&elsewhere]).cloned().map(Change::InsertApiClient).collect()).await;
+    world.apply(vec![Change::NoteApiClientUse { customer, id: clients[1].id, at: later }]).await;
+    clients[1].last_used_at = Some(later);
+    let value_of = |row: &ApiClient, field| match field {
+        ApiClientField::ClientId => text(&row.client_id),
+        ApiClientField::CreatedAt => instant(row.created_at),
+        ApiClientField::Enabled => Some(row.enabled.into()),
+        ApiClientField::Id => number(row.id),
+        ApiClientField::Label => row.managing.as_ref().and_then(text),
+        ApiClientField::LastUsedAt => row.last_used_at.and_then(instant),
+        ApiClientField::Managing => Some(row.managing.is_some().into()),
+        ApiClientField::ModifiedAt => instant(row.modified_at),
+        ApiClientField::Name => text(&row.name),
+        ApiClientField::Role => text(&row.role),
+    };
+    let list = async |query| world.store.list_api_clients(customer, &query).await.unwrap();
+    assert_agrees_with_model(&clients, ApiClientField::ALL, value_of, |row| row.id, list).await;
 }
 
 pub async fn a_digest_leads_to_its_key(world: World) {

@@ -3,6 +3,7 @@
 //! [`hold_to_contract`] lists the cases once; every store runs all of them. What only the embedded
 //! store can be asked (its files, its lock) is in `embedded`.
 
+mod administrators;
 mod answers;
 mod audit;
 mod changes;
@@ -22,11 +23,21 @@ macro_rules! hold_to_contract {
     ($store:ident, $under_test:expr) => {
         mod $store {
             hold_to_contract! { @cases $under_test;
+                administrators:
+                    a_session_begins_with_the_password_that_was_checked,
+                    administrators_are_changed_listed_and_deleted,
+                    an_api_client_that_manages_keys_stays,
+                    api_clients_are_changed_listed_and_deleted,
+                    expired_sessions_are_swept_and_signed_out_tokens_kept,
+                    of_two_owners_who_end_each_other_one_stays,
+                    sessions_end_one_by_one_or_all_at_once,
+                    the_last_enabled_owner_stays;
                 answers:
                     an_answer_is_remembered_once_in_its_day,
                     sweeping_lets_go_of_what_has_had_its_time,
                     what_a_repetition_would_make_is_not_made;
                 audit:
+                    a_search_is_answered_newest_first,
                     each_customer_has_a_chain_of_its_own,
                     events_are_written_with_their_changes_or_not_at_all,
                     pages_of_a_chain_follow_each_other;
@@ -85,9 +96,11 @@ macro_rules! hold_to_contract {
                     sequences_follow_each_other_without_gaps;
                 lists:
                     a_kind_with_many_groups_is_paged_in_order_of_id,
+                    administrators_and_api_clients_are_found_by_every_field,
                     all_conditions_of_a_query_must_hold,
                     components_are_found_by_every_field,
                     conditions_take_their_text_literally,
+                    customers_are_found_by_every_field,
                     groups_and_signing_certificates_are_found_by_every_field,
                     keys_are_found_by_every_field,
                     a_digest_leads_to_its_key,
