@@ -10,8 +10,8 @@
 //! user names that exist and for those that do not.
 //!
 //! What this does not stop: a guesser with very many addresses. It gets an allowance for each of them,
-//! and at most what the hashing queue lets through (about sixty guesses a second on two cores), which
-//! finds no password that [`NewPassword`](crate::domain::administrator::NewPassword) accepts, unless it is a bad one.
+//! and at most what the hashing queue lets through (two hashes at a time, so tens a second), which finds
+//! no password that [`NewPassword`](crate::domain::administrator::NewPassword) accepts, unless it is a bad one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -51,7 +51,7 @@ use crate::secret::master::MasterKeys;
 use crate::secret::pepper::Peppers;
 use crate::store::{BrokenRule, Change, ChangeError, ChangeSequence, IdAllocator, Store};
 
-pub use error::{Error, Object};
+pub use error::{Error, InvalidToken, Object};
 pub use failed_sign_ins::Which;
 pub use fields::{Field, FieldError, FieldErrors, Input};
 pub use once::Request;

@@ -183,8 +183,7 @@ impl Management {
     }
 
     /// Who sends this token. Client or administrator, customer and sign-out are looked up each time, so
-    /// what was disabled is refused from its next request on. Three reads of one row each, 20 to 30 µs
-    /// together.
+    /// what was disabled is refused from its next request on. Three reads of one row each.
     ///
     /// # Errors
     /// [`Error::InvalidToken`]; outages.

@@ -2,7 +2,7 @@
 
 Half of the requests get them, and half of those say nothing else, so that both what succeeds and what does
 not is visited. The file that OBJECTS names holds lists of ids by resource ("machineGroup",
-"provisioningKey MACHINE_GRP"), and values of members by name or by name and association type.
+"provisioningKey MACHINE_GRP", "administrators/sessions" where a part of the path follows the id), and values of members by name or by name and association type.
 """
 
 import itertools
@@ -25,12 +25,15 @@ def before_call(context, case, kwargs):
         return
     parameters = case.path_parameters or {}
     association = str(parameters.get("associationType", ""))
-    before, has_id, _ = case.operation.path.partition("/{id}")
+    before, has_id, after = case.operation.path.partition("/{id}")
     if has_id and "id" in parameters:
         resource = before.rsplit("/", 1)[-1]
-        ids = known(OBJECTS["ids"], resource, association)
+        part = "/".join(after.split("/")[:2])
+        ids = known(OBJECTS["ids"], f"{resource}{part}", association) or known(OBJECTS["ids"], resource, association)
         if ids:
             parameters["id"] = choices.choice(ids)
+    if "sessionId" in parameters:
+        parameters["sessionId"] = choices.choice(OBJECTS["ids"]["sessionId"])
     if "If-Match" in (case.headers or {}):
         case.headers["If-Match"] = "*"
     if isinstance(case.body, dict):

@@ -1,6 +1,7 @@
 //! The use cases, on the embedded store in a directory of its own. The same through the front door is in
 //! `tests/it/api`.
 
+mod administrators;
 mod components;
 mod keys;
 

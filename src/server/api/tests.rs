@@ -498,6 +498,30 @@ async fn a_repetition_soon_loses_what_is_shown_once_and_then_all() {
 }
 
 #[tokio::test]
+async fn a_repetition_soon_loses_passwords_and_client_secrets() {
+    let client = Client::signed_in().await;
+    let made = client.post("apiClients", json!({ "name": "rotated", "role": "auditor" })).await;
+    let secret = format!("apiClients/{}/secret", made.body["id"].as_str().unwrap());
+    let person = json!({ "username": "ada", "role": "auditor" });
+    let program = json!({ "name": "tf", "role": "auditor" });
+    for (path, body, member) in [
+        ("administrators", &person, "password"),
+        ("apiClients", &program, "clientSecret"),
+        (&*secret, &json!({}), "clientSecret"),
+    ] {
+        let first = client.post_once(path, body, path).await;
+        assert!(first.status.is_success() && first.body[member].is_string(), "{path}: {}", first.body);
+        client.fixture.advance(599);
+        assert_eq!(client.post_once(path, body, path).await.body, first.body, "{path}");
+        client.fixture.advance(1);
+        let later = client.post_once(path, body, path).await;
+        let mut expected = first.body;
+        expected.as_object_mut().unwrap().remove(member);
+        assert_eq!((later.status, later.body, later.etag), (first.status, expected, first.etag), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_idempotency_key_has_its_bounds() {
     let client = Client::signed_in().await;
     let at = "k".repeat(255);

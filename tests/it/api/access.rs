@@ -14,8 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use muster::auth::token::{Claims, SubjectKind};
 use muster::clock::Clock as _;
-use muster::domain::{Actor, ApiClient, Customer, Kind, Role};
-use muster::id::CustomerId;
+use muster::domain::{Actor, Administrator, ApiClient, Customer, Kind, Role, SessionRecord};
+use muster::id::{AdministratorId, CustomerId};
 use muster::management::Input;
 use muster::management::clean_up::CleanUpInput;
 use muster::management::keys::KeyInput;
@@ -36,7 +36,7 @@ const SHARED: &str = "versionProfiles";
 /// A customer that is not there.
 const NOBODY: &str = "999999";
 
-/// Who asks. The first eight are nobody to the service.
+/// Who asks. The first ten are nobody to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Caller {
     Anonymous,
@@ -47,13 +47,18 @@ enum Caller {
     Deleted,
     Disabled,
     OfDisabledCustomer,
-    /// Of the customer whose objects are asked for; an owner belongs to none.
+    DisabledAdministrator,
+    /// An administrator whose session was ended.
+    EndedSession,
+    /// An API client of the customer whose objects are asked for; an owner belongs to none.
     Insider(Role),
+    /// An administrator of the same.
+    Administrator(Role),
     /// Of another customer.
     Outsider(Role),
 }
 
-const STRANGERS: [Caller; 8] = [
+const STRANGERS: [Caller; 10] = [
     Caller::Anonymous,
     Caller::Garbage,
     Caller::Forged,
@@ -62,6 +67,8 @@ const STRANGERS: [Caller; 8] = [
     Caller::Deleted,
     Caller::Disabled,
     Caller::OfDisabledCustomer,
+    Caller::DisabledAdministrator,
+    Caller::EndedSession,
 ];
 
 const OUTSIDERS: [Role; 3] = [Role::Auditor, Role::Operator, Role::Admin];
@@ -99,6 +106,7 @@ struct Arranged {
     other_customer: CustomerId,
     /// By resource and kind.
     objects: BTreeMap<(&'static str, Kind), String>,
+    administrators: BTreeMap<Caller, AdministratorId>,
 }
 
 impl Arranged {
@@ -136,6 +144,23 @@ impl Arranged {
                 _ => drop(clients.insert(caller, (name, customer))),
             }
         }
+        let people = Role::ALL.map(|role| (Caller::Administrator(role), role)).into_iter();
+        let people = people
+            .chain([Caller::DisabledAdministrator, Caller::EndedSession].map(|caller| (caller, Role::Admin)))
+            .enumerate();
+        let mut administrators = BTreeMap::new();
+        for (number, (caller, role)) in people {
+            let customer = if role == Role::Owner { CustomerId::SERVICE } else { world.customer };
+            let row = rows::administrator(950_000 + number as u64, customer, &format!("person-{number}"));
+            let row = Administrator { role, enabled: caller != Caller::DisabledAdministrator, ..row };
+            apply(&world, Change::InsertAdministrator(row.clone())).await;
+            let (token, session) = session(&world, &row).await;
+            if caller == Caller::EndedSession {
+                apply(&world, Change::EndSession { session, at: world.clock.now() }).await;
+            }
+            tokens.insert(caller, token);
+            administrators.insert(caller, row.id);
+        }
         tokens.insert(Caller::Deleted, token(&world, "nobody", world.customer, Duration::ZERO));
         // The last character may carry bits that do not count.
         let (client_id, customer) = &clients[&Caller::Insider(Role::Admin)];
@@ -147,6 +172,7 @@ impl Arranged {
         let mut objects = BTreeMap::new();
         let certificates = world.store.list_signing_certificates(world.customer, &ListQuery::first(1)).await;
         let certificate = certificates.expect("a list").rows.remove(0).id;
+        let administrator = administrators[&Caller::EndedSession].to_string();
         for kind in Kind::ALL {
             let group = world.group(kind, "HQ").await;
             let input = KeyInput {
@@ -166,10 +192,12 @@ impl Arranged {
             objects.insert(("component", kind), component.component_id.to_string());
             objects.insert(("schedule", kind), schedule.expect("a schedule").id.to_string());
             objects.insert(("enrollmentCert", kind), certificate.to_string());
+            objects.insert(("administrators", kind), administrator.clone());
+            objects.insert(("apiClients", kind), "900000".to_owned());
             objects.insert(("versionProfiles", kind), "0".to_owned());
             objects.insert(("zcomponent", kind), group.to_string());
         }
-        let arranged = Self { world, api, clients, tokens, other_customer: other.id, objects };
+        let arranged = Self { world, api, clients, tokens, other_customer: other.id, objects, administrators };
         let signed_out = arranged.ask(Caller::SignedOut, "POST", "/signout", "").await;
         assert_eq!(signed_out.status, 204);
         arranged
@@ -202,7 +230,10 @@ impl Arranged {
         id: &str,
         body: &str,
     ) -> Received {
-        let path = format!("/{}", on_kind(route.pattern, kind)).replace("{customerId}", customer).replace("{id}", id);
+        let path = format!("/{}", on_kind(route.pattern, kind))
+            .replace("{customerId}", customer)
+            .replace("{sessionId}", "a-session")
+            .replace("{id}", id);
         assert!(!path.contains('{'), "{path}");
         self.ask(caller, route.method.as_str(), &path, body).await
     }
@@ -252,6 +283,24 @@ fn token(world: &World, client_id: &str, customer: CustomerId, age: Duration) ->
     world.token_key.sign(&claims).to_string()
 }
 
+/// A session that has just begun, with its token.
+async fn session(world: &World, administrator: &Administrator) -> (String, SessionRecord) {
+    let (id, customer, now) = (administrator.id, administrator.customer_id, world.clock.now());
+    let claims = Claims::new(&id.to_string(), SubjectKind::Administrator, customer, now, TOKEN_LIFETIME);
+    let session = SessionRecord {
+        id: claims.jti.clone(),
+        customer_id: customer,
+        administrator_id: Some(id),
+        created_at: now,
+        expires_at: now.saturating_add(TOKEN_LIFETIME),
+        ended_at: None,
+        remote_address: None,
+        user_agent: String::new(),
+    };
+    apply(world, Change::InsertSession { session: session.clone(), revision: administrator.revision }).await;
+    (world.token_key.sign(&claims).to_string(), session)
+}
+
 /// As long as `id`, and nobody's.
 fn missing(id: &str) -> String {
     "9".repeat(id.len())
@@ -297,10 +346,11 @@ async fn each_row_lets_its_role_through_and_no_weaker_one() {
     for (route, needed, kind) in guarded() {
         let has_id = route.pattern.contains("{id}");
         let id = if has_id { arranged.existing(route, kind).to_owned() } else { String::new() };
-        for role in Role::ALL {
-            let row = format!("{role}: {} {}", route.method, route.pattern);
+        let callers = Role::ALL.map(|role| [(Caller::Insider(role), role), (Caller::Administrator(role), role)]);
+        for (caller, role) in callers.into_iter().flatten() {
+            let row = format!("{caller:?}: {} {}", route.method, route.pattern);
             if role < needed {
-                let refused = arranged.visit(Caller::Insider(role), route, &customer, kind, &id).await;
+                let refused = arranged.visit(caller, route, &customer, kind, &id).await;
                 assert_eq!((refused.status, refused.id().as_str()), (403, "authorization.failed"), "{row}");
                 let reason = format!("this takes the role {needed}; the caller is {role}");
                 assert!(refused.body.contains(&reason), "{row}: {}", refused.body);
@@ -308,7 +358,7 @@ async fn each_row_lets_its_role_through_and_no_weaker_one() {
             }
             // What is there is read; what would change is not there, so that it is there for the next one.
             let id = if route.method == "GET" { id.clone() } else { missing(&id) };
-            let answer = arranged.visit(Caller::Insider(role), route, &customer, kind, &id).await;
+            let answer = arranged.visit(caller, route, &customer, kind, &id).await;
             let expected = match (route.method.as_str(), has_id) {
                 ("GET", _) => vec![200],
                 (_, true) => vec![404],
@@ -316,6 +366,35 @@ async fn each_row_lets_its_role_through_and_no_weaker_one() {
             };
             assert!(expected.contains(&answer.status), "{row}: {answer:?}");
         }
+    }
+}
+
+/// What is otherwise an admin's to do, and one's own password.
+#[tokio::test]
+async fn everybody_reaches_what_is_about_themselves() {
+    let arranged = Arranged::new().await;
+    let customer = arranged.world.customer.to_string();
+    let rows: Vec<_> = ROUTES.iter().filter(|route| route.of_oneself).collect();
+    assert_eq!(rows.len(), 3);
+    for role in Role::ALL {
+        let (caller, customer) =
+            (Caller::Administrator(role), if role == Role::Owner { "0".to_owned() } else { customer.clone() });
+        let own = arranged.administrators[&caller].to_string();
+        for route in &rows {
+            let answer = arranged.visit(caller, route, &customer, Kind::Machine, &own).await;
+            // No passwords were sent, and there is no such session.
+            let expected = match route.method.as_str() {
+                "GET" => (200, ""),
+                "POST" => (400, "missing.mandatory.params"),
+                _ => (404, "resource.not.found"),
+            };
+            assert_eq!((answer.status, answer.id().as_str()), expected, "{role}: {} {}", route.method, route.pattern);
+        }
+        let password = rows.iter().find(|route| route.method == "POST").expect("a row");
+        let other = arranged.existing(password, Kind::Machine);
+        let refused =
+            arranged.visit(caller, password, &arranged.world.customer.to_string(), Kind::Machine, other).await;
+        assert_eq!((refused.status, refused.id().as_str()), (403, "authorization.failed"), "{role}: another's");
     }
 }
 

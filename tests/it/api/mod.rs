@@ -2,7 +2,11 @@
 //! change does to the very next enrollment.
 
 mod access;
+mod administrators;
+mod api_clients;
+mod audit;
 mod components;
+mod customers;
 mod enrollment;
 mod keys;
 mod must;

@@ -20,6 +20,10 @@ use crate::support::{Device, Service};
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
     response_schema_conformance,ignored_auth,unsupported_method,allow_header_conformance";
 
+/// An administrator who changes their own password.
+const PERSON: &str = "person";
+const PASSWORD: &str = "correct horse battery";
+
 /// Of each kind, so that some are left when others were deleted.
 const GROUPS: usize = 8;
 
@@ -71,13 +75,28 @@ async fn a_contract_fuzzer_finds_nothing_undeclared() {
     let objects = objects(&service, &client).await;
     let (objects_file, config_file) = (service.dir().join("objects.json"), service.dir().join("schemathesis.toml"));
     std::fs::write(&objects_file, objects.to_string()).expect("a file");
-    // Signing out is tried on a session of its own: with the fuzzer's own, all the rest would be refused.
-    let other = Client::sign_in(&service).await.token.expect("a token");
-    let config = format!(
-        "[parameters]\n\"path.customerId\" = \"{}\"\n\n[[operations]]\ninclude-operation-id = \"sign_in.sign_out\"\n\
-         headers = {{ Authorization = \"Bearer {other}\" }}\n",
-        client.customer(),
-    );
+    // What ends a session is tried on one of its own: with the fuzzer's own, all the rest would be refused.
+    let signed_out = Client::sign_in(&service).await.token.expect("a token");
+    let owner = Client::owner(&service).await;
+    let person = Client::of(&service, client.customer()).signed_in(PERSON, PASSWORD).await.token.expect("a token");
+    // So would it be if its customer were disabled.
+    let customer = owner.make("/mgmtconfig/v1/admin/customers", &json!({ "name": "Other" })).await;
+    let owner = owner.token.expect("a token");
+    let mut config = format!("[parameters]\n\"path.customerId\" = \"{}\"\n", client.customer());
+    for (operation, token) in [
+        ("administrators.change_password", &person),
+        ("customers.create", &owner),
+        ("customers.edit", &owner),
+        ("customers.list", &owner),
+        ("sign_in.sign_out", &signed_out),
+    ] {
+        config += &format!(
+            "\n[[operations]]\ninclude-operation-id = \"{operation}\"\nheaders = {{ Authorization = \"Bearer {token}\" }}\n"
+        );
+        if operation == "customers.edit" {
+            config += &format!("parameters = {{ \"path.customerId\" = \"{}\" }}\n", id(&customer));
+        }
+    }
     std::fs::write(&config_file, config).expect("a file");
 
     let url = format!("https://localhost:{}", service.admin.port());
@@ -145,6 +164,31 @@ async fn objects(service: &Service, client: &Client) -> Value {
         ids[groups] = json!(group_ids);
         ids[format!("provisioningKey {association}")] = json!(key_ids);
     }
+    let (mut administrators, mut api_clients) = (Vec::new(), Vec::new());
+    for number in 0..GROUPS {
+        let administrator = json!({ "username": format!("auditor-{number}"), "role": "auditor" });
+        administrators.push(id(&client.make("administrators", &administrator).await).to_owned());
+        let api_client = json!({ "name": format!("client {number}"), "role": "auditor" });
+        api_clients.push(id(&client.make("apiClients", &api_client).await).to_owned());
+    }
+    let person = json!({ "username": PERSON, "role": "auditor", "password": PASSWORD });
+    let person = client.make("administrators", &person).await;
+    ids["administrators/password"] = json!([id(&person)]);
+    members["currentPassword"] = json!([PASSWORD]);
+    members["newPassword"] = json!(["another correct horse"]);
+    let guest = json!({ "username": "guest", "role": "auditor", "password": PASSWORD });
+    let guest = client.make("administrators", &guest).await;
+    let anybody = Client::of(service, client.customer());
+    for _ in 0..GROUPS {
+        anybody.signed_in("guest", PASSWORD).await;
+    }
+    let sessions = client.get(&format!("administrators/{}/sessions?pagesize=500", id(&guest))).await.json();
+    let sessions: Vec<_> = sessions["list"].as_array().expect("a list").iter().map(|row| row["id"].clone()).collect();
+    ids["administrators"] = json!(administrators);
+    ids["administrators/sessions"] = json!([id(&guest)]);
+    ids["apiClients"] = json!(api_clients);
+    ids["sessionId"] = json!(sessions);
+    members["role"] = json!(["auditor", "operator", "admin"]);
     let certificates = client.get("enrollmentCert").await.json();
     let certificates = certificates["list"].as_array().expect("a list");
     ids["enrollmentCert"] = certificates.iter().map(|certificate| certificate["id"].clone()).collect();

@@ -37,13 +37,39 @@ impl Client {
     }
 
     pub fn without_token(service: &Service) -> Self {
-        let customer = service.api_client()["customerId"].as_str().expect("a string").to_owned();
+        Self::of(service, service.api_client()["customerId"].as_str().expect("a string"))
+    }
+
+    /// The owner that the first start made. Below its own customer, which is 0.
+    pub async fn owner(service: &Service) -> Self {
+        let file = std::fs::read(service.data_dir().join("first-start.json")).expect("the owner's file");
+        let file: Value = serde_json::from_slice(&file).expect("JSON");
+        let member = |name: &str| file["administrator"][name].as_str().expect("a string").to_owned();
+        let owner = Self::of(service, "0");
+        owner.signed_in(&member("username"), &member("password")).await
+    }
+
+    /// Somebody without a token, below this customer.
+    pub fn of(service: &Service, customer: &str) -> Self {
         Self {
             address: service.admin,
             anchor_pem: service.trust_anchor_pem(),
             base: format!("/mgmtconfig/v1/admin/customers/{customer}/"),
             token: None,
         }
+    }
+
+    /// The same with an administrator's token.
+    pub async fn signed_in(&self, username: &str, password: &str) -> Self {
+        let answer = self.sign_in_as(username, password).await;
+        assert_eq!(answer.status, 200, "{username}: {}", answer.body);
+        let (anchor_pem, base) = (self.anchor_pem.clone(), self.base.clone());
+        Self { address: self.address, anchor_pem, base, token: Some(answer.text("access_token")) }
+    }
+
+    pub async fn sign_in_as(&self, username: &str, password: &str) -> Answer {
+        let form = format!("username={username}&password={}", password.replace(' ', "+"));
+        self.send("POST", "/signin", form, &[("user-agent", "tests/1")]).await
     }
 
     /// The path of what is below the customer.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::Service;
 
+mod admin;
 mod components;
 mod doctor;
 mod enroll;
