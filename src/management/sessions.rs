@@ -122,7 +122,7 @@ impl Management {
                 remote_address: Some(from.to_canonical()),
                 user_agent: user_agent.clone(),
             };
-            let session = Session { actor: actor_of_administrator(administrator), record };
+            let session = Session { actor: actor_of_administrator(&administrator), record };
             let event = AuditEvent {
                 after: Some(json!({ "remoteAddress": from.to_canonical(), "userAgent": user_agent }).to_string()),
                 ..session_event(&session, "sign-in", now)
@@ -209,7 +209,7 @@ impl Management {
         let found = self.store().find_administrator_by_id(record.customer_id, id).await?;
         let found = found.filter(|administrator| administrator.enabled);
         let administrator = found.ok_or_else(|| InvalidToken::Administrator { session: record.id.clone() })?;
-        Ok(Session { actor: actor_of_administrator(administrator), record })
+        Ok(Session { actor: actor_of_administrator(&administrator), record })
     }
 
     async fn session_of_client(&self, claims: &Claims) -> Result<Session, Error> {
@@ -308,7 +308,7 @@ fn session_event(session: &Session, action: &str, now: Timestamp) -> AuditEvent 
     AuditEvent::new(&session.actor, session.actor.customer_id, now, action, object)
 }
 
-fn actor_of_administrator(administrator: Administrator) -> Actor {
+fn actor_of_administrator(administrator: &Administrator) -> Actor {
     Actor {
         identity: ActorIdentity::Administrator {
             id: administrator.id,

@@ -533,7 +533,7 @@ async fn between_an_answer_and_its_effect_there_is_no_gap() {
         let mut edits = 0_u64;
         while !is_over.load(Ordering::Relaxed) {
             edits += 1;
-            client.edit(&path, &json!({ "maxUsage": 1 + edits % 7, "enabled": edits % 2 == 0 })).await;
+            client.edit(&path, &json!({ "maxUsage": 1 + edits % 7, "enabled": edits.is_multiple_of(2) })).await;
             let body = json!({ "description": format!("{name} {edits}") });
             client.edit(&format!("appConnectorGroup/{group}"), &body).await;
         }
