@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::support::Service;
 
 mod admin;
+mod administrators;
 mod components;
+mod credentials;
 mod doctor;
 mod enroll;
 mod first_start;
