@@ -309,6 +309,8 @@ mod tests {
 
     const CUSTOMER: u64 = 1;
     const KIND: Kind = Kind::Machine;
+    /// A component belongs to that of its id modulo this.
+    const GROUPS: u64 = 3;
 
     /// Components by name, as they would be in the table.
     #[derive(Clone, Debug)]
@@ -316,6 +318,7 @@ mod tests {
         Enroll { name: u16 },
         Order,
         Remove { at: prop::sample::Index },
+        RemoveGroup { group: u64 },
         Rename { at: prop::sample::Index, name: u16 },
     }
 
@@ -324,6 +327,7 @@ mod tests {
             6 => any::<u16>().prop_map(|name| Operation::Enroll { name }),
             1 => Just(Operation::Order),
             2 => any::<prop::sample::Index>().prop_map(|at| Operation::Remove { at }),
+            1 => (0..GROUPS).prop_map(|group| Operation::RemoveGroup { group }),
             2 => (any::<prop::sample::Index>(), any::<u16>()).prop_map(|(at, name)| Operation::Rename { at, name }),
         ];
         prop::collection::vec(operation, 0..80)
@@ -365,8 +369,8 @@ mod tests {
                             "INSERT INTO components (id, customer_id, key_id, fingerprint, enabled, current_serial,
                                  revision, kind, group_id, enrolled_key_id, ordinal, name, remote_address, enrolled_at,
                                  modified_at, description)
-                             VALUES (?1, ?2, 4, 'device ' || ?1, 1, x'', 1, ?3, 3, 4, ?1, ?4, x'', 0, 0, '')",
-                            params![id, CUSTOMER, KIND, name],
+                             VALUES (?1, ?2, 4, 'device ' || ?1, 1, x'', 1, ?3, ?1 % ?5, 4, ?1, ?4, x'', 0, 0, '')",
+                            params![id, CUSTOMER, KIND, name, GROUPS],
                         )
                         .unwrap();
                     self.connection
@@ -384,6 +388,13 @@ mod tests {
                     let (name, id) = self.names.remove(at.index(self.names.len()));
                     self.connection.execute("UPDATE components SET deleted_at = 1 WHERE id = ?1", [id]).unwrap();
                     remove(&self.connection, customer, KIND, ComponentId::from_raw(id.cast_unsigned()), &name).unwrap();
+                }
+                Operation::RemoveGroup { group } => {
+                    remove_of_group(&self.connection, customer, KIND, GroupId::from_raw(*group)).unwrap();
+                    self.connection
+                        .execute("UPDATE components SET deleted_at = 1 WHERE group_id = ?1", [group])
+                        .unwrap();
+                    self.names.retain(|(_, id)| id.cast_unsigned() % GROUPS != *group);
                 }
                 Operation::Rename { at, name } if !self.names.is_empty() => {
                     let at = at.index(self.names.len());

@@ -5,8 +5,9 @@ use std::time::Duration;
 use muster::clock::Timestamp;
 use muster::domain::{CleanUpDays, CleanUpSchedule, Component, ComponentState, Kind, Revision};
 use muster::id::{CleanUpScheduleId, ComponentId, CustomerId, Id};
-use muster::store::{BrokenRule, Change, EndedComponent, EnrollmentIntent};
+use muster::store::{BrokenRule, Change, EndedComponent, EnrollmentIntent, GroupContents};
 
+use super::lists::assert_pages;
 use super::world::{Tenant, World};
 use crate::support::rows::NOW;
 
@@ -155,5 +156,36 @@ pub async fn a_changed_component_or_schedule_is_not_cleaned_up(world: World) {
     assert_eq!(world.store.list_audit(customer, 0, 10).await.unwrap().len(), 1);
     assert_eq!(world.uses(&key).await, 1, "no use is given back");
     assert_eq!(world.broken_rule(clean_up(&edited, Revision(2))).await, BrokenRule::NotFound);
+    world.assert_sound().await;
+}
+
+pub async fn what_was_cleaned_up_is_on_no_page(world: World) {
+    let tenant = world.tenant().await;
+    let customer = tenant.customer.id;
+    let key = world.key(&tenant, None).await;
+    let schedule = schedule(&world, customer, Kind::Machine);
+    world.apply(vec![Change::InsertCleanUpSchedule(schedule.clone())]).await;
+    let mut components = Vec::new();
+    for n in 0..5 {
+        components.push(ending(&world, &tenant, &key, &format!("d-{n}"), n).await);
+    }
+    assert_pages(&world, &tenant, &components, &[""]).await;
+    // In the order by name by now, but for this one.
+    components.push(ending(&world, &tenant, &key, "d-5", 5).await);
+    let mut clean_up = Vec::new();
+    for at in [5, 2, 0] {
+        let gone = components.remove(at);
+        clean_up.push(Change::CleanUpComponent {
+            customer,
+            id: gone.id,
+            seen: (gone.revision, gone.current_serial),
+            schedule: (schedule.id, schedule.revision),
+            at: NOW,
+        });
+    }
+    world.store.commit_changes_in_background(clean_up, vec![], &world.audit_key).await.unwrap();
+    assert_pages(&world, &tenant, &components, &["", key.name.as_str()]).await;
+    let counted = world.store.count_group_contents(customer, &[tenant.group.id]).await.unwrap();
+    assert_eq!(counted, [GroupContents { keys: 1, components: 3 }]);
     world.assert_sound().await;
 }

@@ -17,8 +17,8 @@ use muster::id::{ApiClientId, ComponentId, GroupId, Id, ProvisioningKeyId, Signi
 use muster::secret::pepper::KeyDigest;
 use muster::store::{
     AdministratorField, ApiClientField, Change, Comparison, ComponentField, Condition, CustomerField, EnrollmentIntent,
-    EnrollmentOutcome, GroupField, KeyField, ListField, ListQuery, Page, PageRequest, SigningCertificateField, Sort,
-    Value,
+    EnrollmentOutcome, GroupContents, GroupField, KeyField, ListField, ListQuery, Page, PageRequest,
+    SigningCertificateField, Sort, Value,
 };
 
 use super::world::{Tenant, World};
@@ -521,7 +521,7 @@ async fn enrolled_as(world: &World, tenant: &Tenant, key: &ProvisioningKey, id: 
 }
 
 /// Every page of every list whose pages are found by their place, in both directions, against the model.
-async fn assert_pages(world: &World, tenant: &Tenant, components: &[Component], prefixes: &[&str]) {
+pub async fn assert_pages(world: &World, tenant: &Tenant, components: &[Component], prefixes: &[&str]) {
     let value_of = |row: &Component, field| match field {
         ComponentField::GroupId => number(row.group_id),
         ComponentField::Id => number(row.id),
@@ -608,6 +608,87 @@ pub async fn pages_of_components_follow_every_change(world: World) {
     let named = ListQuery::first_where(5, ComponentField::Name, Comparison::Equals, "EDGE-1-0");
     let found = world.store.list_components(customer, Kind::Machine, &named).await.unwrap();
     assert_eq!((found.rows, found.total), (vec![components[3].clone()], 1));
+}
+
+pub async fn the_components_of_a_deleted_group_are_on_no_page(world: World) {
+    let tenant = world.tenant().await;
+    let customer = tenant.customer.id;
+    let other = Tenant { group: rows::group(world.id(), &tenant.signer, Kind::Machine, "Branch"), ..tenant.clone() };
+    world.apply(vec![Change::InsertGroup(other.group.clone())]).await;
+    let (going, staying) = (world.key(&tenant, None).await, world.key(&other, None).await);
+
+    // One block of ids has components of both groups, one of each alone.
+    let mut components = Vec::new();
+    for id in [4_095, 8_192, 8_193] {
+        components.push(enrolled_as(&world, &tenant, &going, id).await);
+    }
+    for id in [8_194, 12_288] {
+        components.push(enrolled_as(&world, &other, &staying, id).await);
+    }
+    assert_pages(&world, &tenant, &components, &[""]).await;
+    // Not in the order by name yet.
+    components.push(enrolled_as(&world, &tenant, &going, 12_289).await);
+    components.push(enrolled_as(&world, &other, &staying, 12_290).await);
+    // One came from the group that stays, and one left the group that goes.
+    for (at, group) in [(3, tenant.group.id), (1, other.group.id)] {
+        components[at].group_id = group;
+        world.apply(vec![Change::UpdateComponent(components[at].clone())]).await;
+        components[at] = world.component(customer, components[at].id).await;
+    }
+
+    let id = tenant.group.id;
+    let at = world.now();
+    world.apply(vec![Change::DeleteGroupWithContents { customer, id, revision: None, at, by: None }]).await;
+    components.retain(|row| row.group_id != id);
+    assert_eq!(components.len(), 3);
+    assert_pages(&world, &tenant, &components, &["", going.name.as_str(), staying.name.as_str()]).await;
+    let of_group = ListQuery::first_where(5, ComponentField::GroupId, Comparison::Equals, number(id).unwrap());
+    let found = world.store.list_components(customer, Kind::Machine, &of_group).await.unwrap();
+    assert_eq!((found.rows, found.total), (vec![], 0));
+    assert_eq!(world.store.list_group_components(customer, id, 5).await.unwrap(), []);
+    let counted = world.store.count_group_contents(customer, &[id, other.group.id]).await.unwrap();
+    assert_eq!(counted, [GroupContents::default(), GroupContents { keys: 1, components: 3 }]);
+    world.assert_sound().await;
+
+    // What comes after fills the places that became free.
+    components.insert(0, enrolled_as(&world, &other, &staying, 4_094).await);
+    assert_pages(&world, &tenant, &components, &[""]).await;
+    let world = world.reopen().await;
+    assert_pages(&world, &tenant, &components, &[""]).await;
+    world.assert_sound().await;
+}
+
+pub async fn a_renamed_component_is_found_by_its_new_name_only(world: World) {
+    let tenant = world.tenant().await;
+    let customer = tenant.customer.id;
+    let key = world.key(&tenant, None).await;
+    let named = async |name: &str| {
+        let query = ListQuery::first_where(5, ComponentField::Name, Comparison::Equals, name);
+        let found = world.store.list_components(customer, Kind::Machine, &query).await.unwrap();
+        assert_eq!(found.total, found.rows.len() as u64, "{name}");
+        found.rows.into_iter().map(|row| (row.id, row.name)).collect::<Vec<_>>()
+    };
+    let rename = async |id, name: &str| {
+        let renamed = Component { name: name.to_owned(), ..world.component(customer, id).await };
+        world.apply(vec![Change::UpdateComponent(renamed)]).await;
+    };
+    let first = world.enrolled(&tenant, &key, "a").await;
+    assert_eq!(named(&first.name).await, [(first.id, first.name.clone())]);
+    // Nobody has asked for a name since this one enrolled.
+    let second = world.enrolled(&tenant, &key, "b").await;
+    for component in [&first, &second] {
+        rename(component.id, "Gate").await;
+    }
+    assert_eq!(named(&first.name).await, []);
+    assert_eq!(named(&second.name).await, []);
+    assert_eq!(named("gate").await, [(first.id, "Gate".to_owned()), (second.id, "Gate".to_owned())]);
+    // Another case is the same name, and is shown as it was given.
+    rename(second.id, "GATE").await;
+    assert_eq!(named("gate").await, [(first.id, "Gate".to_owned()), (second.id, "GATE".to_owned())]);
+    rename(first.id, &second.name).await;
+    assert_eq!(named(&second.name).await, [(first.id, second.name.clone())]);
+    assert_eq!(named("gate").await, [(second.id, "GATE".to_owned())]);
+    world.assert_sound().await;
 }
 
 pub async fn a_kind_with_many_groups_is_paged_in_order_of_id(world: World) {

@@ -65,7 +65,8 @@ macro_rules! hold_to_contract {
                 clean_up:
                     a_changed_component_or_schedule_is_not_cleaned_up,
                     a_customer_has_one_schedule_per_kind,
-                    only_what_ended_and_is_current_is_scanned;
+                    only_what_ended_and_is_current_is_scanned,
+                    what_was_cleaned_up_is_on_no_page;
                 components:
                     a_component_is_attached_within_its_group_only,
                     a_group_goes_with_all_it_has,
@@ -97,6 +98,7 @@ macro_rules! hold_to_contract {
                 lists:
                     a_kind_with_many_groups_is_paged_in_order_of_id,
                     administrators_and_api_clients_are_found_by_every_field,
+                    a_renamed_component_is_found_by_its_new_name_only,
                     all_conditions_of_a_query_must_hold,
                     components_are_found_by_every_field,
                     conditions_take_their_text_literally,
@@ -109,6 +111,7 @@ macro_rules! hold_to_contract {
                     pages_of_components_follow_every_change,
                     refusals_add_up_and_are_bounded,
                     scans_visit_every_customer_in_order_of_id,
+                    the_components_of_a_deleted_group_are_on_no_page,
                     the_ledger_is_listed_newest_first;
                 re_enrollment:
                     a_disabled_or_ended_component_is_known,
