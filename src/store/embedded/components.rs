@@ -6,7 +6,8 @@ use super::blocks::{self, ComponentList, Counts};
 use super::encoding::Address;
 use super::errors::ApplyError;
 use super::lists::{self, Column, Columns, List, Values, own};
-use super::{certificates, clean_up_schedules, customers, groups, keys, ledger, names};
+use super::names::{self, Names};
+use super::{certificates, clean_up_schedules, customers, groups, keys, ledger};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
@@ -88,14 +89,14 @@ pub(super) fn find_known(
 /// Those that are not deleted. In order of id, of all or of one group, and in order of name, of all
 /// or of those with a prefix, a page costs the same whatever its number; other lists are walked once.
 ///
-/// `has_names`: the order by name is up to date, and may be used.
+/// `has_order`: the order by name is not too far behind to be used.
 pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
     kind: Kind,
     query: &ListQuery<ComponentField>,
     now: Timestamp,
-    has_names: bool,
+    has_order: bool,
 ) -> rusqlite::Result<Page<Component>> {
     let mut list = List::of_kind(COLUMNS, "components", customer, kind, now);
     list.restrict("deleted_at IS NULL");
@@ -112,13 +113,9 @@ pub(super) fn list(
             let ids = move |position, limit| blocks::ids(connection, customer, kind, list, position, limit);
             (blocks::total(connection, customer, list)?, Box::new(ids))
         }
-        Some(Order::ByName { prefix }) if has_names => {
-            let places = match prefix {
-                None => 0..names::total(connection, customer, kind)?,
-                Some(prefix) => names::places(connection, customer, kind, prefix)?,
-            };
-            let ids = move |position, limit| names::ids(connection, customer, kind, places.start + position, limit);
-            (places.end.saturating_sub(places.start), Box::new(ids))
+        Some(Order::ByName { prefix }) if has_order => {
+            let names = Names::find(connection, customer, kind, prefix)?;
+            (names.total(), Box::new(move |position, limit| names.ids(position, limit)))
         }
         _ => {
             let equals = |condition: &&Condition<_>, field| {
@@ -129,12 +126,16 @@ pub(super) fn list(
                 equals(&condition, ComponentField::KeyId) || equals(&condition, ComponentField::KeyName)
             };
             // The few that bear a name, or came of a key, are found by that and held against the rest.
-            if let Some(Value::Text(name)) = name.filter(|_| has_names).map(|condition| &condition.value) {
+            if let Some(Value::Text(name)) = name.map(|condition| &condition.value) {
                 list.avoid_indexes_on(&["customer_id", "kind"]);
                 let name = list.bind(name.clone());
                 list.restrict(&format!(
                     "id IN (SELECT n.id FROM component_names n
-                     WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = {name})"
+                            WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = {name}
+                            UNION ALL
+                            SELECT p.id FROM certificates t CROSS JOIN components p ON p.id = t.component_id
+                            WHERE t.rowid > (SELECT certificate FROM component_names_end)
+                                AND p.customer_id = ?1 AND p.kind = ?2 AND p.name = {name})"
                 ));
             } else if query.conditions.iter().any(is_of_key) {
                 list.avoid_indexes_on(&["kind"]);
@@ -149,12 +150,25 @@ pub(super) fn list(
 /// The ids from a place on, at most so many, ascending.
 type IdsAt<'c> = Box<dyn Fn(u64, usize) -> rusqlite::Result<Vec<i64>> + 'c>;
 
-/// Whether [`list`] is to be given an order by name that is up to date.
-pub(super) fn needs_names(query: &ListQuery<ComponentField>) -> bool {
+/// What a list wants of the order by name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamesUse {
+    /// Whoever bears a name.
+    Lookup,
+    None,
+    /// Places in it.
+    Pages,
+}
+
+pub(super) fn names_use(query: &ListQuery<ComponentField>) -> NamesUse {
     let is_by_name = |condition: &Condition<_>| {
         condition.field == ComponentField::Name && condition.comparison == Comparison::Equals
     };
-    matches!(Order::of(query), Some(Order::ByName { .. })) || query.conditions.iter().any(is_by_name)
+    match Order::of(query) {
+        Some(Order::ByName { .. }) => NamesUse::Pages,
+        None if query.conditions.iter().any(is_by_name) => NamesUse::Lookup,
+        Some(Order::ById { .. }) | None => NamesUse::None,
+    }
 }
 
 /// Whether many components are gone through.
@@ -165,7 +179,7 @@ pub(super) fn is_walk(query: &ListQuery<ComponentField>) -> bool {
 /// A list whose rows are found by their place in it.
 enum Order<'a> {
     ById { group: Option<GroupId> },
-    ByName { prefix: Option<&'a str> },
+    ByName { prefix: &'a str },
 }
 
 impl<'a> Order<'a> {
@@ -181,9 +195,9 @@ impl<'a> Order<'a> {
             (ComponentField::Id, Some((ComponentField::GroupId, Comparison::Equals, Value::Number(id)))) => {
                 Some(Self::ById { group: Some(GroupId::from_raw(u64::try_from(*id).ok()?)) })
             }
-            (ComponentField::Name, None) => Some(Self::ByName { prefix: None }),
+            (ComponentField::Name, None) => Some(Self::ByName { prefix: "" }),
             (ComponentField::Name, Some((ComponentField::Name, Comparison::StartsWith, Value::Text(prefix)))) => {
-                Some(Self::ByName { prefix: Some(prefix) })
+                Some(Self::ByName { prefix })
             }
             _ => None,
         }

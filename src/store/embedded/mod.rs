@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use self::components::NamesUse;
 use self::files::{DatabaseFile, OpenFiles};
 use self::lock::DirectoryLock;
 use self::migrations::Schema;
@@ -70,7 +71,10 @@ use crate::secret::pepper::KeyDigest;
 /// The database's name in the data directory.
 const FILE_NAME: &str = "muster.db";
 
-/// How long a list by name waits for its order to be brought up to date.
+/// Rows that a list by name looks through for what is not in its order yet: some tenths of a second.
+const NAMES_BEHIND_MAX: u64 = 100_000;
+
+/// How long a list by name waits for its order to come that near.
 const NAMES_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Tallies of refusals that are written in one transaction: an enrollment waits for no more of them.
@@ -228,25 +232,23 @@ impl EmbeddedStore {
         if is_walk { self.readers.walk(list).await } else { self.readers.read(list).await }
     }
 
-    /// Brings the order of components by name up to what is committed now. `false`: it cannot be,
-    /// as the store was opened to read only.
-    async fn complete_names(&self) -> Result<bool, StoreError> {
-        let (newest, mut end) =
-            self.read(|connection| Ok((names::newest(connection)?, names::end(connection)?))).await?;
-        if end < newest && self.writer.is_none() {
-            return Ok(false);
-        }
+    /// Keeps the order of components by name from being too far behind to be used. `false`: it is, and
+    /// the store was opened to read only.
+    async fn bring_names_near(&self) -> Result<bool, StoreError> {
         let begun = Instant::now();
-        while end < newest {
+        loop {
+            let behind = self.read(names::behind).await?;
+            if behind <= NAMES_BEHIND_MAX {
+                return Ok(true);
+            }
+            if self.writer.is_none() {
+                return Ok(false);
+            }
             if begun.elapsed() > NAMES_PATIENCE {
-                let behind = newest - end;
                 return Err(StoreError::Unavailable { reason: format!("the order by name is {behind} rows behind") });
             }
-            end = self
-                .change(Lane::Administration, |connection| names::step(connection).map(|(end, _)| Verdict::Commit(end)))
-                .await?;
+            self.change(Lane::Background, |connection| names::step(connection).map(Verdict::Commit)).await?;
         }
-        Ok(true)
     }
 
     async fn change<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
@@ -540,9 +542,12 @@ impl Store for EmbeddedStore {
         query: &ListQuery<ComponentField>,
     ) -> Result<Page<Component>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        let has_names = components::needs_names(&query) && self.complete_names().await?;
-        let is_walk = components::is_walk(&query);
-        self.list(is_walk, move |connection| components::list(connection, customer, kind, &query, now, has_names)).await
+        let (has_order, is_walk) = match components::names_use(&query) {
+            NamesUse::Lookup => (true, self.read(names::behind).await? > NAMES_BEHIND_MAX),
+            NamesUse::None => (true, components::is_walk(&query)),
+            NamesUse::Pages => self.bring_names_near().await.map(|has_order| (has_order, !has_order))?,
+        };
+        self.list(is_walk, move |connection| components::list(connection, customer, kind, &query, now, has_order)).await
     }
 
     async fn list_group_components(

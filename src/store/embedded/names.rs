@@ -1,12 +1,14 @@
 //! `component_names`: components in order of name, kept off the path of an enrollment.
 //!
-//! The order is filled afterwards, in the order of commits: certificates have rowids that only grow,
-//! and every enrollment adds one. `component_names_end` says how far that went. Whoever reads by name
-//! has it brought up to date first; a writer that is idle does it unasked.
+//! The order is filled afterwards, by a writer that has nothing else to do, in the order of commits:
+//! certificates have rowids that only grow, and every enrollment adds one. `component_names_end` says
+//! how far that went. A read by name looks through what came after, too, and merges it in.
 //!
 //! Buckets count the names from their first one up to the next bucket's, and are split when they
 //! hold more than [`BUCKET_MAX`]: so the place of a name and the name at a place are found by adding
 //! counts and walking part of one bucket.
+
+use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -18,19 +20,19 @@ const BUCKET_MAX: u64 = if cfg!(test) { 4 } else { 4_096 };
 /// Certificates that one step looks at: what an enrollment may have to wait for.
 const STEP: u32 = 256;
 
-/// How far the commits go: everything that was committed is at or before it.
-pub(super) fn newest(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached("SELECT coalesce(max(rowid), 0) FROM certificates")?.query_row([], |row| row.get(0))
+/// How many certificates are still to be looked at.
+pub(super) fn behind(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(
+            "SELECT max(0, coalesce((SELECT max(rowid) FROM certificates), 0) - certificate) FROM component_names_end",
+        )?
+        .query_row([], |row| row.get(0))
 }
 
-/// Up to which commit the order is complete.
-pub(super) fn end(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached("SELECT certificate FROM component_names_end")?.query_row([], |row| row.get(0))
-}
-
-/// Takes in what the next commits brought, and answers how far that went and whether more may follow.
-pub(super) fn step(connection: &Connection) -> rusqlite::Result<(i64, bool)> {
-    let before = end(connection)?;
+/// Takes in what the next commits brought. `true`: more may follow.
+pub(super) fn step(connection: &Connection) -> rusqlite::Result<bool> {
+    let before: i64 =
+        connection.prepare_cached("SELECT certificate FROM component_names_end")?.query_row([], |row| row.get(0))?;
     let mut next = connection.prepare_cached(
         "SELECT t.rowid, p.customer_id, p.kind, p.id, p.name
          FROM certificates t LEFT JOIN components p ON p.id = t.component_id AND p.deleted_at IS NULL
@@ -48,7 +50,7 @@ pub(super) fn step(connection: &Connection) -> rusqlite::Result<(i64, bool)> {
     if seen > 0 {
         connection.prepare_cached("UPDATE component_names_end SET certificate = ?1")?.execute([end])?;
     }
-    Ok((end, seen == STEP))
+    Ok(seen == STEP)
 }
 
 /// A component that is in the order already stays where it is.
@@ -146,60 +148,134 @@ pub(super) fn rename(
     Ok(())
 }
 
-/// The ids at the places from `position` on, at most `limit`, in order of name.
-pub(super) fn ids(
-    connection: &Connection,
+/// A kind's components in order of name, those that start with a prefix, as one snapshot has them.
+pub(super) struct Names<'c> {
+    connection: &'c Connection,
     customer: CustomerId,
     kind: Kind,
-    position: u64,
-    limit: usize,
-) -> rusqlite::Result<Vec<i64>> {
-    let Some((bucket, before)) = Bucket::find(connection, customer, kind, |_, after| after > position)? else {
-        return Ok(Vec::new());
-    };
-    connection
-        .prepare_cached(
-            "SELECT id FROM component_names WHERE customer_id = ?1 AND kind = ?2 AND (name, id) >= (?3, ?4)
-             ORDER BY name, id LIMIT ?5 OFFSET ?6",
-        )?
-        .query_map(params![customer, kind, bucket.first_name, bucket.first_id, limit, position - before], |row| {
-            row.get(0)
-        })?
-        .collect()
+    /// Their places in the order.
+    ordered: Range<u64>,
+    /// Those that are not in the order yet: name in lower case and id, in the order that they will have.
+    tail: Vec<(String, ComponentId)>,
 }
 
-/// The places, end exclusive, of the names that start with `prefix`.
-pub(super) fn places(
-    connection: &Connection,
-    customer: CustomerId,
-    kind: Kind,
-    prefix: &str,
-) -> rusqlite::Result<std::ops::Range<u64>> {
-    // No character stands behind the last one.
-    let behind = format!("{prefix}{}", char::MAX);
-    Ok(place(connection, customer, kind, prefix)?..place(connection, customer, kind, &behind)?)
-}
+impl<'c> Names<'c> {
+    /// Costs the reading of all that the order is behind.
+    pub(super) fn find(
+        connection: &'c Connection,
+        customer: CustomerId,
+        kind: Kind,
+        prefix: &str,
+    ) -> rusqlite::Result<Self> {
+        let tail = connection
+            .prepare_cached(
+                "SELECT DISTINCT lower(p.name), p.id
+                 FROM certificates t CROSS JOIN components p ON p.id = t.component_id
+                 WHERE t.rowid > (SELECT certificate FROM component_names_end)
+                     AND p.customer_id = ?1 AND p.kind = ?2 AND p.deleted_at IS NULL
+                     AND substr(lower(p.name), 1, length(?3)) = ?3
+                     AND NOT EXISTS (
+                         SELECT 1 FROM component_names n
+                         WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = p.name AND n.id = p.id)
+                 ORDER BY 1, 2",
+            )?
+            .query_map(params![customer, kind, prefix.to_ascii_lowercase()], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut names = Self { connection, customer, kind, ordered: 0..0, tail };
+        // No character stands behind the last one.
+        let behind = format!("{prefix}{}", char::MAX);
+        let start = ComponentId::from_raw(0);
+        names.ordered = names.place(prefix, start)?..names.place(&behind, start)?;
+        Ok(names)
+    }
 
-pub(super) fn total(connection: &Connection, customer: CustomerId, kind: Kind) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached(
-            "SELECT coalesce(sum(names), 0) FROM component_name_buckets WHERE customer_id = ?1 AND kind = ?2",
-        )?
-        .query_row(params![customer, kind], |row| row.get(0))
-}
+    pub(super) fn total(&self) -> u64 {
+        self.ordered.end - self.ordered.start + self.tail.len() as u64
+    }
 
-/// How many names come before `name`.
-fn place(connection: &Connection, customer: CustomerId, kind: Kind, name: &str) -> rusqlite::Result<u64> {
-    let Some(of_name) = Bucket::of(connection, customer, kind, name, ComponentId::from_raw(0))? else { return Ok(0) };
-    let is_it = |bucket: &Bucket, _| bucket.first_id == of_name.first_id && bucket.first_name == of_name.first_name;
-    let Some((bucket, before)) = Bucket::find(connection, customer, kind, is_it)? else { return Ok(0) };
-    let within: u64 = connection
-        .prepare_cached(
-            "SELECT count(*) FROM component_names
-             WHERE customer_id = ?1 AND kind = ?2 AND (name, id) >= (?3, ?4) AND name < ?5",
-        )?
-        .query_row(params![customer, kind, bucket.first_name, bucket.first_id, name], |row| row.get(0))?;
-    Ok(before + within)
+    /// The ids from `position` on, at most `limit`.
+    pub(super) fn ids(&self, position: u64, limit: usize) -> rusqlite::Result<Vec<i64>> {
+        // Of the tail, those before the position; each stands behind those of the order that it follows.
+        let (mut before, mut end) = (0, self.tail.len());
+        while before < end {
+            let middle = usize::midpoint(before, end);
+            let (name, id) = &self.tail[middle];
+            if self.place(name, *id)? - self.ordered.start + middle as u64 >= position {
+                end = middle;
+            } else {
+                before = middle + 1;
+            }
+        }
+        let mut tail = self.tail[before..].iter().peekable();
+        let ordered = self.ordered_from(self.ordered.start + position - before as u64, limit)?;
+        let mut ordered = ordered.into_iter().peekable();
+        let mut ids = Vec::with_capacity(limit);
+        while ids.len() < limit {
+            let next = match (ordered.peek(), tail.peek()) {
+                (Some(a), Some(b)) if a < b => ordered.next().map(|(_, id)| id),
+                (Some(_), None) => ordered.next().map(|(_, id)| id),
+                (_, Some(_)) => tail.next().map(|(_, id)| *id),
+                (None, None) => break,
+            };
+            ids.extend(next.map(|id| id.raw().cast_signed()));
+        }
+        Ok(ids)
+    }
+
+    /// Names in lower case with their ids, from a place in the order on, within the prefix.
+    fn ordered_from(&self, place: u64, limit: usize) -> rusqlite::Result<Vec<(String, ComponentId)>> {
+        let limit = self.ordered.end.saturating_sub(place).min(limit as u64);
+        let Some((bucket, before)) = self.find_bucket(|_, after| after > place)?.filter(|_| limit > 0) else {
+            return Ok(Vec::new());
+        };
+        self.connection
+            .prepare_cached(
+                "SELECT lower(name), id FROM component_names
+                 WHERE customer_id = ?1 AND kind = ?2 AND (name, id) >= (?3, ?4)
+                 ORDER BY name, id LIMIT ?5 OFFSET ?6",
+            )?
+            .query_map(
+                params![self.customer, self.kind, bucket.first_name, bucket.first_id, limit, place - before],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?
+            .collect()
+    }
+
+    /// How many of the order come before a name and id.
+    fn place(&self, name: &str, id: ComponentId) -> rusqlite::Result<u64> {
+        let Some(last) = Bucket::of(self.connection, self.customer, self.kind, name, id)? else { return Ok(0) };
+        let is_last = |bucket: &Bucket, _| bucket.first_id == last.first_id && bucket.first_name == last.first_name;
+        let Some((bucket, before)) = self.find_bucket(is_last)? else { return Ok(0) };
+        let within: u64 = self
+            .connection
+            .prepare_cached(
+                "SELECT count(*) FROM component_names
+                 WHERE customer_id = ?1 AND kind = ?2 AND (name, id) >= (?3, ?4) AND (name, id) < (?5, ?6)",
+            )?
+            .query_row(params![self.customer, self.kind, bucket.first_name, bucket.first_id, name, id], |row| {
+                row.get(0)
+            })?;
+        Ok(before + within)
+    }
+
+    /// The first bucket that `is_it`, and how many names come before it. `is_it` is told, too, how many
+    /// names there are up to its end.
+    fn find_bucket(&self, is_it: impl Fn(&Bucket, u64) -> bool) -> rusqlite::Result<Option<(Bucket, u64)>> {
+        let mut buckets = self.connection.prepare_cached(
+            "SELECT first_name, first_id, names FROM component_name_buckets
+             WHERE customer_id = ?1 AND kind = ?2 ORDER BY first_name, first_id",
+        )?;
+        let mut before = 0;
+        for bucket in buckets.query_map(params![self.customer, self.kind], Bucket::read)? {
+            let bucket = bucket?;
+            let after = before + bucket.names;
+            if is_it(&bucket, after) {
+                return Ok(Some((bucket, before)));
+            }
+            before = after;
+        }
+        Ok(None)
+    }
 }
 
 /// One bucket as it is stored; the first one of a list begins at the empty name.
@@ -226,30 +302,6 @@ impl Bucket {
             )?
             .query_row(params![customer, kind, name, id], Self::read)
             .optional()
-    }
-
-    /// The first one that `is_it`, and how many names come before it. `is_it` is told, too, how many
-    /// names there are up to its end.
-    fn find(
-        connection: &Connection,
-        customer: CustomerId,
-        kind: Kind,
-        is_it: impl Fn(&Self, u64) -> bool,
-    ) -> rusqlite::Result<Option<(Self, u64)>> {
-        let mut buckets = connection.prepare_cached(
-            "SELECT first_name, first_id, names FROM component_name_buckets
-             WHERE customer_id = ?1 AND kind = ?2 ORDER BY first_name, first_id",
-        )?;
-        let mut before = 0;
-        for bucket in buckets.query_map(params![customer, kind], Self::read)? {
-            let bucket = bucket?;
-            let after = before + bucket.names;
-            if is_it(&bucket, after) {
-                return Ok(Some((bucket, before)));
-            }
-            before = after;
-        }
-        Ok(None)
     }
 
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
@@ -383,7 +435,7 @@ mod tests {
                         .unwrap();
                     self.names.push((name, id));
                 }
-                Operation::Order => while step(&self.connection).unwrap().1 {},
+                Operation::Order => while step(&self.connection).unwrap() {},
                 Operation::Remove { at } if !self.names.is_empty() => {
                     let (name, id) = self.names.remove(at.index(self.names.len()));
                     self.connection.execute("UPDATE components SET deleted_at = 1 WHERE id = ?1", [id]).unwrap();
@@ -409,24 +461,25 @@ mod tests {
             }
         }
 
-        fn assert_ordered(&mut self) {
-            self.apply(&Operation::Order);
-            let (connection, customer) = (&self.connection, CustomerId::from_raw(CUSTOMER));
+        fn assert_found(&self) {
+            let names = |prefix| Names::find(&self.connection, CustomerId::from_raw(CUSTOMER), KIND, prefix).unwrap();
             let mut expected: Vec<_> = self.names.iter().map(|(name, id)| (name.to_ascii_lowercase(), *id)).collect();
             expected.sort();
-            assert_eq!(total(connection, customer, KIND).unwrap(), expected.len() as u64);
-            for position in 0..=expected.len() {
-                let found = ids(connection, customer, KIND, position as u64, 3).unwrap();
-                let wanted: Vec<_> = expected[position..].iter().take(3).map(|(_, id)| *id).collect();
-                assert_eq!(found, wanted, "from {position}");
-            }
             for prefix in ["", "k", "K1", "k1-2", "k1-20", "k2-39", "l", "\u{10fffe}"] {
                 let lower = prefix.to_ascii_lowercase();
-                let start = expected.partition_point(|(name, _)| *name < lower);
-                let count = expected.iter().filter(|(name, _)| name.starts_with(&lower)).count();
-                let found = places(connection, customer, KIND, prefix).unwrap();
-                assert_eq!(found, start as u64..(start + count) as u64, "{prefix}");
+                let wanted: Vec<_> =
+                    expected.iter().filter(|(name, _)| name.starts_with(&lower)).map(|(_, id)| *id).collect();
+                let found = names(prefix);
+                assert_eq!(found.total(), wanted.len() as u64, "{prefix}");
+                for position in 0..=wanted.len() {
+                    let page: Vec<_> = wanted[position..].iter().take(3).copied().collect();
+                    assert_eq!(found.ids(position as u64, 3).unwrap(), page, "{prefix} from {position}");
+                }
             }
+        }
+
+        fn assert_sound(&self) {
+            let connection = &self.connection;
             let largest: u64 = connection
                 .query_row("SELECT coalesce(max(names), 0) FROM component_name_buckets", [], |row| row.get(0))
                 .unwrap();
@@ -446,7 +499,12 @@ mod tests {
             for operation in &operations {
                 place.apply(operation);
             }
-            place.assert_ordered();
+            place.assert_found();
+            place.assert_sound();
+            place.apply(&Operation::Order);
+            prop_assert_eq!(behind(&place.connection).unwrap(), 0);
+            place.assert_found();
+            place.assert_sound();
         }
     }
 
@@ -457,8 +515,9 @@ mod tests {
             for name in 0..commits {
                 place.apply(&Operation::Enroll { name: u16::try_from(name).unwrap() });
             }
-            assert_eq!(step(&place.connection).unwrap(), (i64::from(commits.min(STEP)), more), "{commits}");
-            place.assert_ordered();
+            assert_eq!(step(&place.connection).unwrap(), more, "{commits}");
+            assert_eq!(behind(&place.connection).unwrap(), u64::from(commits.saturating_sub(STEP)));
+            place.assert_found();
         }
     }
 }

@@ -248,7 +248,7 @@ impl Writer {
     fn order_names(&mut self) {
         let stepped = self.in_transaction(|connection, _| names::step(connection).map(Verdict::Commit));
         self.order_names_at = match stepped {
-            Ok((_, has_more)) => has_more.then(Instant::now),
+            Ok(has_more) => has_more.then(Instant::now),
             // Whoever reads by name tries it again, and is told.
             Err(_) => None,
         };

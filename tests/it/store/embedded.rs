@@ -13,8 +13,8 @@ use muster::domain::ledger::RefusalTally;
 use muster::domain::{Kind, ProvisioningKey, Reference, Refusal};
 use muster::store::embedded::{EmbeddedStore, OpenError};
 use muster::store::{
-    BatchSettings, Change, CommitObserver, Comparison, ComponentField, EnrollmentOutcome, EnrollmentStore as _,
-    IdAllocator, ListQuery, Store, StoreError,
+    BatchSettings, Change, CommitObserver, EnrollmentOutcome, EnrollmentStore as _, IdAllocator, ListQuery, Store,
+    StoreError,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -80,9 +80,6 @@ async fn some_state() -> (TempDir, World) {
     world.store.commit_enrollment(again).await.unwrap();
     let events = (0..3).map(|n| world.event(tenant.customer.id, &n.to_string())).collect();
     world.store.commit_changes(vec![], events, &world.audit_key).await.unwrap();
-    // What this needs is filled when it is asked for.
-    let by_name = ListQuery::first_where(1, ComponentField::Name, Comparison::Equals, "b");
-    world.store.list_components(tenant.customer.id, Kind::Machine, &by_name).await.unwrap();
     world.assert_sound().await;
     world.store.close().await;
     let copy = tempfile::tempdir().unwrap();
@@ -244,10 +241,9 @@ async fn each_deliberate_damage_is_found() {
         ("store", "DELETE FROM provisioning_keys"),
         ("store", "UPDATE component_blocks SET components = 0"),
         ("store", "DELETE FROM component_blocks WHERE list < 0"),
-        ("store", "UPDATE component_names SET name = 'another'"),
-        ("store", "DELETE FROM component_names"),
-        ("store", "UPDATE component_name_buckets SET names = names + 1"),
-        ("store", "UPDATE component_name_buckets SET first_name = 'zz'"),
+        ("store", "INSERT INTO component_names SELECT customer_id, kind, 'another', id FROM components"),
+        ("store", "DELETE FROM component_names; UPDATE component_names_end SET certificate = 99"),
+        ("store", "INSERT OR REPLACE INTO component_name_buckets VALUES (1, 4, '', 0, 99)"),
     ];
     for (invariant, damage) in damages {
         let dir = tempfile::tempdir().unwrap();
