@@ -626,7 +626,7 @@ pub async fn the_components_of_a_deleted_group_are_on_no_page(world: World) {
         components.push(enrolled_as(&world, &other, &staying, id).await);
     }
     assert_pages(&world, &tenant, &components, &[""]).await;
-    // Not in the order by name yet.
+    // The order by name may have those by now, and not yet these.
     components.push(enrolled_as(&world, &tenant, &going, 12_289).await);
     components.push(enrolled_as(&world, &other, &staying, 12_290).await);
     // One came from the group that stays, and one left the group that goes.
@@ -674,7 +674,7 @@ pub async fn a_renamed_component_is_found_by_its_new_name_only(world: World) {
     };
     let first = world.enrolled(&tenant, &key, "a").await;
     assert_eq!(named(&first.name).await, [(first.id, first.name.clone())]);
-    // Nobody has asked for a name since this one enrolled.
+    // The order by name may have the first by now, and not yet this one.
     let second = world.enrolled(&tenant, &key, "b").await;
     for component in [&first, &second] {
         rename(component.id, "Gate").await;
