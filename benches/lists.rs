@@ -34,6 +34,8 @@ const FIRST_COMPONENT: u64 = 1 << 32;
 const PAGE: u32 = 500;
 /// Each page is read so often; told is the middle one.
 const REPEATS: usize = 9;
+/// Between two pages beside enrollments: some twenty administrators who turn pages all the time.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Enrollments in flight while the rate is taken.
 const AT_ONCE: u64 = 64;
 
@@ -203,6 +205,7 @@ impl Place {
             let query = sorted(field, listed % 2 == 1, offset);
             self.store.list_components(self.customer.id, Kind::Machine, &query).await.expect("a page");
             listed += 1;
+            tokio::time::sleep(PAUSE).await;
         }
         listed
     }

@@ -72,7 +72,7 @@ use crate::secret::pepper::KeyDigest;
 const FILE_NAME: &str = "muster.db";
 
 /// Rows that a list by name looks through for what is not in its order yet: some tenths of a second.
-const NAMES_BEHIND_MAX: u64 = 100_000;
+const NAMES_BEHIND_MAX: u64 = 20_000;
 
 /// How long a list by name waits for its order to come that near.
 const NAMES_PATIENCE: Duration = Duration::from_secs(20);
