@@ -220,7 +220,8 @@ fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind, walking_max: 
             Ok(mut connection) => {
                 let end = Instant::now() + WALK_TIME_MAX;
                 let is_bounded = is_walk && bound(&mut connection, Some(move || Instant::now() >= end));
-                let is_suspect = read(Ok(&connection)) || is_bounded && !bound(&mut connection, None::<fn() -> bool>);
+                let failed = read(Ok(&connection));
+                let is_suspect = is_bounded && !bound(&mut connection, None::<fn() -> bool>) || failed;
                 // A snapshot is kept whatever happens: another connection would see another one.
                 if !is_suspect || kind == ReaderKind::OneSnapshot {
                     open = Some(connection);
