@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use muster::auth::token::{Claims, SubjectKind};
 use muster::clock::Clock as _;
 use muster::domain::{Actor, Administrator, ApiClient, Customer, Kind, Role, SessionRecord};
-use muster::id::{AdministratorId, CustomerId};
+use muster::id::CustomerId;
 use muster::management::Input;
 use muster::management::clean_up::CleanUpInput;
 use muster::management::keys::KeyInput;
@@ -99,6 +99,8 @@ impl Received {
 struct Arranged {
     world: World,
     api: Arc<Api>,
+    /// Those who get a new session for each request.
+    administrators: BTreeMap<Caller, Administrator>,
     /// Client id and customer of those who get a new token for each request.
     clients: BTreeMap<Caller, (String, CustomerId)>,
     /// What the others show.
@@ -106,7 +108,6 @@ struct Arranged {
     other_customer: CustomerId,
     /// By resource and kind.
     objects: BTreeMap<(&'static str, Kind), String>,
-    administrators: BTreeMap<Caller, AdministratorId>,
 }
 
 impl Arranged {
@@ -145,21 +146,24 @@ impl Arranged {
             }
         }
         let people = Role::ALL.map(|role| (Caller::Administrator(role), role)).into_iter();
-        let people = people
-            .chain([Caller::DisabledAdministrator, Caller::EndedSession].map(|caller| (caller, Role::Admin)))
-            .enumerate();
+        let strangers = [Caller::DisabledAdministrator, Caller::EndedSession].map(|caller| (caller, Role::Admin));
         let mut administrators = BTreeMap::new();
-        for (number, (caller, role)) in people {
+        let mut somebody = String::new();
+        for (number, (caller, role)) in people.chain(strangers).enumerate() {
             let customer = if role == Role::Owner { CustomerId::SERVICE } else { world.customer };
             let row = rows::administrator(950_000 + number as u64, customer, &format!("person-{number}"));
             let row = Administrator { role, enabled: caller != Caller::DisabledAdministrator, ..row };
             apply(&world, Change::InsertAdministrator(row.clone())).await;
+            if matches!(caller, Caller::Administrator(_)) {
+                administrators.insert(caller, row);
+                continue;
+            }
             let (token, session) = session(&world, &row).await;
             if caller == Caller::EndedSession {
                 apply(&world, Change::EndSession { session, at: world.clock.now() }).await;
             }
             tokens.insert(caller, token);
-            administrators.insert(caller, row.id);
+            somebody = row.id.to_string();
         }
         tokens.insert(Caller::Deleted, token(&world, "nobody", world.customer, Duration::ZERO));
         // The last character may carry bits that do not count.
@@ -172,7 +176,6 @@ impl Arranged {
         let mut objects = BTreeMap::new();
         let certificates = world.store.list_signing_certificates(world.customer, &ListQuery::first(1)).await;
         let certificate = certificates.expect("a list").rows.remove(0).id;
-        let administrator = administrators[&Caller::EndedSession].to_string();
         for kind in Kind::ALL {
             let group = world.group(kind, "HQ").await;
             let input = KeyInput {
@@ -192,12 +195,12 @@ impl Arranged {
             objects.insert(("component", kind), component.component_id.to_string());
             objects.insert(("schedule", kind), schedule.expect("a schedule").id.to_string());
             objects.insert(("enrollmentCert", kind), certificate.to_string());
-            objects.insert(("administrators", kind), administrator.clone());
-            objects.insert(("apiClients", kind), "900000".to_owned());
             objects.insert(("versionProfiles", kind), "0".to_owned());
             objects.insert(("zcomponent", kind), group.to_string());
+            objects.insert(("administrators", kind), somebody.clone());
+            objects.insert(("apiClients", kind), "900000".to_owned());
         }
-        let arranged = Self { world, api, clients, tokens, other_customer: other.id, objects, administrators };
+        let arranged = Self { world, api, administrators, clients, tokens, other_customer: other.id, objects };
         let signed_out = arranged.ask(Caller::SignedOut, "POST", "/signout", "").await;
         assert_eq!(signed_out.status, 204);
         arranged
@@ -240,12 +243,17 @@ impl Arranged {
 
     async fn ask(&self, caller: Caller, method: &str, path: &str, body: &str) -> Received {
         // Each from a place of its own, so that nobody's failures are counted against another.
-        let host = self.tokens.keys().chain(self.clients.keys()).position(|known| *known == caller);
+        let mut known = self.tokens.keys().chain(self.clients.keys()).chain(self.administrators.keys());
+        let host = known.position(|known| *known == caller);
         let host = host.map_or(255, |host| host as u8);
         let peer = Peer { address: SocketAddr::new(IpAddr::from([192, 0, 2, host]), 50_000), client_certificate: None };
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
-        let fresh = self.clients.get(&caller).map(|(id, customer)| token(&self.world, id, *customer, Duration::ZERO));
-        if let Some(token) = fresh.or_else(|| self.tokens.get(&caller).cloned()) {
+        let token = match (self.administrators.get(&caller), self.clients.get(&caller)) {
+            (Some(administrator), _) => Some(session(&self.world, administrator).await.0),
+            (None, Some((id, customer))) => Some(token(&self.world, id, *customer, Duration::ZERO)),
+            (None, None) => self.tokens.get(&caller).cloned(),
+        };
+        if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
@@ -379,7 +387,7 @@ async fn everybody_reaches_what_is_about_themselves() {
     for role in Role::ALL {
         let (caller, customer) =
             (Caller::Administrator(role), if role == Role::Owner { "0".to_owned() } else { customer.clone() });
-        let own = arranged.administrators[&caller].to_string();
+        let own = arranged.administrators[&caller].id.to_string();
         for route in &rows {
             let answer = arranged.visit(caller, route, &customer, Kind::Machine, &own).await;
             // No passwords were sent, and there is no such session.
