@@ -160,7 +160,7 @@ async fn objects(service: &Service, client: &Client) -> Value {
             ids[schedule_type(kind)] = json!([id(&schedule)]);
         }
         members[format!("zcomponentId {association}")] = json!(group_ids);
-        ids[format!("zcomponent {association}")] = json!(group_ids);
+        members[format!("ids {association}")] = json!([key_ids]);
         ids[groups] = json!(group_ids);
         ids[format!("provisioningKey {association}")] = json!(key_ids);
     }
@@ -188,6 +188,8 @@ async fn objects(service: &Service, client: &Client) -> Value {
     ids["administrators/sessions"] = json!([id(&guest)]);
     ids["apiClients"] = json!(api_clients);
     ids["sessionId"] = json!(sessions);
+    ids["versionProfiles"] = json!(["0"]);
+    members["operation"] = json!(["enable", "disable"]);
     members["role"] = json!(["auditor", "operator", "admin"]);
     let certificates = client.get("enrollmentCert").await.json();
     let certificates = certificates["list"].as_array().expect("a list");
