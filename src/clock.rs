@@ -31,6 +31,11 @@ impl Timestamp {
         }
     }
 
+    /// From seconds since the epoch; `None` outside of the years 0000 to 9999.
+    pub fn checked_from_unix_seconds(seconds: i64) -> Option<Self> {
+        (Self::MIN_SECONDS..=Self::MAX_SECONDS).contains(&seconds).then_some(Self(seconds))
+    }
+
     pub const fn unix_seconds(self) -> i64 {
         self.0
     }

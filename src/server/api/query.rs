@@ -249,13 +249,13 @@ fn field<F: Listed>(member: &'static str, name: &str) -> Result<F, Refusal> {
 /// sep       = 1*( " " / "+" )       ; public clients escape the plus, so it arrives as one
 /// plain     = anything else         ; names that contain it
 /// ```
-/// In a value a plus is a space, as names have none; spaces inside it count.
+/// Which of the two a value means is for its field to say ([`Listed::holds_spaces`]). Where that is a space
+/// those inside it count and those around it do not; elsewhere all behind one separator is the value.
 fn parse_search<F: Listed>(search: &str, conditions: &mut Vec<Condition<F>>) -> Result<(), Refusal> {
-    let spaced = search.replace('+', " ");
-    let text = spaced.trim_matches(' ');
-    let Some(mut term) = Term::split(text) else {
+    let Some(mut term) = Term::split(search) else {
+        let text = spaced(search);
         if !text.is_empty() {
-            conditions.push(Condition::new(field("search", F::NAME)?, Comparison::Contains, text));
+            conditions.push(Condition::new(field("search", F::NAME)?, Comparison::Contains, text.as_str()));
         }
         return Ok(());
     };
@@ -270,34 +270,41 @@ fn parse_search<F: Listed>(search: &str, conditions: &mut Vec<Condition<F>>) -> 
 /// RFC 3339, or seconds since the epoch.
 fn instant(member: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let seconds = text.parse().ok().map(Timestamp::from_unix_seconds);
+    let seconds = text.parse().ok().and_then(Timestamp::checked_from_unix_seconds);
     let instant = seconds.or_else(|| Timestamp::from_rfc3339(text).ok());
     let wrong =
         || Refusal::Query { member, detail: "must be an RFC 3339 instant or seconds since the epoch".to_owned() };
     instant.map(Some).ok_or_else(wrong)
 }
 
+const SEPARATORS: [char; 2] = [' ', '+'];
+
+/// The text with spaces for pluses, and none around it.
+fn spaced(text: &str) -> String {
+    text.trim_matches(SEPARATORS).replace('+', " ")
+}
+
 #[derive(Clone, Copy)]
 struct Term<'a> {
     field: &'a str,
     operator: Operator,
+    /// As it was sent.
     value: &'a str,
 }
 
 impl<'a> Term<'a> {
-    const JOINT: &'static str = " AND ";
-
     fn split(text: &'a str) -> Option<Self> {
-        let (field, rest) = text.split_once(' ')?;
-        let (operator, value) = rest.trim_start_matches(' ').split_once(' ')?;
-        Some(Self { field, operator: Operator::parse(operator)?, value: value.trim_matches(' ') })
+        let (field, rest) = text.trim_start_matches(SEPARATORS).split_once(SEPARATORS)?;
+        let (operator, value) = rest.trim_start_matches(SEPARATORS).split_once(SEPARATORS)?;
+        Some(Self { field, operator: Operator::parse(operator)?, value })
     }
 
     /// Where the value ends in a joint and another term follows: the value proper, and that one.
     fn split_next(&self) -> Option<(&'a str, Self)> {
-        self.value.match_indices(Self::JOINT).find_map(|(at, joint)| {
-            let next = Self::split(self.value[at + joint.len()..].trim_start_matches(' '))?;
-            Some((self.value[..at].trim_end_matches(' '), next))
+        self.value.match_indices("AND").find_map(|(at, joint)| {
+            let value = self.value[..at].strip_suffix(SEPARATORS)?;
+            let next = self.value[at + joint.len()..].strip_prefix(SEPARATORS)?;
+            Some((value, Self::split(next)?))
         })
     }
 
@@ -308,9 +315,10 @@ impl<'a> Term<'a> {
         };
         let field: F = field("search", self.field)?;
         let kind = field.value_kind();
+        let value = if field.holds_spaces() { spaced(self.value) } else { self.value.replace(' ', "+") };
         let (comparison, text) = match self.operator {
-            Operator::Comparison(comparison) => (comparison, self.value),
-            Operator::Like => like(self.value),
+            Operator::Comparison(comparison) => (comparison, value.as_str()),
+            Operator::Like => like(&value),
         };
         if !comparison.suits(kind) {
             return Err(wrong(match kind {
@@ -369,7 +377,7 @@ fn like(pattern: &str) -> (Comparison, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{KeyField, SigningCertificateField};
+    use crate::store::{ComponentField, KeyField, SigningCertificateField};
 
     fn list_query(text: &str) -> Result<ListQuery<KeyField>, Refusal> {
         Query::parse(text)?.list_query()
@@ -379,7 +387,7 @@ mod tests {
         list_query(text).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}")).conditions
     }
 
-    fn spaced(search: &str) -> String {
+    fn escaped(search: &str) -> String {
         format!("search={}", search.replace('%', "%25").replace(' ', "%20"))
     }
 
@@ -406,6 +414,27 @@ mod tests {
     }
 
     #[test]
+    fn a_plus_in_a_value_is_one_where_no_space_can_be() {
+        let by = |field, value: &str| Condition::new(field, Comparison::Equals, value);
+        let found = by(KeyField::KeyId, "+a+/b++");
+        for text in [
+            "search=keyId%20EQ%20%2Ba%2B/b%2B%2B", // escaped
+            "search=keyId+EQ+%2Ba%2B/b%2B%2B",
+            "search=keyId%2BEQ%2B%2Ba%2B/b%2B%2B", // with its separators, as public clients do
+            "search=keyId+EQ++a+/b++",             // not escaped at all
+        ] {
+            assert_eq!(conditions(text), std::slice::from_ref(&found), "{text}");
+            let joined = format!("{text}+AND+name+EQ+two%2Bwords+");
+            assert_eq!(conditions(&joined), [found.clone(), by(KeyField::Name, "two words")], "{joined}");
+        }
+        let hint = Condition::new(KeyField::Hint, Comparison::StartsWith, "3|a|+b");
+        assert_eq!(conditions("search=keyHint+LIKE+3|a|%2Bb%25"), [hint]);
+        let fingerprint = Query::parse("search=fingerprint+EQ+a+b%2Bc").unwrap().list_query().unwrap();
+        let expected = Condition::new(ComponentField::Fingerprint, Comparison::Equals, "a+b+c");
+        assert_eq!(fingerprint.conditions, [expected]);
+    }
+
+    #[test]
     fn every_operator() {
         for (word, comparison) in [
             ("NE", Comparison::NotEquals),
@@ -420,12 +449,12 @@ mod tests {
             ("LE", Comparison::LessOrEquals),
             ("LTEQ", Comparison::LessOrEquals),
         ] {
-            assert_eq!(conditions(&spaced(&format!("name {word} a"))), [by_name(comparison, "a")], "{word}");
+            assert_eq!(conditions(&escaped(&format!("name {word} a"))), [by_name(comparison, "a")], "{word}");
         }
         for (pattern, comparison) in
             [("a%", Comparison::StartsWith), ("%a", Comparison::EndsWith), ("*a*", Comparison::Contains)]
         {
-            assert_eq!(conditions(&spaced(&format!("name LIKE {pattern}"))), [by_name(comparison, "a")], "{pattern}");
+            assert_eq!(conditions(&escaped(&format!("name LIKE {pattern}"))), [by_name(comparison, "a")], "{pattern}");
         }
     }
 
@@ -457,7 +486,12 @@ mod tests {
         ];
         assert_eq!(query.conditions, expected);
         assert_eq!(audit_query("from=&to=").unwrap().conditions, []);
-        for (text, at_fault) in [("from=yesterday", "from"), ("to=1.5", "to"), ("search=before+EQ+x", "search")] {
+        for (text, at_fault) in [
+            ("from=yesterday", "from"),
+            ("from=253402300800", "from"),
+            ("to=1.5", "to"),
+            ("search=before+EQ+x", "search"),
+        ] {
             assert!(matches!(audit_query(text), Err(Refusal::Query { member, .. }) if member == at_fault), "{text}");
         }
     }
@@ -484,7 +518,7 @@ mod tests {
         assert_eq!(conditions("search=name+EQ+a+AND+id+EQ+7"), mixed);
         for name in ["R AND D", "AND", "a AND", "two  spaces", "EQ", "name EQ"] {
             assert_eq!(
-                conditions(&spaced(&format!("name EQ {name}"))),
+                conditions(&escaped(&format!("name EQ {name}"))),
                 [by_name(Comparison::Equals, name)],
                 "{name:?}"
             );

@@ -113,6 +113,10 @@ impl Listed for ComponentField {
         ("machineGroupId", Self::GroupId),
         ("machineGroupName", Self::GroupName),
     ];
+
+    fn holds_spaces(self) -> bool {
+        !matches!(self, Self::Fingerprint | Self::SerialNumber)
+    }
 }
 
 /// Reads what a caller says about a component.

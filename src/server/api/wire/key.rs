@@ -139,6 +139,10 @@ impl Listed for KeyField {
         ("successorId", Self::SuccessorId),
         ("managedBy", Self::ManagedBy),
     ];
+
+    fn holds_spaces(self) -> bool {
+        !matches!(self, Self::Hint | Self::KeyId)
+    }
 }
 
 /// Takes the key string out of a body, so that it is in one place and wiped with it.

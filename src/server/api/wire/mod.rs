@@ -86,6 +86,11 @@ pub trait Listed: ListField {
     /// The member that a search without a field looks into.
     const NAME: &'static str = "name";
 
+    /// Whether its values may hold a space. The others may hold a plus, and a search may mean either with either.
+    fn holds_spaces(self) -> bool {
+        true
+    }
+
     /// Without regard to case, as the public clients are free with it.
     fn of_member(name: &str) -> Option<Self> {
         Self::MEMBERS.iter().find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
