@@ -28,10 +28,10 @@ pub(super) async fn create(api: &Api, call: &Call, session: &Session) -> Result<
     Ok(made_answer(&KeyBody::new(&made), &made))
 }
 
-/// What a repetition is answered: a string that is never to be shown again is soon left out.
+/// What a repetition is answered. The string is soon left out of it: whether it may be seen at all can be
+/// changed in the meantime, and who may see it reads the key.
 fn outcome(made: &KeyView) -> Outcome {
-    let without_string = || made_answer(&KeyBody::new(made).without_string(), made);
-    let lasting = (!made.key.is_exportable()).then(without_string);
+    let lasting = made.string.as_ref().map(|_| made_answer(&KeyBody::new(made).without_string(), made));
     made_answer(&KeyBody::new(made), made).outcome(lasting.as_ref())
 }
 

@@ -488,9 +488,9 @@ async fn a_repetition_soon_loses_what_is_shown_once_and_then_all() {
     assert!(first_seen.is_some() && first_hidden.is_some());
 
     client.fixture.advance(599);
-    assert_eq!(strings().await, [first_seen.clone(), first_hidden]);
+    assert_eq!(strings().await, [first_seen, first_hidden]);
     client.fixture.advance(1);
-    assert_eq!(strings().await, [first_seen, None]);
+    assert_eq!(strings().await, [None, None], "viewing may be off by now");
     client.fixture.advance(86_400 - 600);
     client.sign_in().await;
     let refused = client.post_once(KEYS, &seen, "s").await;
