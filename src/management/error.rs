@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fields::FieldErrors;
-use super::once::Repeated;
 use crate::auth::{AuthError, TokenError, TooManyAttempts};
 use crate::domain::{Name, Revision, Role};
 use crate::id::ProvisioningKeyId;
@@ -33,10 +32,6 @@ pub enum Error {
     NobodyMay { what: &'static str },
     #[error("managed by {label}, read-only to all others")]
     ReadOnly { label: Name },
-
-    // --- nothing is wrong, and nothing was done again
-    #[error("the request was answered before")]
-    Repeated(Repeated),
 
     // --- a rule that refuses
     #[error("no such {object}: {id}")]

@@ -1,7 +1,8 @@
 //! Requests that are to happen once though they are sent twice: `Idempotency-Key`.
 //!
 //! What a request came to is remembered in the transaction that did it, so there is no moment at which
-//! the one is stored and the other is not, and of two that race the loser finds the winner's answer.
+//! the one is stored and the other is not. Of two that race the loser is refused, for whatever it met first;
+//! so a door that is refused looks once more ([`Management::find_repeated`]).
 //! The answer is sealed, as it may hold a key string; what is shown once only is kept for
 //! [`BRIEF`], the rest for [`LASTING`]. Of the request only a hash is kept, sealed with the answer:
 //! its body may hold a password.
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{CommitError, Error, Management};
 use crate::domain::audit::AuditEvent;
 use crate::domain::{Actor, places};
-use crate::store::{AnswerId, BrokenRule, Change, StoredAnswer};
+use crate::store::{AnswerId, Change, StoredAnswer};
 
 pub use crate::store::{ANSWER_BRIEF as BRIEF, ANSWER_LASTING as LASTING};
 
@@ -118,18 +119,10 @@ impl Management {
         audit: Vec<AuditEvent>,
         made: &V,
     ) -> Result<(), CommitError> {
-        let Some(Once { repeatable, encode }) = once else { return self.commit(changes, audit).await };
-        // First, so that a repetition is told of its first try and not of the name that this took.
-        changes.insert(0, Change::RememberAnswer(self.seal(repeatable, &encode(made))));
-        match self.commit(changes, audit).await {
-            Err(CommitError::Rule(BrokenRule::AnsweredBefore)) => Err(match self.find_repeated(repeatable).await {
-                Ok(Some(repeated)) => CommitError::Failed(Error::Repeated(repeated)),
-                // Its day ended in between.
-                Ok(None) => CommitError::Rule(BrokenRule::AnsweredBefore),
-                Err(error) => CommitError::Failed(error),
-            }),
-            outcome => outcome,
+        if let Some(Once { repeatable, encode }) = once {
+            changes.push(Change::RememberAnswer(self.seal(repeatable, &encode(made))));
         }
+        self.commit(changes, audit).await
     }
 
     fn seal(&self, repeatable: &Repeatable, outcome: &Outcome) -> StoredAnswer {

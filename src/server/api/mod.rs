@@ -159,26 +159,31 @@ impl Api {
             Some(session) => repeatable(headers, &session.actor, route, uri, &body)?,
             None => None,
         };
-        if let (Some(repeatable), Some(session)) = (&repeatable, &session)
-            && let Endpoint::Authenticated { role, .. } = &route.endpoint
-            && session.actor.role >= *role
-            && let Some(repeated) = self.management.find_repeated(repeatable).await?
-        {
-            return Ok(Answer::of_repetition(&repeated));
+        // Whoever may not ask is told so, and no answer.
+        let repeatable = repeatable.filter(|_| match (&route.endpoint, &session) {
+            (Endpoint::Authenticated { role, .. }, Some(session)) => session.actor.role >= *role,
+            _ => false,
+        });
+        if let Some(answer) = self.find_repeated(repeatable.as_ref()).await? {
+            return Ok(answer);
         }
         let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let call = Call { route, path, query, if_match: if_match(headers), repeatable, body, address, user_agent };
-        let answer = match (&route.endpoint, &session) {
-            (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await?,
+        let outcome = match (&route.endpoint, &session) {
+            (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await,
             (Endpoint::Authenticated { .. }, None) => return Err(Refusal::NoToken),
-            (Endpoint::Public(run), _) => run(self, &call).await?,
+            (Endpoint::Public(run), _) => run(self, &call).await,
         };
-        if cfg!(debug_assertions)
-            && let Some(repeatable) = &call.repeatable
-        {
-            assert!(self.management.find_repeated(repeatable).await?.is_some(), "{} is not remembered", route.pattern);
+        match outcome {
+            // The same request may have been carried out meanwhile, and be what stands in this one's way.
+            Err(refusal) => self.find_repeated(call.repeatable.as_ref()).await?.ok_or(refusal),
+            done => done,
         }
-        Ok(answer)
+    }
+
+    async fn find_repeated(&self, repeatable: Option<&Repeatable>) -> Result<Option<Answer>, Refusal> {
+        let Some(repeatable) = repeatable else { return Ok(None) };
+        Ok(self.management.find_repeated(repeatable).await?.map(|repeated| Answer::of_repetition(&repeated)))
     }
 }
 

@@ -135,7 +135,6 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
             let reason = "the Idempotency-Key was used for another request".to_owned();
             envelope(bad_request, "invalid.resource.argument", reason, vec!["Idempotency-Key".to_owned()])
         }
-        Error::Repeated(repeated) => Answer::of_repetition(repeated),
         Error::InvalidCredentials => {
             let reason = "unknown name or wrong secret".to_owned();
             envelope(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![])

@@ -60,10 +60,21 @@ impl Client {
         }
         let lookup = routes::find(&method, uri.path());
         let address = "192.0.2.1".parse().unwrap();
-        let body = Ok(Bytes::copy_from_slice(body.as_bytes()));
+        let sent = Bytes::copy_from_slice(body.as_bytes());
+        let body = Ok(sent.clone());
         let caller = self.api.identify(&lookup, &headers).await;
         let arrived = Arrived { lookup: &lookup, uri: &uri, headers: &headers, body, address };
+        let once = match (&lookup, &caller) {
+            (Lookup::Found(route, _), Ok(Some(session))) => {
+                repeatable(&headers, &session.actor, route, &uri, &sent).ok().flatten()
+            }
+            _ => None,
+        };
         let outcome = self.api.respond(arrived, caller).await;
+        if let (Some(once), Ok(_)) = (&once, &outcome) {
+            let remembered = self.api.management.find_repeated(once).await.unwrap();
+            assert!(remembered.is_some(), "{path} is not remembered");
+        }
         let answer = told(&lookup, outcome, &Reference::random());
         let body = if answer.body().is_empty() { Value::Null } else { serde_json::from_slice(answer.body()).unwrap() };
         Received { status: answer.status(), body, etag: answer.revision() }
@@ -471,6 +482,28 @@ async fn repetitions_that_race_make_one_key_and_all_are_told_of_it() {
         assert_eq!((answer.status, &answer.body), (StatusCode::OK, &first.body));
     }
     assert_eq!(client.get(KEYS).await["totalCount"], "1");
+}
+
+/// What the winner made stands in the way of the others before their transactions do.
+#[tokio::test]
+async fn repetitions_of_an_import_or_a_rotation_that_race_are_all_told_of_it() {
+    let client = Client::signed_in().await;
+    let group = client.group("appConnectorGroup", "HQ").await;
+    let members = json!({ "name": "rotated", "maxUsage": "1", "zcomponentId": group });
+    let made = client.post(KEYS, members).await.body;
+    let rotate = format!("{KEYS}/{}/rotate", made["id"].as_str().unwrap());
+    let string = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/".repeat(2);
+    let imported = json!({ "name": "imported", "maxUsage": "1", "zcomponentId": group,
+        "provisioningKey": format!("1|elsewhere.example|{string}") });
+    for (path, body) in [(format!("{KEYS}/import"), imported), (rotate, json!({ "name": "successor" }))] {
+        let post = || client.post_once(&path, &body, &path);
+        let (first, second, third, fourth) = tokio::join!(post(), post(), post(), post());
+        assert_eq!(first.status, StatusCode::OK, "{path}: {}", first.body);
+        for answer in [second, third, fourth] {
+            assert_eq!((answer.status, &answer.body, answer.etag), (first.status, &first.body, first.etag), "{path}");
+        }
+    }
+    assert_eq!(client.get(KEYS).await["totalCount"], "3");
 }
 
 #[tokio::test]
