@@ -21,6 +21,20 @@ pub enum Input<T> {
 }
 
 impl<T> Input<T> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Input<U> {
+        self.and_then(|value| Input::Given(f(value)))
+    }
+
+    /// What `f` makes of a value that was given.
+    pub fn and_then<U>(self, f: impl FnOnce(T) -> Input<U>) -> Input<U> {
+        match self {
+            Self::Absent => Input::Absent,
+            Self::Cleared => Input::Cleared,
+            Self::Given(value) => f(value),
+            Self::Malformed(expected) => Input::Malformed(expected),
+        }
+    }
+
     /// The value, if one was given.
     pub fn given(self) -> Option<T> {
         match self {

@@ -172,27 +172,21 @@ pub fn decode(kind: Kind, members: &Members) -> GroupInput {
 
 fn decode_attribute(attribute: &Member, members: &Members) -> Input<Value> {
     match attribute.form {
-        Form::Flag => match members.flag(attribute.name) {
-            Input::Given(flag) => Input::Given(Value::Bool(flag)),
-            Input::Absent => Input::Absent,
-            Input::Cleared => Input::Cleared,
-            Input::Malformed(expected) => Input::Malformed(expected),
-        },
-        Form::Word(words) => match members.text_or_flag(attribute.name) {
-            Input::Given(text) if words.contains(&&*text) => Input::Given(json!(text)),
-            Input::Given(_) | Input::Malformed(_) => Input::Malformed("must be TRUE, FALSE or DEFAULT"),
-            Input::Absent => Input::Absent,
-            Input::Cleared => Input::Cleared,
-        },
-        _ => match members.text_or_number(attribute.name) {
-            Input::Given(text) if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) => {
-                Input::Malformed("must be at most 255 bytes without control characters")
+        Form::Flag => members.flag(attribute.name).map(Value::Bool),
+        Form::Word(words) => members.text_or_flag(attribute.name).and_then(|text| {
+            if words.contains(&&*text) {
+                Input::Given(Value::String(text))
+            } else {
+                Input::Malformed("must be TRUE, FALSE or DEFAULT")
             }
-            Input::Given(text) => Input::Given(Value::String(text)),
-            Input::Absent => Input::Absent,
-            Input::Cleared => Input::Cleared,
-            Input::Malformed(expected) => Input::Malformed(expected),
-        },
+        }),
+        _ => members.text_or_number(attribute.name).and_then(|text| {
+            if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+                Input::Malformed("must be at most 255 bytes without control characters")
+            } else {
+                Input::Given(Value::String(text))
+            }
+        }),
     }
 }
 

@@ -90,13 +90,11 @@ pub fn decode(members: &Members) -> KeyInput {
         allow_re_enrollment: members.flag("allowReEnrollment"),
         expires_at: members.instant("expirationInEpochSec"),
         addresses: members.texts("ipAcl"),
-        version: match members.number("keyVersion") {
-            Input::Given(1) => Input::Given(KeyVersion::Bare),
-            Input::Given(3) => Input::Given(KeyVersion::Bootstrap),
-            Input::Given(_) | Input::Malformed(_) => Input::Malformed("must be 1 or 3"),
-            Input::Absent => Input::Absent,
-            Input::Cleared => Input::Cleared,
-        },
+        version: members.number("keyVersion").and_then(|number| match number {
+            1 => Input::Given(KeyVersion::Bare),
+            3 => Input::Given(KeyVersion::Bootstrap),
+            _ => Input::Malformed("must be 1 or 3"),
+        }),
         exportable: members.flag("exportable"),
         ui_config: members.text("uiConfig"),
     };
@@ -147,12 +145,7 @@ impl Listed for KeyField {
 
 /// Takes the key string out of a body, so that it is in one place and wiped with it.
 pub fn take_string(members: &mut Members) -> Input<KeySecret> {
-    match members.take_secret("provisioningKey") {
-        Input::Given(text) => Input::Given(KeySecret::from_text(text)),
-        Input::Absent => Input::Absent,
-        Input::Cleared => Input::Cleared,
-        Input::Malformed(expected) => Input::Malformed(expected),
-    }
+    members.take_secret("provisioningKey").map(KeySecret::from_text)
 }
 
 /// Go leaves out members that hold their zero value, so from Go a missing `enabled` means false and a

@@ -83,7 +83,7 @@ impl Members {
                 Value::String(text) if text == "true" || text == "false" => Input::Given(text.to_ascii_uppercase()),
                 Value::String(text) => Input::Given(text.clone()),
                 Value::Bool(flag) => Input::Given(flag.to_string().to_ascii_uppercase()),
-                _ => Input::Malformed("must be a string"),
+                _ => Input::Malformed("must be a string or a boolean"),
             },
         )
     }
@@ -144,17 +144,12 @@ impl Members {
         )
     }
 
-    /// Seconds since the epoch.
+    /// Seconds since the epoch. Milliseconds are past the last year and so refused.
     pub fn instant(&self, name: &str) -> Input<Timestamp> {
-        match self.number(name) {
-            Input::Given(seconds) => match i64::try_from(seconds) {
-                Ok(seconds) => Input::Given(Timestamp::from_unix_seconds(seconds)),
-                Err(_) => Input::Malformed(WHOLE_NUMBER),
-            },
-            Input::Absent => Input::Absent,
-            Input::Cleared => Input::Cleared,
-            Input::Malformed(expected) => Input::Malformed(expected),
-        }
+        self.number(name).and_then(|seconds| {
+            let at = i64::try_from(seconds).ok().and_then(Timestamp::checked_from_unix_seconds);
+            at.map_or(Input::Malformed("must be seconds since 1970, up to the year 9999"), Input::Given)
+        })
     }
 
     /// A list of strings.
@@ -245,6 +240,18 @@ pub(in crate::server::api) mod tests {
             assert!(matches!(members(json).number("n"), Input::Malformed(_)), "{json}");
             assert!(matches!(members(json).id::<GroupId>("n"), Input::Malformed(_)), "{json}");
         }
+    }
+
+    #[test]
+    fn an_instant_is_in_seconds_and_has_a_last_one() {
+        let instant = |seconds: u64| members(&format!(r#"{{"n":"{seconds}"}}"#)).instant("n");
+        for seconds in [0, 1_800_000_000, 253_402_300_798, 253_402_300_799] {
+            assert_eq!(instant(seconds), Input::Given(Timestamp::from_unix_seconds(seconds as i64)), "{seconds}");
+        }
+        for seconds in [253_402_300_800, 1_800_000_000_000, u64::MAX] {
+            assert!(matches!(instant(seconds), Input::Malformed(_)), "{seconds}");
+        }
+        assert_eq!(members(r#"{"n":null}"#).instant("n"), Input::Cleared);
     }
 
     #[test]
