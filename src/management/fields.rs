@@ -62,7 +62,6 @@ pub enum Field {
     Components,
     Country,
     CurrentPassword,
-    Days,
     DeleteDisabled,
     Description,
     Enabled,

@@ -169,27 +169,13 @@ impl Management {
         expected: Option<Revision>,
         input: &KeyInput,
     ) -> Result<KeyView, Error> {
-        self.edit_key_as(actor, customer, kind, id, expected, |_, _| Ok(input.clone())).await
-    }
-
-    /// [`edit_key`](Self::edit_key) with an input that follows from the key as it is now.
-    async fn edit_key_as(
-        &self,
-        actor: &Actor,
-        customer: CustomerId,
-        kind: Kind,
-        id: ProvisioningKeyId,
-        expected: Option<Revision>,
-        input: impl Fn(&ProvisioningKey, Timestamp) -> Result<KeyInput, Error> + Sync,
-    ) -> Result<KeyView, Error> {
         self.authorise(actor, customer, Role::Operator).await?;
-        let input = &input;
         until_not_overtaken(Object::ProvisioningKey, id, move || async move {
             let before = self.key_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::ProvisioningKey, expected, before.revision)?;
             refuse_managed(actor, &before)?;
             let now = self.now();
-            let Some(mut after) = self.edited_key(&before, input(&before, now)?, now).await? else {
+            let Some(mut after) = self.edited_key(&before, input.clone(), now).await? else {
                 return Ok(Attempt::Done(self.view_key(actor, before).await?));
             };
             after.modified_at = now;

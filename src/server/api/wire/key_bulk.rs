@@ -17,8 +17,7 @@ pub static KEY_BULK: Shape = Shape::new(
     &[
         Member::word("operation", &["enable", "disable", "delete", "extend"], "What is done with each").required(),
         Member::new("ids", Form::Ids, "1 to 500 keys").required(),
-        Member::epoch("expirationInEpochSec", "Of extend: when they end").writable(),
-        Member::counter("days", "Of extend, instead: by how long").writable(),
+        Member::epoch("expirationInEpochSec", "Of extend, which needs it: when they end").writable(),
         Member::flag("revoke", "Of delete: what came of them is revoked; false by default").writable(),
     ],
 );
@@ -42,7 +41,6 @@ pub fn decode(members: &Members) -> BulkInput {
         operation: members.text("operation"),
         ids: members.ids("ids"),
         expires_at: members.instant("expirationInEpochSec"),
-        days: members.number("days"),
         revoke: members.flag("revoke"),
     }
 }

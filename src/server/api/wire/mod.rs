@@ -46,7 +46,6 @@ pub fn member_of(field: Field) -> &'static str {
         Field::Components => "ids",
         Field::Country => "country",
         Field::CurrentPassword => "currentPassword",
-        Field::Days => "days",
         Field::DeleteDisabled => "deleteDisabled",
         Field::Description => "description",
         Field::Enabled => "enabled",
