@@ -126,7 +126,7 @@ impl Management {
     ///
     /// Finding costs what has ended and was not renewed, however many components there are: 1,000 of
     /// them a read. What was renewed, edited or deleted since it was read stays, and so does all of a
-    /// customer that is disabled: its devices could not renew.
+    /// customer or group that is disabled: its devices could not renew.
     ///
     /// # Errors
     /// Outages. What was deleted until then stays deleted, and the next call goes on.

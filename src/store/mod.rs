@@ -299,9 +299,9 @@ pub trait Store: EnrollmentStore {
         id: ProvisioningKeyId,
     ) -> Result<Option<IndexedKey>, StoreError>;
 
-    /// Components of a customer, neither deleted nor revoked, whose current certificate ended at `ended_by`
-    /// or before: at most `limit` after `after`, in order of that end and id. Costs what it answers,
-    /// however many components there are.
+    /// Components of a customer in enabled groups, neither deleted nor revoked, whose current certificate
+    /// ended at `ended_by` or before: at most `limit` after `after`, in order of that end and id. Costs what
+    /// it answers and what ended in disabled groups, however many components there are.
     async fn scan_ended_components(
         &self,
         customer: CustomerId,

@@ -309,7 +309,9 @@ pub(super) fn scan_ended(
     connection
         .prepare_cached(&format!(
             "SELECT {}, t.not_after
-             FROM certificates t INDEXED BY certificates_by_end CROSS JOIN components p ON p.id = t.component_id
+             FROM certificates t INDEXED BY certificates_by_end
+                 CROSS JOIN components p ON p.id = t.component_id
+                 CROSS JOIN groups g ON g.id = p.group_id AND g.enabled
              WHERE t.customer_id = ?1 AND t.status = 1 AND t.not_after <= ?2 AND (t.not_after, t.component_id) > (?3, ?4)
              ORDER BY t.not_after, t.component_id LIMIT ?5",
             columns.join(", ")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster::clock::Timestamp;
-use muster::domain::{CleanUpDays, CleanUpSchedule, Component, ComponentState, Kind, Revision};
+use muster::domain::{CleanUpDays, CleanUpSchedule, Component, ComponentState, Group, Kind, Revision};
 use muster::id::{CleanUpScheduleId, ComponentId, CustomerId, Id};
 use muster::store::{BrokenRule, Change, EndedComponent, EnrollmentIntent, GroupContents};
 
@@ -115,6 +115,11 @@ pub async fn only_what_ended_and_is_current_is_scanned(world: World) {
     }
     assert_eq!(found, expected);
     assert_eq!(world.store.scan_ended_components(customer, by, start(), 10).await.unwrap(), expected);
+
+    // Its devices cannot renew.
+    let disabled = Group { enabled: false, ..tenant.group.clone() };
+    world.apply(vec![Change::UpdateGroup(disabled)]).await;
+    assert_eq!(world.store.scan_ended_components(customer, by, start(), 10).await.unwrap(), []);
 }
 
 pub async fn a_changed_component_or_schedule_is_not_cleaned_up(world: World) {
