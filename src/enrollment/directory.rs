@@ -284,7 +284,6 @@ impl Directory {
             ObjectRef::Administrator(..)
             | ObjectRef::ApiClient(..)
             | ObjectRef::CleanUpSchedule(..)
-            | ObjectRef::Component(..)
             | ObjectRef::Service => {}
         }
         Ok(())

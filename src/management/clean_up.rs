@@ -165,7 +165,7 @@ impl Management {
     }
 
     /// One transaction. Those that are no longer as they were seen are left out; none goes when the
-    /// schedule is not. Nobody keeps components in memory, so nothing has to be announced.
+    /// schedule is not. Components are not in the feed, so nothing has to be announced.
     async fn delete_ended(
         &self,
         schedule: &CleanUpSchedule,

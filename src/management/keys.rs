@@ -215,7 +215,8 @@ impl Management {
             let event = audited::deleted(actor, now, &key);
             // What goes is what was looked at, whoever manages it meanwhile.
             let revision = Some(key.revision);
-            let delete = Change::DeleteKey { customer, id, revision, revoke_at: revoke.then_some(now) };
+            let revoke = revoke.then_some((now, actor.row_id()));
+            let delete = Change::DeleteKey { customer, id, revision, revoke };
             self.commit_edit(delete, event, (Object::ProvisioningKey, id, key.name.as_str())).await
         })
         .await

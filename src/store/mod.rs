@@ -87,8 +87,8 @@ pub trait EnrollmentStore: Send + Sync {
 pub trait Store: EnrollmentStore {
     // --- administration -------------------------------------------------------------------
 
-    /// Applies all changes in order, appends the audit events to their customers' chains, and
-    /// gives every changed object a row in the change feed; one transaction, or nothing.
+    /// Applies all changes in order, appends the audit events to their customers' chains, and gives
+    /// every changed object that [`ObjectRef`] knows a row in the change feed; one transaction, or nothing.
     ///
     /// # Errors
     /// [`ChangeError::Rule`] when a change breaks one: the first that does, by its place in `changes`.
@@ -419,14 +419,14 @@ pub enum Change {
         at: Timestamp,
         by: Option<ApiClientId>,
     },
-    /// Components stay. `revision` as for a group. With `revoke_at` those of its components that are live
-    /// revoke, as by [`Change::RevokeComponent`]; the audit event that stands where the change stands in
-    /// its list then tells how many.
+    /// Components stay. `revision` as for a group. With `revoke`, `at` and `by` of
+    /// [`Change::RevokeComponent`], those of its components that are live revoke; the audit event that
+    /// stands where the change stands in its list then tells how many.
     DeleteKey {
         customer: CustomerId,
         id: ProvisioningKeyId,
         revision: Option<Revision>,
-        revoke_at: Option<Timestamp>,
+        revoke: Option<(Timestamp, Option<u64>)>,
     },
     /// `revision` as for a group. Refused while anything of [`SigningCertificateReferences`] refers to it
     /// at `at`.
@@ -485,8 +485,9 @@ pub enum Change {
         by: Option<u64>,
     },
     /// Ends a component for good, with its current certificate, and frees its fingerprint.
-    /// `release_use` gives a use back to the key that it was taken from, if that still exists.
-    /// `revision` as for a group. A second time: [`BrokenRule::NotFound`].
+    /// `release_use` gives a use back to the key that it was taken from, if that still exists; the audit
+    /// event that stands where the change stands in its list then tells whether. `revision` as for a group.
+    /// A second time: [`BrokenRule::NotFound`].
     DeleteComponent {
         customer: CustomerId,
         id: ComponentId,
@@ -585,13 +586,13 @@ pub struct ChangedObject {
     pub object: ObjectRef,
 }
 
-/// What was changed, for those who keep a copy in memory. The row may be gone.
+/// What was changed, for those who keep a copy in memory. The row may be gone. Components are not here:
+/// nobody keeps them, and there may be a million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectRef {
     Administrator(CustomerId, AdministratorId),
     ApiClient(CustomerId, ApiClientId),
     CleanUpSchedule(CustomerId, CleanUpScheduleId),
-    Component(CustomerId, ComponentId),
     Customer(CustomerId),
     Group(CustomerId, GroupId),
     Key(CustomerId, ProvisioningKeyId),

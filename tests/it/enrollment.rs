@@ -376,7 +376,7 @@ async fn a_node_that_fell_behind_the_feed_reads_everything_anew() {
     let (gone, gone_string) = world.key(group, "gone", KeyInput::default()).await;
     let (kept, kept_string) = world.key(group, "kept", limit(1)).await;
     // Written past this node's ears, more of it than the feed keeps.
-    change(&world, Change::DeleteKey { customer: world.customer, id: gone, revision: None, revoke_at: None }).await;
+    change(&world, Change::DeleteKey { customer: world.customer, id: gone, revision: None, revoke: None }).await;
     let mut key = world.store.find_key(world.customer, kept).await.expect("the store").expect("the key");
     key.maximum = std::num::NonZeroU32::new(2);
     change(&world, Change::UpdateKey(key)).await;

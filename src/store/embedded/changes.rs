@@ -67,15 +67,11 @@ fn apply_one(
             changed.extend(gone);
             return Ok(vec![("deletedKeys", contents.keys), ("deletedComponents", contents.components)]);
         }
-        Change::DeleteKey { customer, id, revision, revoke_at: None } => {
-            keys::delete(connection, *customer, *id, *revision)?
-        }
-        Change::DeleteKey { customer, id, revision, revoke_at: Some(at) } => {
+        Change::DeleteKey { customer, id, revision, revoke } => {
             changed.push(keys::delete(connection, *customer, *id, *revision)?);
-            let revoked = components::revoke_of_key(connection, *customer, *id, *at)?;
-            let count = revoked.len() as u64;
-            changed.extend(revoked);
-            return Ok(vec![("revokedComponents", count)]);
+            let Some(revoke) = revoke else { return Ok(Counts::new()) };
+            let revoked = components::revoke_of_key(connection, *customer, *id, *revoke)?;
+            return Ok(vec![("revokedComponents", revoked as u64)]);
         }
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(connection, *customer, *id, *revision, *at)?
@@ -110,21 +106,25 @@ fn apply_one(
             return Ok(Counts::new());
         }
         Change::RevokeComponent { customer, id, revision, at, by } => {
-            changed.extend(components::revoke(connection, *customer, *id, *revision, *at, *by)?);
+            components::revoke(connection, *customer, *id, *revision, *at, *by)?;
             return Ok(Counts::new());
         }
         Change::DeleteComponent { customer, id, revision, at, release_use } => {
-            changed.extend(components::delete(connection, *customer, *id, *revision, *at, *release_use)?);
-            return Ok(Counts::new());
+            let released = components::delete(connection, *customer, *id, *revision, *at, *release_use)?;
+            changed.extend(released);
+            return Ok(if *release_use { vec![("releasedUses", released.is_some().into())] } else { Counts::new() });
         }
         Change::CleanUpComponent { customer, id, seen, schedule, at } => {
-            changed.extend(components::clean_up(connection, *customer, *id, *seen, *schedule, *at)?);
+            components::clean_up(connection, *customer, *id, *seen, *schedule, *at)?;
             return Ok(Counts::new());
         }
         Change::UpdateAdministrator(row) => administrators::update(connection, row)?,
         Change::UpdateApiClient(row) => administrators::update_client(connection, row)?,
         Change::UpdateCleanUpSchedule(row) => clean_up_schedules::update(connection, row)?,
-        Change::UpdateComponent(row) => components::update(connection, row)?,
+        Change::UpdateComponent(row) => {
+            components::update(connection, row)?;
+            return Ok(Counts::new());
+        }
         Change::UpdateCustomer(row) => customers::update(connection, row)?,
         Change::UpdateGroup(row) => groups::update(connection, row)?,
         Change::UpdateKey(row) => keys::update(connection, row)?,
@@ -172,20 +172,18 @@ pub(super) fn list(connection: &Connection, after: ChangeSequence, limit: u32) -
 
 const ADMINISTRATOR: i64 = 1;
 const API_CLIENT: i64 = 2;
-const COMPONENT: i64 = 3;
+const CLEAN_UP_SCHEDULE: i64 = 3;
 const CUSTOMER: i64 = 4;
 const GROUP: i64 = 5;
 const KEY: i64 = 6;
 const SERVICE: i64 = 7;
 const SIGNING_CERTIFICATE: i64 = 8;
-const CLEAN_UP_SCHEDULE: i64 = 9;
 
 fn columns_of(object: &ObjectRef) -> (i64, CustomerId, u64) {
     match *object {
         ObjectRef::Administrator(customer, id) => (ADMINISTRATOR, customer, id.raw()),
         ObjectRef::ApiClient(customer, id) => (API_CLIENT, customer, id.raw()),
         ObjectRef::CleanUpSchedule(customer, id) => (CLEAN_UP_SCHEDULE, customer, id.raw()),
-        ObjectRef::Component(customer, id) => (COMPONENT, customer, id.raw()),
         ObjectRef::Customer(customer) => (CUSTOMER, customer, customer.raw()),
         ObjectRef::Group(customer, id) => (GROUP, customer, id.raw()),
         ObjectRef::Key(customer, id) => (KEY, customer, id.raw()),
@@ -200,7 +198,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChangedObject> {
         ADMINISTRATOR => ObjectRef::Administrator(customer, row.get(3)?),
         API_CLIENT => ObjectRef::ApiClient(customer, row.get(3)?),
         CLEAN_UP_SCHEDULE => ObjectRef::CleanUpSchedule(customer, row.get(3)?),
-        COMPONENT => ObjectRef::Component(customer, row.get(3)?),
         CUSTOMER => ObjectRef::Customer(customer),
         GROUP => ObjectRef::Group(customer, row.get(3)?),
         KEY => ObjectRef::Key(customer, row.get(3)?),

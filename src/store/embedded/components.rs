@@ -323,7 +323,7 @@ pub(super) fn scan_ended(
 }
 
 /// Name, description, enabled flag, group and key; the rest is what enrollments and revocations made.
-pub(super) fn update(connection: &Connection, component: &Component) -> Result<ObjectRef, ApplyError> {
+pub(super) fn update(connection: &Connection, component: &Component) -> Result<(), ApplyError> {
     let (customer, id) = (component.customer_id, component.id);
     let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
     let next = customers::next_revision(Some(row.revision), component.revision)?;
@@ -365,10 +365,10 @@ pub(super) fn update(connection: &Connection, component: &Component) -> Result<O
             component.modified_by,
         ])?;
     names::rename(connection, customer, row.kind, id, (&row.name, &component.name))?;
-    Ok(ObjectRef::Component(customer, id))
+    Ok(())
 }
 
-/// `None`: it had ended already.
+/// Nothing happens to one that had ended already.
 pub(super) fn revoke(
     connection: &Connection,
     customer: CustomerId,
@@ -376,11 +376,11 @@ pub(super) fn revoke(
     revision: Option<Revision>,
     at: Timestamp,
     by: Option<u64>,
-) -> Result<Option<ObjectRef>, ApplyError> {
+) -> Result<(), ApplyError> {
     let row = standing(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
     customers::require_revision(row.revision, revision)?;
     if row.is_deleted || row.is_revoked {
-        return Ok(None);
+        return Ok(());
     }
     connection
         .prepare_cached(
@@ -388,16 +388,16 @@ pub(super) fn revoke(
         )?
         .execute(params![id, at, by, row.revision.next()])?;
     certificates::end(connection, customer, row.current_serial, certificates::REVOKED, at)?;
-    Ok(Some(ObjectRef::Component(customer, id)))
+    Ok(())
 }
 
-/// Revokes a key's live components, with their current certificates.
+/// Revokes a key's live components, with their current certificates. Answers how many there were.
 pub(super) fn revoke_of_key(
     connection: &Connection,
     customer: CustomerId,
     key: ProvisioningKeyId,
-    at: Timestamp,
-) -> rusqlite::Result<Vec<ObjectRef>> {
+    (at, by): (Timestamp, Option<u64>),
+) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
             "UPDATE certificates SET status = 3, status_at = ?3
@@ -408,16 +408,14 @@ pub(super) fn revoke_of_key(
         .execute(params![customer, key, at])?;
     connection
         .prepare_cached(
-            "UPDATE components SET revoked_at = ?3, modified_at = ?3, revision = revision + 1
-             WHERE customer_id = ?1 AND key_id = ?2 AND deleted_at IS NULL AND revoked_at IS NULL
-             RETURNING id",
+            "UPDATE components SET revoked_at = ?3, modified_at = ?3, modified_by = ?4, revision = revision + 1
+             WHERE customer_id = ?1 AND key_id = ?2 AND deleted_at IS NULL AND revoked_at IS NULL",
         )?
-        .query_map(params![customer, key, at], |row| Ok(ObjectRef::Component(customer, row.get(0)?)))?
-        .collect()
+        .execute(params![customer, key, at, by])
 }
 
-/// Frees the fingerprint. A use goes back to the key that it was taken from, if that still exists;
-/// then the key is a changed object too.
+/// Frees the fingerprint. Answers the key that a use went back to: the one that it was taken from, if
+/// that still exists.
 pub(super) fn delete(
     connection: &Connection,
     customer: CustomerId,
@@ -425,7 +423,7 @@ pub(super) fn delete(
     revision: Option<Revision>,
     at: Timestamp,
     release_use: bool,
-) -> Result<Vec<ObjectRef>, ApplyError> {
+) -> Result<Option<ObjectRef>, ApplyError> {
     let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
     customers::require_revision(row.revision, revision)?;
     connection
@@ -436,11 +434,8 @@ pub(super) fn delete(
     counts.add(customer, row.kind, row.group_id, id, -1);
     counts.write(connection)?;
     names::remove(connection, customer, row.kind, id, &row.name)?;
-    let mut changed = vec![ObjectRef::Component(customer, id)];
-    if release_use && ledger::release(connection, customer, row.enrolled_key_id, id, at)? {
-        changed.push(ObjectRef::Key(customer, row.enrolled_key_id));
-    }
-    Ok(changed)
+    let released = release_use && ledger::release(connection, customer, row.enrolled_key_id, id, at)?;
+    Ok(released.then_some(ObjectRef::Key(customer, row.enrolled_key_id)))
 }
 
 /// Deletes a component that a clean-up schedule takes, unless one of both changed since that was seen.
@@ -452,13 +447,13 @@ pub(super) fn clean_up(
     (revision, serial): (Revision, SerialNumber),
     schedule: (CleanUpScheduleId, Revision),
     at: Timestamp,
-) -> Result<Vec<ObjectRef>, ApplyError> {
+) -> Result<(), ApplyError> {
     clean_up_schedules::require(connection, customer, schedule)?;
     let row = standing(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
     if row.current_serial != serial {
         return Err(BrokenRule::Outdated { found: row.revision }.into());
     }
-    delete(connection, customer, id, Some(revision), at, false)
+    delete(connection, customer, id, Some(revision), at, false).map(drop)
 }
 
 /// Deletes all of a group's components, of which there may be a million, with a statement or two for

@@ -186,7 +186,7 @@ pub async fn an_api_client_that_manages_keys_stays(world: World) {
     let delete = Change::DeleteApiClient { customer, id: client.id, revision: None };
     let rule = world.broken_rule(delete.clone()).await;
     assert_eq!(rule, BrokenRule::Referenced { by: "provisioning keys" });
-    world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None, revoke_at: None }, delete]).await;
+    world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None, revoke: None }, delete]).await;
 }
 
 pub async fn a_session_begins_with_the_password_that_was_checked(world: World) {

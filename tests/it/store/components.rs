@@ -36,7 +36,7 @@ pub async fn a_group_goes_with_all_it_has(world: World) {
     let later = NOW.saturating_add(Duration::from_secs(60));
     world
         .apply(vec![
-            Change::DeleteKey { customer, id: gone.id, revision: None, revoke_at: None },
+            Change::DeleteKey { customer, id: gone.id, revision: None, revoke: None },
             Change::RevokeComponent { customer, id: revoked, revision: None, at: later, by: None },
             Change::DeleteComponent { customer, id: deleted, revision: None, at: later, release_use: false },
         ])
@@ -214,7 +214,7 @@ pub async fn relations_come_in_the_order_asked(world: World) {
     let first = world.enrolled(&tenant, &key, "a").await;
     let second = world.enrolled(&tenant, &gone, "b").await;
     let customer = tenant.customer.id;
-    world.apply(vec![Change::DeleteKey { customer, id: gone.id, revision: None, revoke_at: None }]).await;
+    world.apply(vec![Change::DeleteKey { customer, id: gone.id, revision: None, revoke: None }]).await;
 
     let asked = [second.id, ComponentId::from_raw(1), first.id];
     let found = world.store.find_component_relations(customer, &asked).await.unwrap();

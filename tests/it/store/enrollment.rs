@@ -164,9 +164,7 @@ pub async fn a_changed_setting_makes_the_enrollment_outdated(world: World) {
     commit.seen = seen;
     assert_eq!(world.store.commit_enrollment(commit).await.unwrap(), committed(format!("{}-1", key.name), 1));
 
-    world
-        .apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke_at: None }])
-        .await;
+    world.apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke: None }]).await;
     let mut commit = world.commit(&tenant, &key, "b");
     commit.seen = seen;
     assert_eq!(world.store.commit_enrollment(commit).await.unwrap(), EnrollmentOutcome::Outdated);

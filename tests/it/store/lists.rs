@@ -341,7 +341,7 @@ pub async fn components_are_found_by_every_field(world: World) {
             Change::UpdateComponent(moved),
             Change::RevokeComponent { customer, id: ids[3], revision: None, at: world.now(), by: None },
             Change::DeleteComponent { customer, id: ids[4], revision: None, at: world.now(), release_use: false },
-            Change::DeleteKey { customer, id: gone.id, revision: None, revoke_at: None },
+            Change::DeleteKey { customer, id: gone.id, revision: None, revoke: None },
         ])
         .await;
     let mut components = Vec::new();
@@ -486,7 +486,7 @@ pub async fn a_digest_leads_to_its_key(world: World) {
     assert_eq!(find(keys[0].digest).await, None);
     assert_eq!(find(moved).await, Some((keys[0].customer_id, keys[0].id)));
     let (customer, id) = (keys[0].customer_id, keys[0].id);
-    world.apply(vec![Change::DeleteKey { customer, id, revision: None, revoke_at: None }]).await;
+    world.apply(vec![Change::DeleteKey { customer, id, revision: None, revoke: None }]).await;
     assert_eq!(find(moved).await, None);
 }
 
