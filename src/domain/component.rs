@@ -17,7 +17,8 @@ pub struct Component {
     pub key_id: ProvisioningKeyId,
     pub group_id: GroupId,
     pub kind: Kind,
-    /// `<key name>-<n>` at first; unique per customer and kind unless edited otherwise.
+    /// `<key name>-<n>` at first, whoever else is called so: enrollments do not look for names. An edit is
+    /// refused a name that another component of the customer and kind bears, without regard to case.
     pub name: String,
     pub description: Description,
     /// The `n` of the first name; unique per key.

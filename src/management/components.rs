@@ -87,7 +87,7 @@ impl Management {
     ///
     /// # Errors
     /// [`Error::Invalid`] with all faults; [`Error::DuplicateFingerprint`] when the key has one of that
-    /// fingerprint; [`Error::Outdated`]; [`Error::NotFound`]; rights and outages.
+    /// fingerprint; [`Error::DuplicateName`]; [`Error::Outdated`]; [`Error::NotFound`]; rights and outages.
     pub async fn edit_component(
         &self,
         actor: &Actor,

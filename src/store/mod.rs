@@ -511,7 +511,8 @@ pub enum Change {
     UpdateApiClient(ApiClient),
     /// Name, description, enabled flag, group, and the key that it is attached to, which must be of
     /// its group; where another component of that key has the same fingerprint:
-    /// [`BrokenRule::DuplicateFingerprint`].
+    /// [`BrokenRule::DuplicateFingerprint`]; where another of its kind bears the new name:
+    /// [`BrokenRule::DuplicateName`].
     UpdateComponent(Component),
     UpdateCustomer(Customer),
     UpdateGroup(Group),

@@ -327,6 +327,9 @@ pub(super) fn update(connection: &Connection, component: &Component) -> Result<(
     let (customer, id) = (component.customer_id, component.id);
     let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
     let next = customers::next_revision(Some(row.revision), component.revision)?;
+    if component.name != row.name && names::is_taken(connection, customer, row.kind, id, &component.name)? {
+        return Err(BrokenRule::DuplicateName.into());
+    }
     if component.group_id != row.group_id {
         groups::require(connection, customer, component.group_id, row.kind)?;
         let mut counts = Counts::default();

@@ -135,6 +135,26 @@ pub(super) fn remove_of_group(
     Ok(())
 }
 
+/// Whether a component other than `id` bears a name. Costs the reading of all that the order is behind.
+pub(super) fn is_taken(
+    connection: &Connection,
+    customer: CustomerId,
+    kind: Kind,
+    id: ComponentId,
+    name: &str,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT n.id FROM component_names n
+             WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = ?4 AND n.id <> ?3
+             UNION ALL
+             SELECT p.id FROM certificates t CROSS JOIN components p ON p.id = t.component_id
+             WHERE t.rowid > (SELECT certificate FROM component_names_end)
+                 AND p.customer_id = ?1 AND p.kind = ?2 AND p.name = ?4 AND p.id <> ?3 AND p.deleted_at IS NULL",
+        )?
+        .exists(params![customer, kind, id, name])
+}
+
 pub(super) fn rename(
     connection: &Connection,
     customer: CustomerId,

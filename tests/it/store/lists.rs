@@ -16,8 +16,8 @@ use muster::domain::{
 use muster::id::{ApiClientId, ComponentId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
 use muster::secret::pepper::KeyDigest;
 use muster::store::{
-    AdministratorField, ApiClientField, Change, Comparison, ComponentField, Condition, CustomerField, EnrollmentIntent,
-    EnrollmentOutcome, GroupContents, GroupField, KeyField, ListField, ListQuery, Page, PageRequest,
+    AdministratorField, ApiClientField, BrokenRule, Change, Comparison, ComponentField, Condition, CustomerField,
+    EnrollmentIntent, EnrollmentOutcome, GroupContents, GroupField, KeyField, ListField, ListQuery, Page, PageRequest,
     SigningCertificateField, Sort, Value,
 };
 
@@ -676,18 +676,56 @@ pub async fn a_renamed_component_is_found_by_its_new_name_only(world: World) {
     assert_eq!(named(&first.name).await, [(first.id, first.name.clone())]);
     // The order by name may have the first by now, and not yet this one.
     let second = world.enrolled(&tenant, &key, "b").await;
-    for component in [&first, &second] {
-        rename(component.id, "Gate").await;
-    }
+    rename(first.id, "Gate").await;
+    rename(second.id, "Door").await;
     assert_eq!(named(&first.name).await, []);
     assert_eq!(named(&second.name).await, []);
-    assert_eq!(named("gate").await, [(first.id, "Gate".to_owned()), (second.id, "Gate".to_owned())]);
+    assert_eq!(named("gate").await, [(first.id, "Gate".to_owned())]);
     // Another case is the same name, and is shown as it was given.
-    rename(second.id, "GATE").await;
-    assert_eq!(named("gate").await, [(first.id, "Gate".to_owned()), (second.id, "GATE".to_owned())]);
+    rename(second.id, "DOOR").await;
+    assert_eq!(named("door").await, [(second.id, "DOOR".to_owned())]);
     rename(first.id, &second.name).await;
     assert_eq!(named(&second.name).await, [(first.id, second.name.clone())]);
-    assert_eq!(named("gate").await, [(second.id, "GATE".to_owned())]);
+    assert_eq!(named("gate").await, []);
+    world.assert_sound().await;
+}
+
+pub async fn a_component_is_not_given_a_name_that_another_bears(world: World) {
+    let (tenant, stranger) = (world.tenant().await, world.tenant().await);
+    let customer = tenant.customer.id;
+    let (mut key, foreign) = (world.key(&tenant, None).await, world.key(&stranger, None).await);
+    let renamed = async |component: &Component, name: &str| {
+        let row = world.component(component.customer_id, component.id).await;
+        Change::UpdateComponent(Component { name: name.to_owned(), ..row })
+    };
+    let (first, second) = (world.enrolled(&tenant, &key, "a").await, world.enrolled(&tenant, &key, "b").await);
+    let shouted = first.name.to_uppercase();
+    // Neither is in the order by name yet; then both are, and one enrolled since.
+    assert_eq!(world.broken_rule(renamed(&second, &shouted).await).await, BrokenRule::DuplicateName);
+    assert_pages(&world, &tenant, &[first.clone(), second.clone()], &[""]).await;
+    assert_eq!(world.broken_rule(renamed(&second, &shouted).await).await, BrokenRule::DuplicateName);
+    let third = world.enrolled(&tenant, &key, "c").await;
+    assert_eq!(world.broken_rule(renamed(&second, &third.name).await).await, BrokenRule::DuplicateName);
+
+    // Its own in another case, another customer's, and one whose bearer is gone.
+    let elsewhere = world.enrolled(&stranger, &foreign, "a").await;
+    world.apply(vec![renamed(&first, &shouted).await]).await;
+    world.apply(vec![renamed(&elsewhere, &shouted).await]).await;
+    for gone in [&first, &third] {
+        world
+            .apply(vec![Change::DeleteComponent { customer, id: gone.id, revision: None, at: NOW, release_use: false }])
+            .await;
+        world.apply(vec![renamed(&second, &gone.name).await]).await;
+    }
+
+    // An enrollment takes its name whoever bears it; both can be edited under it.
+    world.apply(vec![renamed(&second, &format!("{}-4", key.name)).await]).await;
+    key = world.stored(&key).await;
+    let fourth = world.enrolled(&tenant, &key, "d").await;
+    assert_eq!(fourth.name, world.component(customer, second.id).await.name);
+    for twin in [&second, &fourth] {
+        world.apply(vec![renamed(twin, &fourth.name).await]).await;
+    }
     world.assert_sound().await;
 }
 

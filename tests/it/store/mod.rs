@@ -96,6 +96,7 @@ macro_rules! hold_to_contract {
                     enrollments_are_not_announced,
                     sequences_follow_each_other_without_gaps;
                 lists:
+                    a_component_is_not_given_a_name_that_another_bears,
                     a_kind_with_many_groups_is_paged_in_order_of_id,
                     administrators_and_api_clients_are_found_by_every_field,
                     a_renamed_component_is_found_by_its_new_name_only,
