@@ -13,7 +13,7 @@ use crate::store::{BrokenRule, Change, ChangeError, EndedComponent};
 const SCAN_LIMIT: u32 = 1_000;
 
 /// Components that go in one transaction: a few milliseconds that an enrollment may have to wait.
-const DELETED_AT_ONCE: usize = 50;
+pub(super) const DELETED_AT_ONCE: usize = 50;
 
 /// What a caller says about a schedule, when making one and when editing one.
 #[derive(Clone, Debug, Default)]

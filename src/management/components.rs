@@ -4,16 +4,17 @@
 use std::collections::BTreeSet;
 
 use super::audited;
+use super::clean_up::DELETED_AT_ONCE;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
-use super::{CommitError, Error, Management, Object};
+use super::{Error, Management, Object};
 use crate::domain::{
     Actor, CertificateRecord, Component, ComponentBadge, ComponentState, Description, Kind, Name, Revision, Role,
 };
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
-use crate::store::{BrokenRule, Change, ComponentField, ComponentRelations, ListQuery, Page};
+use crate::store::{BrokenRule, Change, ChangeError, ComponentField, ComponentRelations, ListQuery, Page};
 
-/// Components that one request may delete: they go in one transaction, which enrollments wait for.
+/// Components that one request may delete, inclusive.
 pub const BULK_MAX: usize = 500;
 
 /// What a caller says about a component.
@@ -176,11 +177,12 @@ impl Management {
         .await
     }
 
-    /// Deletes those of `ids` that there are, all in one transaction with an audit event each. What is
-    /// not there, or of another kind, is gone already: the same request twice ends alike.
+    /// Deletes those of `ids` that there are, a few dozen in one transaction, with an audit event each. What
+    /// is not there, or of another kind, is gone already: the same request twice ends alike.
     ///
     /// # Errors
-    /// [`Error::Invalid`] unless there are 1 to [`BULK_MAX`] ids; rights and outages.
+    /// [`Error::Invalid`] unless there are 1 to [`BULK_MAX`] ids; [`Error::Contended`] with the id; rights and
+    /// outages. What was deleted until then stays deleted.
     pub async fn delete_components(
         &self,
         actor: &Actor,
@@ -195,30 +197,47 @@ impl Management {
             found => Err(format!("has {found} ids; 1 to {BULK_MAX} are accepted")),
         });
         let Some(ids) = ids else { return Err(checker.into_error()) };
-        let ids = &ids;
-        until_not_overtaken(Object::Component, ids.len(), move || async move {
-            let at = self.now();
-            let (mut changes, mut events) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
-            for id in ids {
-                let component = match self.component_of_kind(customer, kind, *id).await {
-                    Ok(component) => component,
-                    Err(Error::NotFound { .. }) => continue,
+        let ids: Vec<_> = ids.into_iter().collect();
+        for part in ids.chunks(DELETED_AT_ONCE) {
+            let mut found = self.store().find_components(customer, part).await?;
+            found.retain(|component| is_there(component, kind));
+            while let Some(overtaken) = self.delete_found(actor, customer, &found).await? {
+                let id = found.remove(overtaken).id;
+                match self.delete_component(actor, customer, kind, id, None, false).await {
+                    Ok(()) | Err(Error::NotFound { .. }) => {}
                     Err(error) => return Err(error),
-                };
-                let revision = Some(component.revision);
-                changes.push(Change::DeleteComponent { customer, id: *id, revision, at, release_use: false });
-                events.push(audited::deleted(actor, at, &component));
+                }
             }
-            if changes.is_empty() {
-                return Ok(Attempt::Done(()));
+        }
+        Ok(())
+    }
+
+    /// One transaction. Nothing was written when one of them is no longer as it was found: its place. No
+    /// use is given back, so nothing has to be announced.
+    async fn delete_found(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        found: &[Component],
+    ) -> Result<Option<usize>, Error> {
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let at = self.now();
+        let delete = |component: &Component| {
+            let revision = Some(component.revision);
+            Change::DeleteComponent { customer, id: component.id, revision, at, release_use: false }
+        };
+        let changes = found.iter().map(delete).collect();
+        let events = found.iter().map(|component| audited::deleted(actor, at, component)).collect();
+        match self.store().commit_changes(changes, events, &self.parts.audit_key).await {
+            Ok(_) => Ok(None),
+            Err(ChangeError::Rule { position, rule: BrokenRule::Outdated { .. } | BrokenRule::NotFound }) => {
+                Ok(Some(position))
             }
-            match self.commit(changes, events).await {
-                Ok(()) => Ok(Attempt::Done(())),
-                Err(CommitError::Rule(BrokenRule::Outdated { .. } | BrokenRule::NotFound)) => Ok(Attempt::Overtaken),
-                Err(error) => Err(error.about(Object::Component, ids.len(), "")),
-            }
-        })
-        .await
+            Err(ChangeError::Rule { rule, .. }) => Err(Error::Internal { detail: rule.to_string() }),
+            Err(ChangeError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// With what is shown beside them; those that went away meanwhile are left out.
@@ -244,10 +263,8 @@ impl Management {
         view.ok_or_else(|| Error::Internal { detail: format!("component {id} has no row for its certificate") })
     }
 
-    /// One that is deleted is as good as none.
     async fn component_of_kind(&self, customer: CustomerId, kind: Kind, id: ComponentId) -> Result<Component, Error> {
-        let is_there = |found: &Component| found.kind == kind && !matches!(found.state, ComponentState::Deleted { .. });
-        let found = self.store().find_component(customer, id).await?.filter(is_there);
+        let found = self.store().find_component(customer, id).await?.filter(|found| is_there(found, kind));
         found.ok_or_else(|| Error::not_found(Object::Component, id))
     }
 
@@ -283,4 +300,9 @@ impl Management {
         checker.finish()?;
         Ok(after)
     }
+}
+
+/// One that is deleted is as good as none.
+fn is_there(component: &Component, kind: Kind) -> bool {
+    component.kind == kind && !matches!(component.state, ComponentState::Deleted { .. })
 }

@@ -153,6 +153,9 @@ pub trait Store: EnrollmentStore {
     ) -> Result<Option<ProvisioningKey>, StoreError>;
     /// Deleted ones too: they are kept for their certificates and their history.
     async fn find_component(&self, customer: CustomerId, id: ComponentId) -> Result<Option<Component>, StoreError>;
+    /// Several as [`Self::find_component`] gives each, in the order asked; those that the customer does not
+    /// have are left out. One read for all of them.
+    async fn find_components(&self, customer: CustomerId, ids: &[ComponentId]) -> Result<Vec<Component>, StoreError>;
     /// What goes with these components, in the order asked; those that the customer does not have are
     /// left out. One read for all of them.
     async fn find_component_relations(

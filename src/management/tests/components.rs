@@ -226,6 +226,30 @@ async fn many_are_deleted_at_once_and_what_is_not_there_is_skipped() {
 }
 
 #[tokio::test]
+async fn deletions_of_many_at_once_end_with_all_gone() {
+    let fixture = Fixture::new().await;
+    let (customer, kind, operator) = (fixture.customer(), Kind::Machine, fixture.actor(Role::Operator));
+    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    let ids = enroll_all(&fixture, &key, &devices(120)).await;
+    let delete = || fixture.management.delete_components(&operator, customer, kind, Input::Given(ids.clone()));
+    let edit = async {
+        let input = ComponentInput { description: Input::Given("roof".into()), ..ComponentInput::default() };
+        for id in ids.iter().rev() {
+            match fixture.management.edit_component(&operator, customer, kind, *id, None, &input).await {
+                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let (one, two, ()) = tokio::join!(delete(), delete(), edit);
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(events(&fixture, "delete", "component").await.len(), ids.len(), "each went once");
+    let left = fixture.management.list_components(&operator, customer, kind, &ListQuery::first(20)).await.unwrap();
+    assert_eq!(left.total, 0);
+}
+
+#[tokio::test]
 async fn a_forced_deletion_says_what_went_and_stops_before_a_key_that_others_manage() {
     let fixture = Fixture::new().await;
     let (customer, kind, admin) = (fixture.customer(), Kind::AppConnector, fixture.actor(Role::Admin));

@@ -397,6 +397,14 @@ impl Store for EmbeddedStore {
         self.read(move |connection| components::find(connection, customer, id)).await
     }
 
+    async fn find_components(&self, customer: CustomerId, ids: &[ComponentId]) -> Result<Vec<Component>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |connection| {
+            ids.iter().filter_map(|id| components::find(connection, customer, *id).transpose()).collect()
+        })
+        .await
+    }
+
     async fn find_component_relations(
         &self,
         customer: CustomerId,

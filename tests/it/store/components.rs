@@ -208,6 +208,22 @@ pub async fn groups_are_counted_and_their_components_listed(world: World) {
     assert_eq!(world.store.list_group_components(stranger.customer.id, group, 10).await.unwrap(), []);
 }
 
+pub async fn components_come_in_the_order_asked(world: World) {
+    let (tenant, stranger) = (world.tenant().await, world.tenant().await);
+    let key = world.key(&tenant, None).await;
+    let (first, gone) = (world.enrolled(&tenant, &key, "a").await, world.enrolled(&tenant, &key, "b").await);
+    let customer = tenant.customer.id;
+    world
+        .apply(vec![Change::DeleteComponent { customer, id: gone.id, revision: None, at: NOW, release_use: false }])
+        .await;
+    let gone = world.component(customer, gone.id).await;
+
+    let asked = [gone.id, ComponentId::from_raw(1), first.id];
+    assert_eq!(world.store.find_components(customer, &asked).await.unwrap(), [gone, first]);
+    assert_eq!(world.store.find_components(stranger.customer.id, &asked).await.unwrap(), []);
+    assert_eq!(world.store.find_components(customer, &[]).await.unwrap(), []);
+}
+
 pub async fn relations_come_in_the_order_asked(world: World) {
     let (tenant, stranger) = (world.tenant().await, world.tenant().await);
     let (key, gone) = (world.key(&tenant, None).await, world.key(&tenant, None).await);

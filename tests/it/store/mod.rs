@@ -72,6 +72,7 @@ macro_rules! hold_to_contract {
                     a_group_goes_with_all_it_has,
                     a_group_with_a_key_managed_by_others_stays,
                     an_attached_component_is_where_its_new_key_looks,
+                    components_come_in_the_order_asked,
                     endings_based_on_an_old_revision_are_refused,
                     groups_are_counted_and_their_components_listed,
                     racing_attachments_of_one_fingerprint_have_one_winner,
