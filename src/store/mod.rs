@@ -259,13 +259,13 @@ pub trait Store: EnrollmentStore {
     ) -> Result<Vec<Component>, StoreError>;
     /// Over all customers, in order of customer and kind.
     async fn list_clean_up_schedules(&self) -> Result<Vec<CleanUpSchedule>, StoreError>;
-    /// A key's ledger, newest first.
+    /// A key's ledger, newest first. A page costs the same whatever its number.
     async fn list_ledger(
         &self,
         customer: CustomerId,
         key: ProvisioningKeyId,
         page: PageRequest,
-    ) -> Result<Page<LedgerRow>, StoreError>;
+    ) -> Result<Page<KeyUse>, StoreError>;
     async fn list_refusals(
         &self,
         customer: CustomerId,
@@ -625,6 +625,14 @@ pub struct ComponentRelations {
     pub serial: SerialNumber,
     pub issued_at: Timestamp,
     pub not_after: Timestamp,
+}
+
+/// A ledger row with the name of its component as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    pub row: LedgerRow,
+    /// `None`: a row of many components, or the component's row was purged.
+    pub component_name: Option<String>,
 }
 
 /// How many keys, and components that are not deleted, belong to a group.

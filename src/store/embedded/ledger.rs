@@ -8,7 +8,7 @@ use super::lists;
 use crate::clock::Timestamp;
 use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalTally};
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
-use crate::store::{Page, PageRequest};
+use crate::store::{KeyUse, Page, PageRequest};
 
 /// How [`LedgerEntry`] stands in its column.
 pub(super) const USE: i64 = 1;
@@ -37,26 +37,34 @@ fn presence(row: &Row<'_>, first: usize) -> rusqlite::Result<Presence> {
     Ok(Presence { address, public_key_hash: row.get(first + 1)?, serial: row.get(first + 2)? })
 }
 
-/// Newest first.
+/// Newest first. Any page costs what is on it: sequences have no gaps, as what is purged is folded into the
+/// first row that is left, so a row's place is known from its number.
 pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,
     key: ProvisioningKeyId,
     page: PageRequest,
-) -> rusqlite::Result<Page<LedgerRow>> {
-    let total = connection
-        .prepare_cached("SELECT count(*) FROM key_uses WHERE customer_id = ?1 AND key_id = ?2")?
-        .query_row(params![customer, key], |row| row.get(0))?;
+) -> rusqlite::Result<Page<KeyUse>> {
+    let (first, last): (Option<i64>, Option<i64>) = connection
+        .prepare_cached(
+            "SELECT (SELECT min(sequence) FROM key_uses WHERE customer_id = ?1 AND key_id = ?2),
+                 (SELECT max(sequence) FROM key_uses WHERE customer_id = ?1 AND key_id = ?2)",
+        )?
+        .query_row(params![customer, key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)) = (first, last) else { return Ok(Page { rows: Vec::new(), total: 0 }) };
     let (limit, offset) = lists::bounds(page);
     let rows = connection
         .prepare_cached(
-            "SELECT customer_id, key_id, sequence, at, entry, component_id, address, public_key_hash, serial,
-                 old_address, old_public_key_hash, old_serial, uses, re_enrollments
-             FROM key_uses WHERE customer_id = ?1 AND key_id = ?2 ORDER BY sequence DESC LIMIT ?3 OFFSET ?4",
+            "SELECT u.customer_id, u.key_id, u.sequence, u.at, u.entry, u.component_id, u.address, u.public_key_hash,
+                 u.serial, u.old_address, u.old_public_key_hash, u.old_serial, u.uses, u.re_enrollments, p.name
+             FROM key_uses u LEFT JOIN components p ON p.id = u.component_id AND p.customer_id = u.customer_id
+             WHERE u.customer_id = ?1 AND u.key_id = ?2 AND u.sequence <= ?3 ORDER BY u.sequence DESC LIMIT ?4",
         )?
-        .query_map(params![customer, key, limit, offset], read)?
+        .query_map(params![customer, key, last.saturating_sub(offset), limit], |row| {
+            Ok(KeyUse { row: read(row)?, component_name: row.get(14)? })
+        })?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Page { rows, total })
+    Ok(Page { rows, total: (last - first + 1).cast_unsigned() })
 }
 
 pub(super) fn count_re_enrollments(

@@ -51,13 +51,13 @@ use self::writer::{Verdict, WriterHandle};
 use super::{
     AdministratorField, AnswerId, ApiClientField, AuditQuery, BatchSettings, Change, ChangeError, ChangeSequence,
     ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EnrollmentCommit,
-    EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, ListQuery, Page, PageRequest,
-    SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyUse, ListQuery, Page,
+    PageRequest, SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::key::IndexedKey;
-use crate::domain::ledger::{LedgerRow, RefusalTally};
+use crate::domain::ledger::RefusalTally;
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind,
@@ -576,7 +576,7 @@ impl Store for EmbeddedStore {
         customer: CustomerId,
         key: ProvisioningKeyId,
         page: PageRequest,
-    ) -> Result<Page<LedgerRow>, StoreError> {
+    ) -> Result<Page<KeyUse>, StoreError> {
         self.read(move |connection| ledger::list(connection, customer, key, page)).await
     }
 

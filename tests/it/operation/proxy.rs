@@ -60,7 +60,7 @@ async fn address_lists_and_the_ledger_see_the_device() {
     assert!(block_in_place(|| service.stop()).success()); // and with it the tallies of refusals are written
     let store = EmbeddedStore::open_read_only(&service.data_dir(), Arc::new(SystemClock)).unwrap();
     let ledger = store.list_ledger(customer, key_id, PageRequest::first(10)).await.unwrap();
-    let addresses = ledger.rows.iter().map(|row| match &row.entry {
+    let addresses = ledger.rows.iter().map(|used| match &used.row.entry {
         LedgerEntry::Use { device, .. } => device.address.to_string(),
         entry => panic!("{entry:?}"),
     });

@@ -783,14 +783,37 @@ pub async fn scans_visit_every_customer_in_order_of_id(world: World) {
 pub async fn the_ledger_is_listed_newest_first(world: World) {
     let tenant = world.tenant().await;
     let (key, other) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
+    let customer = key.customer_id;
+    let page = async |offset, limit| {
+        let page = world.store.list_ledger(customer, key.id, PageRequest { offset, limit }).await.unwrap();
+        assert!(page.rows.iter().all(|used| used.row.key_id == key.id));
+        (page.rows.iter().map(|used| used.row.sequence).collect::<Vec<_>>(), page.total)
+    };
+    assert_eq!(page(0, 5).await, (vec![], 0));
+    let mut components = Vec::new();
     for n in 0..5 {
-        world.enrolled(&tenant, &key, &format!("device-{n}")).await;
+        components.push(world.enrolled(&tenant, &key, &format!("device-{n}")).await);
         world.enrolled(&tenant, &other, &format!("device-{n}")).await;
     }
-    let request = PageRequest { offset: 1, limit: 2 };
-    let page = world.store.list_ledger(key.customer_id, key.id, request).await.unwrap();
-    assert_eq!(page.rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [4, 3]);
-    assert_eq!((page.total, page.rows[0].key_id), (5, key.id));
+    assert_eq!(page(1, 2).await, (vec![4, 3], 5));
+    assert_eq!(page(3, 2).await, (vec![2, 1], 5));
+    assert_eq!(page(4, 2).await, (vec![1], 5));
+    for beyond in [5, 6, u64::MAX] {
+        assert_eq!(page(beyond, 2).await, (vec![], 5));
+    }
+
+    // Each is named as its component is now, a deleted one too.
+    let mut renamed = components[1].clone();
+    renamed.name = "Gate".into();
+    let id = components[0].id;
+    let delete = Change::DeleteComponent { customer, id, revision: None, at: NOW, release_use: true };
+    world.apply(vec![Change::UpdateComponent(renamed), delete]).await;
+    let rows = world.store.list_ledger(customer, key.id, PageRequest::first(10)).await.unwrap().rows;
+    let names: Vec<_> = rows.into_iter().rev().map(|used| used.component_name.unwrap()).collect();
+    let [first, _, rest @ ..] = &components[..] else { unreachable!() };
+    let mut expected = vec![first.name.clone(), "Gate".to_owned()];
+    expected.extend(rest.iter().chain([first]).map(|component| component.name.clone()));
+    assert_eq!(names, expected);
 }
 
 pub async fn refusals_add_up_and_are_bounded(world: World) {

@@ -8,8 +8,8 @@ use super::{Epoch, Text};
 use crate::domain::ledger::{LedgerEntry, Presence, RefusalTally};
 use crate::domain::{Reference, SerialNumber};
 use crate::id::ComponentId;
-use crate::management::keys::history::KeyUseView;
 use crate::server::api::schema::{Form, Member, Shape};
+use crate::store::KeyUse;
 
 pub static KEY_USE: Shape = Shape::new(
     "KeyUse",
@@ -90,7 +90,7 @@ impl PresenceBody {
 }
 
 impl<'a> UseBody<'a> {
-    pub fn new(view: &'a KeyUseView) -> Self {
+    pub fn new(view: &'a KeyUse) -> Self {
         let row = &view.row;
         let body = Self {
             sequence: Text(row.sequence),
