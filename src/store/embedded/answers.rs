@@ -37,7 +37,10 @@ pub(super) fn insert(connection: &Connection, answer: &StoredAnswer, now: Timest
 pub(super) fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM answers WHERE at <= ?1")?.execute([now.saturating_sub(ANSWER_LASTING)])?;
     connection
-        .prepare_cached("UPDATE answers SET sealed_brief = NULL WHERE at <= ?1 AND sealed_brief IS NOT NULL")?
+        .prepare_cached(
+            "UPDATE answers INDEXED BY answers_with_secret SET sealed_brief = NULL
+             WHERE at <= ?1 AND sealed_brief IS NOT NULL",
+        )?
         .execute([now.saturating_sub(ANSWER_BRIEF)])?;
     Ok(())
 }

@@ -37,6 +37,8 @@ CREATE TABLE answers (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX answers_by_age ON answers (at);
+-- Of these there are ten minutes' worth; of all, a day's.
+CREATE INDEX answers_with_secret ON answers (at) WHERE sealed_brief IS NOT NULL;
 
 CREATE TABLE customers (
     id          INTEGER NOT NULL PRIMARY KEY,
