@@ -10,10 +10,10 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::Actor;
 use super::administrator::ActorIdentity;
+use super::{Actor, Name};
 use crate::clock::Timestamp;
-use crate::id::CustomerId;
+use crate::id::{CustomerId, ProvisioningKeyId};
 use crate::secret::random_bytes;
 
 /// What is to be written: who did what to what. Sequence and MAC are the store's to add.
@@ -68,6 +68,20 @@ impl AuditEvent {
             object_name: object_name.to_owned(),
             before: None,
             after: None,
+        }
+    }
+
+    /// The same done to a key that went along with the object: only the transaction knows which.
+    #[must_use]
+    pub fn of_key(&self, id: ProvisioningKeyId, name: &Name, key_id: &str) -> Self {
+        let known_by = serde_json::json!({ "name": name, "keyId": key_id });
+        Self {
+            object_type: "provisioning-key".to_owned(),
+            object_id: id.to_string(),
+            object_name: name.as_str().to_owned(),
+            before: Some(known_by.to_string()),
+            after: None,
+            ..self.clone()
         }
     }
 

@@ -414,7 +414,8 @@ pub enum Change {
     /// A group with its keys and components, however many: the keys are gone, the components deleted as
     /// by [`Self::DeleteComponent`]. `revision` as above. Refused while a key is managed by another API
     /// client than `by`. The feed has the group and the keys. The audit event that stands where the change
-    /// stands in its list then tells how many of each went ([`AuditEvent::with_counts`]).
+    /// stands in its list then tells how many of each went ([`AuditEvent::with_counts`]), after one for
+    /// each key ([`AuditEvent::of_key`]).
     DeleteGroupWithContents {
         customer: CustomerId,
         id: GroupId,

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Row, params};
 
 use super::errors::ApplyError;
+use super::keys::DeletedKey;
 use super::writer::Verdict;
 use super::{
     administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, sessions, settings,
@@ -25,27 +26,41 @@ pub(super) fn apply(
     audit_key: &AuditKey,
     now: Timestamp,
 ) -> rusqlite::Result<Verdict<Result<ChangeSequence, (usize, BrokenRule)>>> {
-    let (mut changed, mut counts) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
+    let (mut changed, mut gone) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
     for (position, change) in changes.iter().enumerate() {
         match apply_one(connection, change, now, &mut changed) {
-            Ok(of_change) => counts.push(of_change),
+            Ok(with_change) => gone.push(with_change),
             Err(ApplyError::Rule(rule)) => return Ok(Verdict::RollBack(Err((position, rule)))),
             Err(ApplyError::Sql(error)) => return Err(error),
         }
     }
     for (position, event) in events.iter().enumerate() {
-        match counts.get(position) {
-            Some(counts) if !counts.is_empty() => {
-                audit::append(connection, &event.clone().with_counts(counts), audit_key)?;
-            }
-            _ => audit::append(connection, event, audit_key)?,
+        let Some(Gone { counts, keys }) = gone.get(position).filter(|gone| !gone.counts.is_empty()) else {
+            audit::append(connection, event, audit_key)?;
+            continue;
+        };
+        for key in keys {
+            audit::append(connection, &event.of_key(key.id, &key.name, &key.key_id), audit_key)?;
         }
+        audit::append(connection, &event.clone().with_counts(counts), audit_key)?;
     }
     Ok(Verdict::Commit(Ok(announce(connection, &changed)?)))
 }
 
-/// What went together with a deleted object, and how much of it.
-type Counts = Vec<(&'static str, u64)>;
+/// What went together with a deleted object.
+#[derive(Default)]
+struct Gone {
+    /// Of what, how much; empty unless the change is one that takes others along.
+    counts: Vec<(&'static str, u64)>,
+    /// Those that have an event of their own.
+    keys: Vec<DeletedKey>,
+}
+
+impl Gone {
+    fn counted(what: &'static str, count: u64) -> Self {
+        Self { counts: vec![(what, count)], keys: Vec::new() }
+    }
+}
 
 /// Adds to `changed` what the feed is to name.
 fn apply_one(
@@ -53,7 +68,7 @@ fn apply_one(
     change: &Change,
     now: Timestamp,
     changed: &mut Vec<ObjectRef>,
-) -> Result<Counts, ApplyError> {
+) -> Result<Gone, ApplyError> {
     let object = match change {
         Change::DeleteAdministrator { customer, id, revision } => {
             administrators::delete(connection, *customer, *id, *revision)?
@@ -63,26 +78,28 @@ fn apply_one(
         }
         Change::DeleteGroup { customer, id, revision } => groups::delete(connection, *customer, *id, *revision)?,
         Change::DeleteGroupWithContents { customer, id, revision, at, by } => {
-            let (contents, gone) = groups::delete_with_contents(connection, *customer, *id, *revision, *at, *by)?;
-            changed.extend(gone);
-            return Ok(vec![("deletedKeys", contents.keys), ("deletedComponents", contents.components)]);
+            let (keys, components) = groups::delete_with_contents(connection, *customer, *id, *revision, *at, *by)?;
+            changed.extend(keys.iter().map(|key| ObjectRef::Key(*customer, key.id)));
+            changed.push(ObjectRef::Group(*customer, *id));
+            let counts = vec![("deletedKeys", keys.len() as u64), ("deletedComponents", components)];
+            return Ok(Gone { counts, keys });
         }
         Change::DeleteKey { customer, id, revision, revoke } => {
             changed.push(keys::delete(connection, *customer, *id, *revision)?);
-            let Some(revoke) = revoke else { return Ok(Counts::new()) };
+            let Some(revoke) = revoke else { return Ok(Gone::default()) };
             let revoked = components::revoke_of_key(connection, *customer, *id, *revoke)?;
-            return Ok(vec![("revokedComponents", revoked as u64)]);
+            return Ok(Gone::counted("revokedComponents", revoked as u64));
         }
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(connection, *customer, *id, *revision, *at)?
         }
         Change::EndSession { session, at } => {
             sessions::end(connection, session, *at)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::EndSessionsOf { customer, administrator, at } => {
             sessions::end_of(connection, *customer, *administrator, *at)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::InsertAdministrator(row) => administrators::insert(connection, row)?,
         Change::InsertApiClient(row) => administrators::insert_client(connection, row)?,
@@ -92,38 +109,39 @@ fn apply_one(
         Change::InsertKey(row) => keys::insert(connection, row)?,
         Change::InsertSession { session, revision } => {
             sessions::insert(connection, session, *revision)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::InsertSigningCertificate(row) => signing_certificates::insert(connection, row)?,
         Change::NoteApiClientUse { customer, id, at } => {
             administrators::note_client_use(connection, *customer, *id, *at)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::PutSecret(secret) => settings::put_secret(connection, secret)?,
         Change::PutSetting { name, value } => settings::put(connection, name, value)?,
         Change::RememberAnswer(answer) => {
             answers::insert(connection, answer, now)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::RevokeComponent { customer, id, revision, at, by } => {
             components::revoke(connection, *customer, *id, *revision, *at, *by)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::DeleteComponent { customer, id, revision, at, release_use } => {
             let released = components::delete(connection, *customer, *id, *revision, *at, *release_use)?;
             changed.extend(released);
-            return Ok(if *release_use { vec![("releasedUses", released.is_some().into())] } else { Counts::new() });
+            let counted = Gone::counted("releasedUses", released.is_some().into());
+            return Ok(if *release_use { counted } else { Gone::default() });
         }
         Change::CleanUpComponent { customer, id, seen, schedule, at } => {
             components::clean_up(connection, *customer, *id, *seen, *schedule, *at)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::UpdateAdministrator(row) => administrators::update(connection, row)?,
         Change::UpdateApiClient(row) => administrators::update_client(connection, row)?,
         Change::UpdateCleanUpSchedule(row) => clean_up_schedules::update(connection, row)?,
         Change::UpdateComponent(row) => {
             components::update(connection, row)?;
-            return Ok(Counts::new());
+            return Ok(Gone::default());
         }
         Change::UpdateCustomer(row) => customers::update(connection, row)?,
         Change::UpdateGroup(row) => groups::update(connection, row)?,
@@ -131,7 +149,7 @@ fn apply_one(
         Change::UpdateSigningCertificate(row) => signing_certificates::update(connection, row)?,
     };
     changed.push(object);
-    Ok(Counts::new())
+    Ok(Gone::default())
 }
 
 /// Gives each object one row, in order of its first change, and answers the newest sequence.

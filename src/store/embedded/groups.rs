@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::blocks::{self, ComponentList};
 use super::encoding::Attributes;
 use super::errors::ApplyError;
+use super::keys::DeletedKey;
 use super::lists::{Column, Columns, List, Values, own};
 use super::signing_certificates;
 use super::{components, customers, keys};
@@ -157,8 +158,8 @@ pub(super) fn delete(
     remove(connection, customer, id)
 }
 
-/// A group with all that belongs to it: what went, and the objects that the feed is to name. Those are
-/// the keys and the group: nobody keeps components in memory, and there may be a million.
+/// A group with all that belongs to it: the keys that went, and how many components, of which there may be
+/// a million.
 pub(super) fn delete_with_contents(
     connection: &Connection,
     customer: CustomerId,
@@ -166,13 +167,12 @@ pub(super) fn delete_with_contents(
     revision: Option<Revision>,
     at: Timestamp,
     by: Option<ApiClientId>,
-) -> Result<(GroupContents, Vec<ObjectRef>), ApplyError> {
+) -> Result<(Vec<DeletedKey>, u64), ApplyError> {
     let kind = require_unchanged(connection, customer, id, revision)?;
-    let mut changed = keys::delete_of_group(connection, customer, id, by)?;
+    let keys = keys::delete_of_group(connection, customer, id, by)?;
     let components = components::delete_of_group(connection, customer, kind, id, at)?;
-    let contents = GroupContents { keys: changed.len() as u64, components: components as u64 };
-    changed.push(remove(connection, customer, id)?);
-    Ok((contents, changed))
+    remove(connection, customer, id)?;
+    Ok((keys, components as u64))
 }
 
 /// What belongs to a group, by its block counts and one entry of an index for each key.

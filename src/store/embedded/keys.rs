@@ -7,7 +7,7 @@ use super::lists::{Column, Columns, List, Values, own};
 use super::{customers, encoding, groups, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
-use crate::domain::{IndexedKey, Kind, ProvisioningKey, Revision};
+use crate::domain::{IndexedKey, Kind, Name, ProvisioningKey, Revision};
 use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
 use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
@@ -320,14 +320,21 @@ pub(super) fn delete(
     Ok(ObjectRef::Key(customer, id))
 }
 
-/// All keys of a group, however many; components and ledgers stay. Refused while one is managed by
-/// another API client than `by`.
+/// What the audit log says of a key that went with its group.
+pub(super) struct DeletedKey {
+    pub(super) id: ProvisioningKeyId,
+    pub(super) name: Name,
+    pub(super) key_id: String,
+}
+
+/// All keys of a group, however many, and answers which went; components and ledgers stay. Refused while
+/// one is managed by another API client than `by`.
 pub(super) fn delete_of_group(
     connection: &Connection,
     customer: CustomerId,
     group: GroupId,
     by: Option<ApiClientId>,
-) -> Result<Vec<ObjectRef>, ApplyError> {
+) -> Result<Vec<DeletedKey>, ApplyError> {
     let managed = connection
         .prepare_cached(
             "SELECT managed_by_label FROM provisioning_keys
@@ -353,8 +360,12 @@ pub(super) fn delete_of_group(
             .execute(params![customer, group])?;
     }
     let deleted = connection
-        .prepare_cached("DELETE FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2 RETURNING id")?
-        .query_map(params![customer, group], |row| row.get(0).map(|id| ObjectRef::Key(customer, id)))?
+        .prepare_cached(
+            "DELETE FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2 RETURNING id, name, key_id",
+        )?
+        .query_map(params![customer, group], |row| {
+            Ok(DeletedKey { id: row.get(0)?, name: row.get(1)?, key_id: row.get(2)? })
+        })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(deleted)
 }
