@@ -12,8 +12,8 @@ use crate::management::fields::{Checker, Field, Input};
 use crate::management::{CommitError, Error, Management, Object, Request, audited};
 use crate::store::{BrokenRule, Change};
 
-/// Names that are tried for a successor before the caller is asked for one.
-const NAMES_TRIED_MAX: u64 = 1_000;
+/// Names that are tried for a successor, a transaction each, before the caller is asked for one.
+const NAMES_TRIED_MAX: u64 = 10;
 
 impl Management {
     /// Makes a successor of a key: the same settings, status included, a new string, no uses. The old key
@@ -21,7 +21,7 @@ impl Management {
     /// successor is a new key.
     ///
     /// - `name`: the successor's. Absent: the old name with `-2`, or with the number that it ends in counted
-    ///   on, the first that is free ([`successor_name`]).
+    ///   on, the first that is free of ten ([`successor_name`]).
     /// - An imported key, whose form may be anyone's, gets a bootstrap key for successor.
     /// - An expiry that is over is not copied: the successor lives as long from now as the old one was
     ///   made to. (Without an expiry it would do more than the old key ever could.)
