@@ -33,7 +33,8 @@ pub struct ProvisioningKey {
     pub version: KeyVersion,
     /// The short form for logs and listings: `3|cloud|` + 7 characters of the secret + `...`.
     pub hint: String,
-    /// The public key id: the first 16 characters of the secret.
+    /// The public key id: the first 16 characters of the secret; of an imported one, whose secret may be no longer
+    /// than twice that, 16 hexadecimal digits of a hash of the digest.
     pub key_id: String,
     pub digest: KeyDigest,
     pub pepper: PepperNumber,

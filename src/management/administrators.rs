@@ -109,7 +109,7 @@ impl Management {
         id: AdministratorId,
         expected: Option<Revision>,
         input: &AdministratorInput,
-    ) -> Result<Administrator, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
         until_not_overtaken(Object::Administrator, id, move || async move {
             let before = self.administrator(customer, id).await?;
@@ -125,7 +125,7 @@ impl Management {
                 events.push(audited::updated(actor, now, &before, &after));
             }
             if events.is_empty() {
-                return Ok(Attempt::Done(before));
+                return Ok(Attempt::Done(before.revision));
             }
             (after.modified_at, after.modified_by) = (now, actor.row_id());
             if after.password_hash != before.password_hash || !after.enabled {
@@ -133,11 +133,8 @@ impl Management {
             }
             changes.push(Change::UpdateAdministrator(after.clone()));
             let about = (Object::Administrator, id, after.username.as_str());
-            if let Attempt::Overtaken = self.commit_edits(changes, events, about).await? {
-                return Ok(Attempt::Overtaken);
-            }
-            after.revision = before.revision.next();
-            Ok(Attempt::Done(after))
+            let edited = self.commit_edits(changes, events, about).await?;
+            Ok(edited.map(|()| before.revision.next()))
         })
         .await
     }

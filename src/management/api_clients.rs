@@ -123,24 +123,21 @@ impl Management {
         id: ApiClientId,
         expected: Option<Revision>,
         input: &ApiClientInput,
-    ) -> Result<ApiClient, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
         until_not_overtaken(Object::ApiClient, id, move || async move {
             let before = self.api_client(customer, id).await?;
             Error::expect_revision(Object::ApiClient, expected, before.revision)?;
             let mut after = edited(actor, &before, input.clone())?;
             if has_same_settings(&before, &after) {
-                return Ok(Attempt::Done(before));
+                return Ok(Attempt::Done(before.revision));
             }
             let now = self.now();
             (after.modified_at, after.modified_by) = (now, actor.row_id());
             let event = audited::updated(actor, now, &before, &after);
             let about = (Object::ApiClient, id, after.name.as_str());
-            if let Attempt::Overtaken = self.commit_edit(Change::UpdateApiClient(after.clone()), event, about).await? {
-                return Ok(Attempt::Overtaken);
-            }
-            after.revision = before.revision.next();
-            Ok(Attempt::Done(after))
+            let edited = self.commit_edit(Change::UpdateApiClient(after.clone()), event, about).await?;
+            Ok(edited.map(|()| before.revision.next()))
         })
         .await
     }

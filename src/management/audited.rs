@@ -37,11 +37,6 @@ pub(super) fn changed<T: Audited>(action: &str, actor: &Actor, now: Timestamp, b
     }
 }
 
-/// A component that went to another key.
-pub(super) fn attached(actor: &Actor, now: Timestamp, before: &Component, after: &Component) -> AuditEvent {
-    AuditEvent { action: "attach".to_owned(), ..updated(actor, now, before, after) }
-}
-
 /// A component whose certificate is good no more, and which is still there.
 pub(super) fn revoked(actor: &Actor, now: Timestamp, component: &Component) -> AuditEvent {
     AuditEvent { before: Some(component.settings().to_string()), ..event(actor, now, "revoke", component) }

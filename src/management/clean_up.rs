@@ -95,7 +95,7 @@ impl Management {
         id: CleanUpScheduleId,
         expected: Option<Revision>,
         input: &CleanUpInput,
-    ) -> Result<CleanUpSchedule, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
         until_not_overtaken(Object::CleanUpSchedule, id, move || async move {
             let found = self.store().find_clean_up_schedule(customer, kind).await?;
@@ -104,7 +104,7 @@ impl Management {
             Error::expect_revision(Object::CleanUpSchedule, expected, before.revision)?;
             let mut after = edited(&before, input.clone())?;
             if after == before {
-                return Ok(Attempt::Done(before));
+                return Ok(Attempt::Done(before.revision));
             }
             let now = self.now();
             after.modified_at = now;
@@ -112,11 +112,8 @@ impl Management {
             let event = audited::updated(actor, now, &before, &after);
             let about = (Object::CleanUpSchedule, id, kind.as_str());
             let update = Change::UpdateCleanUpSchedule(after.clone());
-            if let Attempt::Overtaken = self.commit_edit(update, event, about).await? {
-                return Ok(Attempt::Overtaken);
-            }
-            after.revision = before.revision.next();
-            Ok(Attempt::Done(after))
+            let edited = self.commit_edit(update, event, about).await?;
+            Ok(edited.map(|()| before.revision.next()))
         })
         .await
     }

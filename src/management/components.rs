@@ -86,6 +86,8 @@ impl Management {
     /// Changes what is given and leaves the rest. With `expected`, only that revision is changed;
     /// without, the last writer wins, field by field. The next enrollment meets the change.
     ///
+    /// One that is revoked or disabled stays with its key: the row keeps the device out under that key only.
+    ///
     /// # Errors
     /// [`Error::Invalid`] with all faults; [`Error::DuplicateFingerprint`] when the key has one of that
     /// fingerprint; [`Error::DuplicateName`]; [`Error::Outdated`]; [`Error::NotFound`]; rights and outages.
@@ -97,26 +99,23 @@ impl Management {
         id: ComponentId,
         expected: Option<Revision>,
         input: &ComponentInput,
-    ) -> Result<ComponentView, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, customer, Role::Operator).await?;
         until_not_overtaken(Object::Component, id, move || async move {
             let before = self.component_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::Component, expected, before.revision)?;
             let mut after = self.edited_component(&before, input.clone()).await?;
             if after == before {
-                return Ok(Attempt::Done(self.view_component(before).await?));
+                return Ok(Attempt::Done(before.revision));
             }
             let now = self.now();
             after.modified_at = now;
             after.modified_by = actor.row_id();
-            let tell = if after.key_id == before.key_id { audited::updated } else { audited::attached };
-            let event = tell(actor, now, &before, &after);
+            let action = if after.key_id == before.key_id { "update" } else { "attach" };
+            let event = audited::changed(action, actor, now, &before, &after);
             let about = (Object::Component, id, after.name.as_str());
-            if let Attempt::Overtaken = self.commit_edit(Change::UpdateComponent(after.clone()), event, about).await? {
-                return Ok(Attempt::Overtaken);
-            }
-            after.revision = before.revision.next();
-            Ok(Attempt::Done(self.view_component(after).await?))
+            let edited = self.commit_edit(Change::UpdateComponent(after.clone()), event, about).await?;
+            Ok(edited.map(|()| before.revision.next()))
         })
         .await
     }
@@ -291,7 +290,9 @@ impl Management {
             && id != before.key_id
         {
             let key = self.store().find_key(before.customer_id, id).await?;
-            if key.is_some_and(|key| key.group_id == before.group_id) {
+            if !after.enabled || after.state != ComponentState::Live {
+                checker.fault(Field::ProvisioningKey, "cannot be changed while the component is revoked or disabled");
+            } else if key.is_some_and(|key| key.group_id == before.group_id) {
                 after.key_id = id;
             } else {
                 checker.fault(Field::ProvisioningKey, "is no provisioning key of this component's group");

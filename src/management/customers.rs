@@ -133,7 +133,7 @@ impl Management {
         id: CustomerId,
         expected: Option<Revision>,
         input: &CustomerInput,
-    ) -> Result<Customer, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, id, Role::Owner).await?;
         until_not_overtaken(Object::Customer, id, move || async move {
             let before = self.store().find_customer(id).await?;
@@ -149,17 +149,14 @@ impl Management {
             }
             checker.finish()?;
             if after == before {
-                return Ok(Attempt::Done(before));
+                return Ok(Attempt::Done(before.revision));
             }
             let now = self.now();
             after.modified_at = now;
             let event = audited::updated(actor, now, &before, &after);
             let about = (Object::Customer, id, after.name.as_str());
-            if let Attempt::Overtaken = self.commit_edit(Change::UpdateCustomer(after.clone()), event, about).await? {
-                return Ok(Attempt::Overtaken);
-            }
-            after.revision = before.revision.next();
-            Ok(Attempt::Done(after))
+            let edited = self.commit_edit(Change::UpdateCustomer(after.clone()), event, about).await?;
+            Ok(edited.map(|()| before.revision.next()))
         })
         .await
     }

@@ -15,6 +15,15 @@ pub(super) enum Attempt<T> {
     Overtaken,
 }
 
+impl<T> Attempt<T> {
+    pub(super) fn map<U>(self, of_done: impl FnOnce(T) -> U) -> Attempt<U> {
+        match self {
+            Self::Done(done) => Attempt::Done(of_done(done)),
+            Self::Overtaken => Attempt::Overtaken,
+        }
+    }
+}
+
 /// Makes the edit anew until nobody overtakes it. An attempt begins with reading the object, so that
 /// it keeps what others changed, and a caller's expected revision is compared each time.
 ///

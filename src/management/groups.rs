@@ -153,7 +153,7 @@ impl Management {
         id: GroupId,
         expected: Option<Revision>,
         input: &GroupInput,
-    ) -> Result<GroupView, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
         until_not_overtaken(Object::Group, id, move || async move {
             let before = self.group_of_kind(customer, kind, id).await?;
@@ -161,17 +161,14 @@ impl Management {
             let now = self.now();
             let mut after = self.edited_group(&before, input.clone(), now).await?;
             if after == before {
-                return Ok(Attempt::Done(self.view_group(before).await?));
+                return Ok(Attempt::Done(before.revision));
             }
             after.modified_at = now;
             after.modified_by = actor.row_id();
             let event = audited::updated(actor, now, &before, &after);
             let about = (Object::Group, id, after.name.as_str());
-            if let Attempt::Overtaken = self.commit_edit(Change::UpdateGroup(after.clone()), event, about).await? {
-                return Ok(Attempt::Overtaken);
-            }
-            after.revision = before.revision.next();
-            Ok(Attempt::Done(self.view_group(after).await?))
+            let edited = self.commit_edit(Change::UpdateGroup(after.clone()), event, about).await?;
+            Ok(edited.map(|()| before.revision.next()))
         })
         .await
     }
@@ -202,7 +199,7 @@ impl Management {
     }
 
     /// Deletes a group with all that belongs to it, in one transaction: its keys are gone and its components
-    /// revoked and deleted, with one audit event that says how many of each.
+    /// revoked and deleted. An audit event for each key says which it was; the group's says how many of each.
     ///
     /// Enrollments wait meanwhile, as it is one transaction: some ten seconds for a million components.
     ///

@@ -31,8 +31,11 @@ use crate::id::{CustomerId, GroupId, Id as _, ProvisioningKeyId, SigningCertific
 use crate::secret::pepper::{KeyDigest, PepperNumber};
 use crate::store::{Change, KeyField, ListQuery, Page};
 
-/// Most keys that the list of a group's keys holds, which knows no pages.
+/// Most keys of a group that are listed as a whole.
 const GROUP_KEYS_MAX: u32 = 10_000;
+
+/// Keys that are made ready before other requests of the thread have their turn.
+const VIEWED_AT_A_TIME: usize = 500;
 
 /// What a caller says about a key, when making one and when editing one.
 #[derive(Clone, Debug, Default)]
@@ -120,10 +123,11 @@ impl Management {
         Ok(Page { rows: self.view_keys(actor, page.rows).await?, total: page.total })
     }
 
-    /// All keys of a group in order of id, [`GROUP_KEYS_MAX`] at most.
+    /// All keys of a group in order of id. This list knows no pages, so a part of it would pass for all.
     ///
     /// # Errors
-    /// [`Error::NotFound`], also for a group of another kind; rights and outages.
+    /// [`Error::Invalid`] for a group of more than 10,000 keys, which [`list_keys`](Self::list_keys) has in
+    /// pages; [`Error::NotFound`], also for a group of another kind; rights and outages.
     pub async fn list_keys_of_group(
         &self,
         actor: &Actor,
@@ -136,7 +140,13 @@ impl Management {
             return Err(Error::not_found(Object::Group, group));
         }
         let start = ProvisioningKeyId::from_raw(0);
-        let keys = self.store().list_keys_of_group(customer, group, start, GROUP_KEYS_MAX).await?;
+        let keys = self.store().list_keys_of_group(customer, group, start, GROUP_KEYS_MAX + 1).await?;
+        if keys.len() > GROUP_KEYS_MAX as usize {
+            let mut checker = Checker::default();
+            let problem = format_args!("has more than {GROUP_KEYS_MAX} keys; list the keys page by page");
+            checker.fault(Field::Group, problem);
+            return Err(checker.into_error());
+        }
         self.view_keys(actor, keys).await
     }
 
@@ -155,7 +165,8 @@ impl Management {
     }
 
     /// Changes what is given and leaves the rest. With `expected`, only that revision is changed;
-    /// without, the last writer wins, field by field.
+    /// without, the last writer wins, field by field. Answers the revision that the key has then, as every
+    /// edit does: nothing is read after the commit, so an edit that happened is never answered as an outage.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all faults; [`Error::Outdated`]; [`Error::ReadOnly`] for another's managed
@@ -168,7 +179,7 @@ impl Management {
         id: ProvisioningKeyId,
         expected: Option<Revision>,
         input: &KeyInput,
-    ) -> Result<KeyView, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, customer, Role::Operator).await?;
         until_not_overtaken(Object::ProvisioningKey, id, move || async move {
             let before = self.key_of_kind(customer, kind, id).await?;
@@ -176,18 +187,15 @@ impl Management {
             refuse_managed(actor, &before)?;
             let now = self.now();
             let Some(mut after) = self.edited_key(&before, input.clone(), now).await? else {
-                return Ok(Attempt::Done(self.view_key(actor, before).await?));
+                return Ok(Attempt::Done(before.revision));
             };
             after.modified_at = now;
             after.modified_by = actor.row_id();
             let action = if raises_maximum(&before, &after) { "raise-maximum" } else { "update" };
             let event = audited::changed(action, actor, now, &before, &after);
             let about = (Object::ProvisioningKey, id, after.name.as_str());
-            if let Attempt::Overtaken = self.commit_edit(Change::UpdateKey(after.clone()), event, about).await? {
-                return Ok(Attempt::Overtaken);
-            }
-            after.revision = before.revision.next();
-            Ok(Attempt::Done(self.view_key(actor, after).await?))
+            let edited = self.commit_edit(Change::UpdateKey(after.clone()), event, about).await?;
+            Ok(edited.map(|()| before.revision.next()))
         })
         .await
     }
@@ -369,7 +377,10 @@ impl Management {
     /// What a row keeps of a key string that is not to be shown again.
     fn traces_of(&self, string: KeyString<'_>, version: KeyVersion) -> Traces {
         let (pepper, digest) = self.parts.peppers.digest(string.as_str().as_bytes());
-        let key_id = string.key_id().to_owned();
+        let key_id = match version {
+            KeyVersion::Imported => foreign_key_id(&digest),
+            KeyVersion::Bare | KeyVersion::Bootstrap => string.key_id().to_owned(),
+        };
         Traces { version, hint: string.hint(), key_id, digest, pepper, sealed_string: None }
     }
 
@@ -410,6 +421,10 @@ impl Management {
                 None
             });
             rows.push(KeyView { state: key.state(now), key, group_name, signing_certificate_name, string });
+            // Opening a string is microseconds of work, and a group may have thousands.
+            if rows.len() % VIEWED_AT_A_TIME == 0 {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(rows)
     }
@@ -513,6 +528,14 @@ impl NewKey {
             string: None,
         }
     }
+}
+
+/// What an imported key is known by in public. The first characters of its string would be half of a secret
+/// that may have 32; the digest takes the pepper to make, and only the index has it.
+fn foreign_key_id(digest: &KeyDigest) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, digest.as_bytes());
+    let first = hash.as_ref().first_chunk().expect("SHA-256 gives 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
 }
 
 fn checked_maximum(uses: u64) -> Result<NonZeroU32, String> {

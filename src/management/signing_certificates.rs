@@ -172,25 +172,22 @@ impl Management {
         id: SigningCertificateId,
         expected: Option<Revision>,
         input: &SigningCertificateInput,
-    ) -> Result<SigningCertificateView, Error> {
+    ) -> Result<Revision, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
         until_not_overtaken(Object::SigningCertificate, id, move || async move {
             let before = self.signing_certificate(customer, id).await?;
             Error::expect_revision(Object::SigningCertificate, expected, before.revision)?;
             let now = self.now();
             let mut after = self.edited_signing_certificate(&before, input.clone(), now).await?;
-            if !has_same_settings(&before, &after) {
-                after.modified_at = now;
-                after.modified_by = actor.row_id();
-                let event = audited::updated(actor, now, &before, &after);
-                let about = (Object::SigningCertificate, id, after.name.as_str());
-                let update = Change::UpdateSigningCertificate(after.clone());
-                if let Attempt::Overtaken = self.commit_edit(update, event, about).await? {
-                    return Ok(Attempt::Overtaken);
-                }
-                after.revision = before.revision.next();
+            if has_same_settings(&before, &after) {
+                return Ok(Attempt::Done(before.revision));
             }
-            Ok(Attempt::Done(self.view_signing_certificate(after).await?))
+            after.modified_at = now;
+            after.modified_by = actor.row_id();
+            let event = audited::updated(actor, now, &before, &after);
+            let about = (Object::SigningCertificate, id, after.name.as_str());
+            let update = Change::UpdateSigningCertificate(after.clone());
+            Ok(self.commit_edit(update, event, about).await?.map(|()| before.revision.next()))
         })
         .await
     }
@@ -326,9 +323,13 @@ impl Management {
 
     /// Whether a component would be signed for at `now`, as the enrollment path judges: leave to sign, a
     /// private key that opens, and a chain that is valid long enough. Parses and verifies the chain.
-    pub(super) fn can_sign(&self, signer: &SigningCertificate, now: Timestamp) -> bool {
-        signer.allow_signing
-            && Parent::open(signer, &self.parts.master_keys).is_ok_and(|opened| opened.issuer.is_available(now))
+    pub(super) async fn can_sign(&self, signer: SigningCertificate, now: Timestamp) -> Result<bool, Error> {
+        let master_keys = Arc::clone(&self.parts.master_keys);
+        off_the_async_threads(move || {
+            let is_available = |parent: Parent| parent.issuer.is_available(now);
+            Ok(signer.allow_signing && Parent::open(&signer, &master_keys).is_ok_and(is_available))
+        })
+        .await
     }
 
     /// One that others can be made below now, parsed; else the fault is noted.

@@ -81,8 +81,12 @@ impl Management {
         let group = store.find_group(key.customer_id, key.group_id).await?;
         let signer = store.find_signing_certificate(key.customer_id, key.signing_certificate_id).await?;
         let group_restricts = group.as_ref().is_some_and(|group| !group.addresses.is_empty());
+        let signs = match signer {
+            Some(signer) => self.can_sign(signer, now).await?,
+            None => false,
+        };
         let standing = check_standing(
-            (customer, group.filter(|group| group.enabled), signer.filter(|signer| self.can_sign(signer, now))),
+            (customer, group.filter(|group| group.enabled), signs.then_some(())),
             key.enabled,
             key.expires_at,
             now,

@@ -443,7 +443,10 @@ async fn a_new_secret_ends_the_old_one_and_its_tokens() {
 
     let edit = |change: ApiClientInput| {
         let admin = &admin;
-        async move { management.edit_api_client(admin, customer, id, None, &change).await }
+        async move {
+            management.edit_api_client(admin, customer, id, None, &change).await?;
+            management.find_api_client(admin, customer, id).await
+        }
     };
     let enabled = |on| ApiClientInput { enabled: Input::Given(on), ..ApiClientInput::default() };
     edit(enabled(false)).await.unwrap();
@@ -514,7 +517,9 @@ async fn an_owner_makes_customers_and_others_see_their_own() {
     assert_eq!(faults(refused), [Field::Name, Field::Role, Field::Password]);
     let stale = management.edit_customer(&owner, id, Some(made.customer.revision.next()), &named("Acme 2")).await;
     assert!(matches!(stale, Err(Error::Outdated { .. })));
-    let renamed = management.edit_customer(&owner, id, None, &named("Acme 2")).await.unwrap();
+    let revision = management.edit_customer(&owner, id, None, &named("Acme 2")).await.unwrap();
+    let renamed = management.find_customer(&owner, id).await.unwrap();
+    assert_eq!(revision, renamed.revision);
     assert_eq!((renamed.name.as_str(), renamed.revision.0), ("Acme 2", 2));
     let missing = management.edit_customer(&owner, CustomerId::from_raw(99), None, &named("X")).await;
     assert!(matches!(missing, Err(Error::NotFound { .. })));

@@ -90,7 +90,12 @@ async fn a_component_is_edited_member_by_member_and_each_edit_is_written_down() 
     let id = enroll(&fixture, &one, "d").await;
     let edit = |expected, input| {
         let (management, operator) = (&fixture.management, &operator);
-        async move { management.edit_component(operator, customer, kind, id, expected, &input).await }
+        async move {
+            let revision = management.edit_component(operator, customer, kind, id, expected, &input).await?;
+            let view = management.find_component(operator, customer, kind, id).await?;
+            assert_eq!(revision, view.component.revision);
+            Ok::<_, Error>(view)
+        }
     };
 
     let same = ComponentInput {
@@ -110,7 +115,10 @@ async fn a_component_is_edited_member_by_member_and_each_edit_is_written_down() 
     let view = edit(Some(Revision(2)), off).await.unwrap();
     assert_eq!((view.badge, view.component.description.as_str()), (ComponentBadge::Disabled, "roof"));
     let attach = |to| ComponentInput { key: Input::Given(to), ..ComponentInput::default() };
-    let view = edit(None, attach(two.id)).await.unwrap();
+    assert_eq!(faults(edit(None, attach(two.id)).await), [Field::ProvisioningKey], "it is disabled");
+    let off_and_attach = ComponentInput { enabled: Input::Given(false), ..attach(two.id) };
+    assert_eq!(faults(edit(None, off_and_attach).await), [Field::ProvisioningKey]);
+    let view = edit(None, ComponentInput { enabled: Input::Given(true), ..attach(two.id) }).await.unwrap();
     assert_eq!(view.relations.key_name.as_ref().map(Name::as_str), Some("two"));
     assert_eq!(fixture.store.find_key(customer, two.id).await.unwrap().unwrap().usage.uses, 0);
 
@@ -139,7 +147,8 @@ async fn a_component_is_edited_member_by_member_and_each_edit_is_written_down() 
 async fn revoking_keeps_the_row_and_deleting_may_give_the_use_back() {
     let fixture = Fixture::new().await;
     let (customer, kind, operator) = (fixture.customer(), Kind::Machine, fixture.actor(Role::Operator));
-    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    let group = fixture.group(kind, "Laptops").await;
+    let (key, other) = (key(&fixture, kind, group, "k").await, key(&fixture, kind, group, "other").await);
     let (id, kept) = (enroll(&fixture, &key, "a").await, enroll(&fixture, &key, "b").await);
     let management = &fixture.management;
     let revoke = |expected| management.revoke_component(&operator, customer, kind, id, expected);
@@ -148,6 +157,9 @@ async fn revoking_keeps_the_row_and_deleting_may_give_the_use_back() {
     revoke(None).await.unwrap();
     let found = management.find_component(&operator, customer, kind, id).await.unwrap();
     assert_eq!((found.badge, found.component.modified_by), (ComponentBadge::Revoked, Some(77)));
+    let attach = ComponentInput { key: Input::Given(other.id), ..ComponentInput::default() };
+    let refused = management.edit_component(&operator, customer, kind, id, None, &attach).await;
+    assert_eq!(faults(refused), [Field::ProvisioningKey], "the old key would let the device in again");
     assert_eq!(events(&fixture, "revoke", "component").await.len(), 1, "the second time nothing happened");
 
     let uses = async || fixture.store.find_key(customer, key.id).await.unwrap().unwrap().usage.uses;
@@ -263,7 +275,7 @@ async fn a_forced_deletion_says_what_went_and_stops_before_a_key_that_others_man
     };
     let manager = Actor { identity, ..fixture.actor(Role::Admin) };
     let made = fixture.management.create_key(&manager, customer, kind, key_input("managed", group)).await.unwrap();
-    assert_eq!(made.key.managed_by.unwrap().label.as_str(), "Terraform");
+    assert_eq!(made.key.managed_by.as_ref().unwrap().label.as_str(), "Terraform");
     let view = fixture.management.find_group(&admin, customer, kind, group).await.unwrap();
     assert_eq!((view.contents.keys, view.contents.components), (2, 1));
 
@@ -279,6 +291,14 @@ async fn a_forced_deletion_says_what_went_and_stops_before_a_key_that_others_man
     assert_eq!(before["name"], "HQ");
     assert_eq!(event.after.as_deref(), Some(r#"{"deletedComponents":1,"deletedKeys":2}"#));
     assert_eq!(event.actor_name, "terraform");
+    let told: Vec<_> = events(&fixture, "delete", "provisioning-key").await.into_iter().map(|row| row.event).collect();
+    for (event, key) in told.iter().zip([&key, &made.key]) {
+        assert_eq!((&event.object_id, &*event.object_name), (&key.id.to_string(), key.name.as_str()));
+        let before: serde_json::Value = serde_json::from_str(event.before.as_ref().unwrap()).unwrap();
+        assert_eq!(before, serde_json::json!({ "name": key.name, "keyId": key.key_id }));
+        assert_eq!((&*event.actor_name, event.after.as_deref()), ("terraform", None));
+    }
+    assert_eq!(told.len(), 2);
 }
 
 /// A schedule of this kind that takes what ended five days ago.
@@ -340,7 +360,7 @@ async fn disabled_components_go_only_when_asked_for_and_revoked_ones_never() {
     };
     let with_disabled = CleanUpInput { delete_disabled: Input::Given(true), ..CleanUpInput::default() };
     let switched_off = CleanUpInput { enabled: Input::Given(false), ..with_disabled.clone() };
-    assert_eq!(edit(Some(Revision(1)), switched_off).await.unwrap().revision, Revision(2));
+    assert_eq!(edit(Some(Revision(1)), switched_off).await.unwrap(), Revision(2));
     assert_eq!(fixture.management.clean_up(later).await.unwrap(), 0);
     let on = CleanUpInput { enabled: Input::Given(true), ..CleanUpInput::default() };
     assert!(matches!(edit(Some(Revision(1)), on.clone()).await, Err(Error::Outdated { .. })));

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{KeySecret, KeyVersion, Refusal};
+use crate::domain::{KeySecret, KeyVersion, ProvisioningKey, Refusal};
 use crate::id::ProvisioningKeyId;
-use crate::management::groups::GroupView;
 use crate::management::keys::KeyView;
 use crate::management::keys::bulk::{BULK_IDS_MAX, BulkInput};
 use crate::management::keys::check::KeyCheck;
+use crate::secret::pepper::KeyDigest;
 
 const KIND: Kind = Kind::AppConnector;
 const FOREIGN: &str = "2|api.private.example.com|Zm9yZWlnbi1mb3JlaWduLWZvcmVpZ24tZm9yZWlnbg-1234567890123456789";
@@ -68,7 +68,7 @@ impl Desk {
         Ok(results.into_iter().map(|result| (result.id, result.outcome)).collect())
     }
 
-    async fn stored(&self, id: ProvisioningKeyId) -> crate::domain::ProvisioningKey {
+    async fn stored(&self, id: ProvisioningKeyId) -> ProvisioningKey {
         self.fixture.store.find_key(self.fixture.customer(), id).await.unwrap().unwrap()
     }
 
@@ -112,7 +112,10 @@ async fn an_imported_key_keeps_its_digest_only() {
     let made = desk.import(&format!(" {FOREIGN}\r\n"), key_input("old", desk.group)).await.unwrap();
     assert!(made.string.is_none() && !made.key.is_exportable());
     assert_eq!(made.key.version, KeyVersion::Imported);
-    assert_eq!((&*made.key.hint, &*made.key.key_id), ("2|api.private.example.com|Zm9yZWl...", "Zm9yZWlnbi1mb3Jl"));
+    assert_eq!(made.key.hint, "2|api.private.example.com|Zm9yZWl...");
+    let key_id = &made.key.key_id;
+    assert!(key_id.len() == 16 && key_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{key_id}");
+    assert!(!FOREIGN.contains(&**key_id), "half of a secret that may have 32 characters");
     assert_eq!(desk.last_events(1).await[0].0, "import");
     desk.assert_unspoken(FOREIGN).await;
     let KeyCheck::Known(known) = desk.check(FOREIGN).await else { panic!("unknown") };
@@ -268,6 +271,43 @@ async fn a_successor_takes_the_first_free_name_or_the_given_one() {
 }
 
 #[tokio::test]
+async fn ten_names_are_tried_for_a_successor() {
+    let desk = Desk::new().await;
+    for (name, taken, successor) in [("nine", 9, Some("nine-11")), ("ten", 10, None)] {
+        let made = desk.make(name, KeyInput::default()).await;
+        for n in 0..taken {
+            desk.make(&format!("{name}-{}", n + 2), KeyInput::default()).await;
+        }
+        match (desk.rotate(made.key.id).await, successor) {
+            (Ok(view), Some(successor)) => assert_eq!(view.key.name.as_str(), successor),
+            (Err(Error::DuplicateName { name, .. }), None) => assert_eq!(name, "ten-11"),
+            (outcome, _) => panic!("{name}: {:?}", outcome.err()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_knows_no_pages_is_whole_or_refused() {
+    let desk = Desk::new().await;
+    let row = desk.make("k-0", KeyInput { exportable: Input::Given(false), ..KeyInput::default() }).await.key;
+    let insert = |n: u64| {
+        let mut digest = [0; KeyDigest::BYTES];
+        digest[..8].copy_from_slice(&n.to_be_bytes());
+        let (id, digest) = (ProvisioningKeyId::from_raw(n), KeyDigest::from_bytes(digest));
+        Change::InsertKey(ProvisioningKey { id, digest, name: Name::new(&format!("k-{n}")).unwrap(), ..row.clone() })
+    };
+    for start in (1..10_000).step_by(1_000) {
+        let through = (start + 1_000).min(10_000);
+        let (fixture, rows) = (&desk.fixture, (start..through).map(insert).collect());
+        fixture.store.commit_changes(rows, vec![], &fixture.management.parts.audit_key).await.unwrap();
+    }
+    let list = || desk.management().list_keys_of_group(&desk.actor, row.customer_id, KIND, desk.group);
+    assert_eq!(list().await.unwrap().len(), 10_000);
+    desk.fixture.apply(insert(10_000)).await;
+    assert_eq!(faults(list().await), [Field::Group]);
+}
+
+#[tokio::test]
 async fn a_successor_of_a_foreign_or_hidden_or_expired_key() {
     let desk = Desk::new().await;
     let imported = desk.import(FOREIGN, key_input("old", desk.group)).await.unwrap();
@@ -399,7 +439,7 @@ async fn a_check_says_what_a_device_would_be_told() {
     desk.management().edit_signing_certificate(&admin, customer, signer, None, &off).await.unwrap();
     assert_eq!(refusal().await, Some(Refusal::SigningCertificateUnavailable));
     let off = GroupInput { enabled: Input::Given(false), ..GroupInput::default() };
-    let GroupView { .. } = desk.management().edit_group(&admin, customer, KIND, desk.group, None, &off).await.unwrap();
+    desk.management().edit_group(&admin, customer, KIND, desk.group, None, &off).await.unwrap();
     assert_eq!(refusal().await, Some(Refusal::GroupDisabled));
     let mut row = fixture.stored_customer().await;
     row.enabled = false;

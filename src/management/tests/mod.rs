@@ -363,7 +363,12 @@ async fn an_edit_merges_and_view_only_goes_off() {
     let made = fixture.management.create_key(&actor, customer, kind, key_input("k", group)).await.unwrap();
     let edit = |expected, input: KeyInput| {
         let (management, actor, id) = (&fixture.management, &actor, made.key.id);
-        async move { management.edit_key(actor, customer, kind, id, expected, &input).await }
+        async move {
+            let revision = management.edit_key(actor, customer, kind, id, expected, &input).await?;
+            let view = management.find_key(actor, customer, kind, id).await?;
+            assert_eq!(revision, view.key.revision);
+            Ok::<_, Error>(view)
+        }
     };
     let renamed = KeyInput { name: Input::Given("new".into()), ..KeyInput::default() };
     let after = edit(None, renamed.clone()).await.unwrap();
@@ -401,7 +406,10 @@ async fn addresses_are_kept_as_they_were_given() {
     let edit = |entries: &[&str]| {
         let input = KeyInput { addresses: list(entries), ..KeyInput::default() };
         let (management, actor) = (&fixture.management, &actor);
-        async move { management.edit_key(actor, customer, kind, made.id, None, &input).await.unwrap().key }
+        async move {
+            management.edit_key(actor, customer, kind, made.id, None, &input).await.unwrap();
+            management.find_key(actor, customer, kind, made.id).await.unwrap().key
+        }
     };
     assert_eq!(edit(&given).await.revision, made.revision, "the same again is no change");
     let stored = fixture.store.find_key(customer, made.id).await.unwrap().unwrap();
@@ -540,7 +548,8 @@ async fn signing_certificates_are_made_below_roots_only() {
 
     let off = SigningCertificateInput { allow_signing: Input::Given(false), ..SigningCertificateInput::default() };
     let id = below.certificate.id;
-    let edited = fixture.management.edit_signing_certificate(&admin, customer, id, None, &off).await.unwrap();
+    fixture.management.edit_signing_certificate(&admin, customer, id, None, &off).await.unwrap();
+    let edited = fixture.management.find_signing_certificate(&admin, customer, id).await.unwrap();
     assert!(!edited.certificate.allow_signing);
     let group = fixture.group(Kind::ServiceEdge, "HQ").await;
     let input = KeyInput { signing_certificate: Input::Given(id), ..key_input("k", group) };

@@ -48,8 +48,8 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let (customer, id) = (call.customer_or_service()?, call.object(Object::Administrator)?);
     let input = decode(&mut call.members()?);
     let expected = call.expected_revision()?;
-    let edited = api.management.edit_administrator(actor(session), customer, id, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.revision))
+    let revision = api.management.edit_administrator(actor(session), customer, id, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }
 
 pub(super) async fn delete(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {

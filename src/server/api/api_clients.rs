@@ -47,8 +47,8 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let (customer, id) = (call.customer_or_service()?, call.object(Object::ApiClient)?);
     let input = decode(&call.members()?);
     let expected = call.expected_revision()?;
-    let edited = api.management.edit_api_client(actor(session), customer, id, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.revision))
+    let revision = api.management.edit_api_client(actor(session), customer, id, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }
 
 /// The new secret is shown in the answer and never again.

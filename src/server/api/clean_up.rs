@@ -30,6 +30,7 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let input = decode(&call.members()?);
     let expected = call.expected_revision()?;
     let management = &api.management;
-    let edited = management.edit_clean_up_schedule(actor(session), customer, call.kind(), id, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.revision))
+    let revision =
+        management.edit_clean_up_schedule(actor(session), customer, call.kind(), id, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }

@@ -36,8 +36,8 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let (customer, id) = (call.customer()?, call.object(Object::Component)?);
     let input = decode(&call.members()?);
     let expected = call.expected_revision()?;
-    let edited = api.management.edit_component(actor(session), customer, call.kind(), id, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.component.revision))
+    let revision = api.management.edit_component(actor(session), customer, call.kind(), id, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }
 
 pub(super) async fn revoke(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {

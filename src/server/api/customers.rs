@@ -46,6 +46,6 @@ pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Ans
 pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let input = decode(&call.members()?);
     let expected = call.expected_revision()?;
-    let edited = api.management.edit_customer(actor(session), call.customer()?, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.revision))
+    let revision = api.management.edit_customer(actor(session), call.customer()?, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }

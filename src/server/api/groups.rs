@@ -43,8 +43,8 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let (customer, id) = (call.customer()?, call.object(Object::Group)?);
     let input = decode(call.kind(), &call.members()?);
     let expected = call.expected_revision()?;
-    let edited = api.management.edit_group(actor(session), customer, call.kind(), id, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.group.revision))
+    let revision = api.management.edit_group(actor(session), customer, call.kind(), id, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }
 
 /// `?force=true`: with its keys and components.

@@ -49,8 +49,8 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let (customer, id) = (call.customer()?, call.object(Object::ProvisioningKey)?);
     let input = decode(&call.members()?);
     let expected = call.expected_revision()?;
-    let edited = api.management.edit_key(actor(session), customer, call.kind(), id, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.key.revision))
+    let revision = api.management.edit_key(actor(session), customer, call.kind(), id, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }
 
 pub(super) async fn delete(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {

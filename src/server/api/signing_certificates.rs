@@ -48,8 +48,8 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let (customer, id) = (call.customer()?, call.object(Object::SigningCertificate)?);
     let input = decode_edit(&call.members()?);
     let expected = call.expected_revision()?;
-    let edited = api.management.edit_signing_certificate(actor(session), customer, id, expected, &input).await?;
-    Ok(Answer::empty().tagged(edited.certificate.revision))
+    let revision = api.management.edit_signing_certificate(actor(session), customer, id, expected, &input).await?;
+    Ok(Answer::empty().tagged(revision))
 }
 
 /// With `dryRun=true` it says what a deletion would meet, and deletes nothing.
