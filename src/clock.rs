@@ -8,6 +8,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+/// Where lifetimes are counted in seconds.
+pub const DAY_SECONDS: u32 = 86_400;
+
+pub const DAY: Duration = Duration::from_secs(DAY_SECONDS as u64);
+
 /// An instant as whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 ///
 /// Whole seconds because certificates (RFC 5280 §4.1.2.5), the enrollment protocol and the

@@ -15,7 +15,7 @@ use super::profile::{self, BACKDATING, Profile, Subject, Validity};
 use super::public_key::PublicKey;
 use super::request::write_request;
 use super::signer::{NoRandomness, PrivateKey};
-use crate::clock::Timestamp;
+use crate::clock::{DAY, Timestamp};
 use crate::domain::{Fingerprint, Kind};
 use crate::id::{ComponentId, CustomerId, Id as _};
 
@@ -201,7 +201,7 @@ fn verify(
 }
 
 fn days(days: u32) -> Duration {
-    Duration::from_secs(u64::from(days) * 86_400)
+    DAY * days
 }
 
 impl From<NoRandomness> for AuthorityError {

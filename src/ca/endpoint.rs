@@ -14,15 +14,15 @@ use super::issuer::{IssueError, IssuerError, Signer};
 use super::pem::certificate_pem;
 use super::profile::{self, BACKDATING, Validity};
 use super::signer::NoRandomness;
-use crate::clock::Timestamp;
+use crate::clock::{DAY, Timestamp};
 use crate::domain::TrustPin;
 use crate::secret::random_bytes;
 
 /// How long an anchor lives: 20 years. Devices that carry its pin in a key string must still find it.
-const ANCHOR_LIFETIME: Duration = Duration::from_secs(20 * 365 * 86_400);
+const ANCHOR_LIFETIME: Duration = DAY.saturating_mul(20 * 365);
 
 /// How long a leaf lives: 90 days; `serve` renews it at two thirds.
-const LEAF_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
+const LEAF_LIFETIME: Duration = DAY.saturating_mul(90);
 
 /// The anchor, parsed once.
 pub struct EndpointAnchor {

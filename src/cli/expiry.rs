@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{DAY_SECONDS, Timestamp};
 
 /// `30d` from now, or an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl FromStr for Expiry {
         let unit_seconds: u64 = match unit {
             "m" => 60,
             "h" => 3_600,
-            "d" => 86_400,
+            "d" => DAY_SECONDS.into(),
             "w" => 604_800,
             _ => return Err(InvalidExpiry),
         };

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::Checker;
+use crate::clock::DAY_SECONDS;
 use crate::domain::SigningCertificate;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct CertificateSettings {
 
 impl CertificateSettings {
     pub fn lifetime_seconds(&self) -> u32 {
-        self.lifetime_days * 86_400 // 3,650 days are a tenth of what fits
+        self.lifetime_days * DAY_SECONDS // 3,650 days are a tenth of what fits
     }
 }
 
@@ -35,7 +36,7 @@ impl Default for Shape {
         Self {
             trust_domain: String::new(),
             svid_eku: false,
-            lifetime_days: (SigningCertificate::LIFETIME_SECONDS_DEFAULT / 86_400).into(),
+            lifetime_days: (SigningCertificate::LIFETIME_SECONDS_DEFAULT / DAY_SECONDS).into(),
         }
     }
 }

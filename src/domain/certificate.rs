@@ -5,7 +5,7 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 
 use super::{Description, Name, Revision};
-use crate::clock::Timestamp;
+use crate::clock::{DAY_SECONDS, Timestamp};
 use crate::id::{ComponentId, CustomerId, SigningCertificateId};
 use crate::secret::random_bytes;
 
@@ -108,7 +108,7 @@ pub fn renew_after(issued_at: Timestamp, not_after: Timestamp) -> Timestamp {
 }
 
 impl SigningCertificate {
-    pub const LIFETIME_SECONDS_DEFAULT: u32 = 90 * 86_400;
+    pub const LIFETIME_SECONDS_DEFAULT: u32 = 90 * DAY_SECONDS;
 
     /// SHA-256 of its certificate, lower-case hex: what people compare certificates by.
     pub fn certificate_sha256(&self) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Component, ComponentState, Kind, Revision};
-use crate::clock::Timestamp;
+use crate::clock::{DAY, Timestamp};
 use crate::id::{CleanUpScheduleId, CustomerId};
 
 /// When components of one kind are deleted without anyone asking. A customer has at most one per kind.
@@ -53,7 +53,7 @@ impl CleanUpDays {
     }
 
     pub fn duration(self) -> Duration {
-        Duration::from_secs(u64::from(self.0) * 86_400)
+        DAY * u32::from(self.0)
     }
 }
 

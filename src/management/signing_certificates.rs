@@ -15,7 +15,7 @@ use crate::ca::{
     self, AuthoritySubject, BELOW_LIFETIME_DAYS_DEFAULT, Issuer, KeyAlgorithm, NewAuthority, Profile,
     ROOT_LIFETIME_DAYS_DEFAULT,
 };
-use crate::clock::Timestamp;
+use crate::clock::{DAY_SECONDS, Timestamp};
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Actor, Customer, Description, Name, Revision, Role, SigningCertificate, places};
 use crate::id::{CustomerId, SigningCertificateId};
@@ -27,8 +27,6 @@ const LIFETIME_DAYS_MAX: u32 = 18_250;
 
 /// The longest lifetime of what it signs that can be asked for; as in the configuration.
 const COMPONENT_LIFETIME_DAYS_MAX: u32 = 3_650;
-
-const DAY_SECONDS: u32 = 86_400;
 
 /// What a caller says when a signing certificate is to be made.
 #[derive(Clone, Debug, Default)]

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::Timestamp;
+use crate::clock::{DAY, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::certificate::IssuedCertificate;
 use crate::domain::component::DeviceDescription;
@@ -579,7 +579,7 @@ pub struct StoredAnswer {
 pub const ANSWER_BRIEF: Duration = Duration::from_secs(600);
 
 /// How long an answer is remembered at all.
-pub const ANSWER_LASTING: Duration = Duration::from_secs(86_400);
+pub const ANSWER_LASTING: Duration = DAY;
 
 /// A point in the change feed. Zero: before the first change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

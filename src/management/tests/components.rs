@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::clock::DAY;
 use crate::domain::component::DeviceDescription;
 use crate::domain::{
     CleanUpDays, ComponentBadge, ComponentState, Fingerprint, IssuedCertificate, ProvisioningKey, Revision,
@@ -12,8 +13,6 @@ use crate::id::ComponentId;
 use crate::management::clean_up::CleanUpInput;
 use crate::management::components::{BULK_MAX, ComponentInput};
 use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions};
-
-const DAY: Duration = Duration::from_secs(DAY_SECONDS as u64);
 
 /// One component: its certificate ends a day after it enrolled.
 async fn enroll(fixture: &Fixture, key: &ProvisioningKey, device: &str) -> ComponentId {

@@ -25,7 +25,7 @@ use super::{Announce, AnnounceError, Error, Management, Object, Parts};
 use crate::auth::ClientCredentials;
 use crate::auth::token::{Claims, SubjectKind};
 use crate::ca::Profile;
-use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::clock::{Clock, DAY_SECONDS, ManualClock, Timestamp};
 use crate::domain::administrator::ActorIdentity;
 use crate::domain::audit::AuditRow;
 use crate::domain::key_string::{Inspection, inspect};
@@ -37,7 +37,6 @@ use crate::store::{BatchSettings, Change, ChangeSequence, CommitObserver, IdAllo
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const PIN: TrustPin = TrustPin::from_bytes([7; 32]);
-const DAY_SECONDS: u32 = 86_400;
 
 /// Counts how often and up to where it was told.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::customers;
 use super::encoding::Chain;
 use super::errors::ApplyError;
 use super::lists::{Column, Columns, List, Values, own};
-use crate::clock::Timestamp;
+use crate::clock::{DAY, Timestamp};
 use crate::domain::{Revision, SigningCertificate};
 use crate::id::{CustomerId, SigningCertificateId};
 use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField, SigningCertificateReferences};
@@ -222,7 +222,7 @@ pub(super) fn find_references(
 }
 
 /// How far ahead [`note_signed`] writes, so that it seldom has to.
-const SIGNED_AHEAD: Duration = Duration::from_secs(86_400);
+const SIGNED_AHEAD: Duration = DAY;
 
 /// Notes that it signed a certificate that counts until `not_after`. `noted`: what stands in the row.
 pub(super) fn note_signed(

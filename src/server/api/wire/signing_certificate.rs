@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::members::Members;
 use super::{Epoch, Listed, ModifiedBy, Text};
 use crate::ca::{CertificateFacts, KeyAlgorithm, certificate_pem, request_pem};
+use crate::clock::DAY_SECONDS;
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Description, Name};
 use crate::id::SigningCertificateId;
@@ -284,7 +285,7 @@ impl<'a> SigningCertificateBody<'a> {
             name: &row.name,
             description: &row.description,
             allow_signing: row.allow_signing && der.is_some(),
-            component_lifetime_in_days: Text(row.lifetime_seconds / 86_400),
+            component_lifetime_in_days: Text(row.lifetime_seconds / DAY_SECONDS),
             private_key_present: row.sealed_private_key.is_some(),
             client_cert_type: match row.purpose {
                 SigningPurpose::IsolationClient => "ISOLATION_CLIENT",
