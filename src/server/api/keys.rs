@@ -8,10 +8,11 @@ use super::wire::envelope::Envelope;
 use super::wire::key::{KeyBody, decode, take_string};
 use super::wire::{key_bulk, key_check, key_history};
 use super::{Api, Call, actor};
+use crate::management::Object;
 use crate::management::keys::KeyView;
+use crate::management::keys::bulk::BulkResult;
 use crate::management::once::Outcome;
 use crate::management::sessions::Session;
-use crate::management::{Input, Object};
 
 pub(super) async fn list(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let query = call.query.list_query()?;
@@ -82,7 +83,7 @@ pub(super) async fn import(api: &Api, call: &Call, session: &Session) -> Result<
 /// Answers the successor.
 pub(super) async fn rotate(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::ProvisioningKey)?);
-    let name = if call.body.is_empty() { Input::Absent } else { call.members()?.text("name") };
+    let name = call.members()?.text("name");
     let expected = call.expected_revision()?;
     let request = call.request(session, &outcome);
     let made = api.management.rotate_key(request, customer, call.kind(), id, expected, &name).await?;
@@ -123,6 +124,7 @@ pub(super) async fn check(api: &Api, call: &Call, session: &Session) -> Result<A
 pub(super) async fn bulk(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let input = key_bulk::decode(&call.members()?);
     let results = api.management.bulk_keys(actor(session), call.customer()?, call.kind(), input).await?;
-    let results = results.into_iter().map(|result| key_bulk::ResultBody::new(result.id, result.outcome)).collect();
+    let told = |result: BulkResult| key_bulk::ResultBody::new(result.id, result.outcome, &call.reference);
+    let results = results.into_iter().map(told).collect();
     Ok(Answer::json(StatusCode::OK, &key_bulk::BulkBody { results }))
 }

@@ -99,6 +99,8 @@ pub struct Call {
     if_match: Option<IfMatch>,
     repeatable: Option<Repeatable>,
     body: Bytes,
+    /// Leads from what is answered to the log.
+    reference: Reference,
     address: IpAddr,
     /// As the caller has it; empty when absent or no text.
     user_agent: String,
@@ -110,6 +112,7 @@ struct Arrived<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     body: Result<Bytes, BodyError>,
+    reference: Reference,
     address: IpAddr,
 }
 
@@ -146,7 +149,7 @@ impl Api {
 
     /// Everything but reading from the network.
     async fn respond(&self, arrived: Arrived<'_>, caller: Result<Option<Session>, Refusal>) -> Result<Answer, Refusal> {
-        let Arrived { lookup, uri, headers, body, address } = arrived;
+        let Arrived { lookup, uri, headers, body, reference, address } = arrived;
         let (route, path) = match lookup {
             Lookup::Found(route, path) => (*route, path.clone()),
             Lookup::WrongMethod { allowed } => return Err(Refusal::MethodNotAllowed { allowed: allowed.clone() }),
@@ -168,7 +171,8 @@ impl Api {
             return Ok(answer);
         }
         let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        let call = Call { route, path, query, if_match: if_match(headers), repeatable, body, address, user_agent };
+        let if_match = if_match(headers);
+        let call = Call { route, path, query, if_match, repeatable, body, reference, address, user_agent };
         let outcome = match (&route.endpoint, &session) {
             (Endpoint::Authenticated { run, .. }, Some(session)) => run(self, &call, session).await,
             (Endpoint::Authenticated { .. }, None) => return Err(Refusal::NoToken),
@@ -203,6 +207,7 @@ impl Handler for Api {
             uri: &head.uri,
             headers: &head.headers,
             body: read_body(incoming, bytes_max).await,
+            reference,
             address: peer.address.ip(),
         };
         let outcome = self.respond(arrived, caller).await;
@@ -285,11 +290,13 @@ impl Drop for Call {
 }
 
 impl Call {
-    /// The members of the body, to be read as the route declares them.
+    /// The members of the body, to be read as the route declares them. Where nothing need be said, no body
+    /// says nothing.
     fn members(&self) -> Result<Members, Refusal> {
         let shape = self.route.json_shape();
         debug_assert!(shape.is_some(), "{} declares nothing that it takes", self.route.pattern);
-        Ok(Members::parse(&self.body)?.declared_by(shape))
+        let body: &[u8] = if self.body.is_empty() && !self.route.needs_body() { b"{}" } else { &self.body };
+        Ok(Members::parse(body)?.declared_by(shape))
     }
 
     /// The customer in the path; a text that is no id is a customer that does not exist.

@@ -122,8 +122,8 @@ impl Operation {
             Takes::Nothing => None,
         };
         if let (Some(content_type), Some((name, _))) = (content_type, request_schema(route)) {
-            operation["requestBody"] =
-                json!({ "required": true, "content": { content_type: { "schema": reference(&name) } } });
+            let content = json!({ content_type: { "schema": reference(&name) } });
+            operation["requestBody"] = json!({ "required": route.needs_body(), "content": content });
         }
         operation
     }

@@ -69,7 +69,20 @@ impl Refusal {
     pub(super) fn into_answer(self, reference: &Reference) -> Answer {
         let bad_request = StatusCode::BAD_REQUEST;
         match self {
-            Self::UseCase(error) => of_use_case(&error, reference),
+            Self::UseCase(error) => {
+                let (status, body) = of_use_case(&error, reference);
+                let answer = Answer::json(status, &body);
+                match error {
+                    Error::InvalidToken(_) => answer.challenging(),
+                    Error::TooManySignIns { retry_after } => {
+                        answer.retry_after(u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).max(1))
+                    }
+                    _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                        answer.retry_after(1 + u32::from(random_bytes::<1>()[0] % 4))
+                    }
+                    _ => answer,
+                }
+            }
             Self::Body(error @ BodyError::TooLarge { .. }) => {
                 envelope(StatusCode::PAYLOAD_TOO_LARGE, "body.too.large", error.to_string(), vec![])
             }
@@ -95,7 +108,10 @@ impl Refusal {
                 let reason = "If-Match names no revision of this object".to_owned();
                 envelope(StatusCode::PRECONDITION_FAILED, "precondition.failed", reason, vec![])
             }
-            Self::NoToken => unauthorized(),
+            Self::NoToken => {
+                let (status, body) = unauthorized();
+                Answer::json(status, &body).challenging()
+            }
             Self::NoSuchRoute => {
                 envelope(StatusCode::NOT_FOUND, "resource.not.found", "no such resource".to_owned(), vec![])
             }
@@ -119,7 +135,8 @@ impl Refusal {
     }
 }
 
-fn of_use_case(error: &Error, reference: &Reference) -> Answer {
+/// For the parts of an answer that says of several things what came of each.
+pub(super) fn of_use_case(error: &Error, reference: &Reference) -> (StatusCode, ErrorBody) {
     let bad_request = StatusCode::BAD_REQUEST;
     match error {
         Error::Invalid(errors) => {
@@ -129,15 +146,15 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
                 .map(|error| (wire::member_of(error.field), &error.problem))
                 .map(|(member, problem)| (format!("{member} {problem}"), member.to_owned()))
                 .unzip();
-            envelope(bad_request, id, reasons.join("; "), members)
+            fault(bad_request, id, reasons.join("; "), members)
         }
         Error::IdempotencyKeyReused => {
             let reason = "the Idempotency-Key was used for another request".to_owned();
-            envelope(bad_request, "invalid.resource.argument", reason, vec!["Idempotency-Key".to_owned()])
+            fault(bad_request, "invalid.resource.argument", reason, vec!["Idempotency-Key".to_owned()])
         }
         Error::InvalidCredentials => {
             let reason = "unknown name or wrong secret".to_owned();
-            envelope(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![])
+            fault(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![])
         }
         Error::InvalidToken(why) => {
             tracing::debug!(request.id = %reference, reason = %why, "a token was refused");
@@ -145,73 +162,72 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
         }
         Error::Forbidden { role, needed } => {
             let reason = format!("this takes the role {needed}; the caller is {role}");
-            envelope(StatusCode::FORBIDDEN, "authorization.failed", reason, vec![])
+            fault(StatusCode::FORBIDDEN, "authorization.failed", reason, vec![])
         }
-        Error::TooManySignIns { retry_after } => {
+        Error::TooManySignIns { .. } => {
             let reason = "too many sign-ins that failed".to_owned();
-            envelope(StatusCode::TOO_MANY_REQUESTS, "invalid.toomanyrequests", reason, vec![])
-                .retry_after(u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).max(1))
+            fault(StatusCode::TOO_MANY_REQUESTS, "invalid.toomanyrequests", reason, vec![])
         }
         Error::NobodyMay { what } => {
             let reason = format!("nobody may {what}");
-            envelope(StatusCode::FORBIDDEN, "authorization.failed", reason, vec![])
+            fault(StatusCode::FORBIDDEN, "authorization.failed", reason, vec![])
         }
         Error::LastOwner => {
             let reason = "no enabled owner would be left".to_owned();
-            envelope(bad_request, "last.owner", reason, vec![])
+            fault(bad_request, "last.owner", reason, vec![])
         }
         Error::ReadOnly { label } => {
             let reason = format!("managed by {label}; read-only to all others");
-            envelope(StatusCode::FORBIDDEN, "readonly.entity", reason, vec![])
+            fault(StatusCode::FORBIDDEN, "readonly.entity", reason, vec![])
         }
         Error::NotFound { object, id } => {
             let reason = format!("Resource not found: {} {id}", resource(*object));
-            envelope(StatusCode::NOT_FOUND, "resource.not.found", reason, vec![id.clone()])
+            fault(StatusCode::NOT_FOUND, "resource.not.found", reason, vec![id.clone()])
         }
         Error::DuplicateKeyPair => {
             let reason = "another signing certificate has this private key".to_owned();
-            envelope(bad_request, "duplicate.resource.name", reason, vec!["privateKey".to_owned()])
+            fault(bad_request, "duplicate.resource.name", reason, vec!["privateKey".to_owned()])
         }
         Error::DuplicateKeyString => {
             let reason = "the key string is known already".to_owned();
-            envelope(bad_request, "duplicate.resource.name", reason, vec!["provisioningKey".to_owned()])
+            fault(bad_request, "duplicate.resource.name", reason, vec!["provisioningKey".to_owned()])
         }
         Error::DuplicateFingerprint => {
             let reason = "another component of that provisioning key has the same fingerprint".to_owned();
-            envelope(bad_request, "invalid.resource.argument", reason, vec!["provisioningKeyId".to_owned()])
+            fault(bad_request, "invalid.resource.argument", reason, vec!["provisioningKeyId".to_owned()])
         }
         Error::AlreadyExists { object } => {
             let reason = format!("there is a {} already; it can be edited", resource(*object));
-            envelope(bad_request, "resource.already.exist", reason, vec![resource(*object).to_owned()])
+            fault(bad_request, "resource.already.exist", reason, vec![resource(*object).to_owned()])
         }
         Error::DuplicateName { object, name } => {
             let reason = format!("a {} named {name:?} exists already", resource(*object));
             let member = if *object == Object::Administrator { "username" } else { "name" };
-            envelope(bad_request, "duplicate.resource.name", reason, vec![member.to_owned()])
+            fault(bad_request, "duplicate.resource.name", reason, vec![member.to_owned()])
         }
         Error::AlreadyRotated { successor } => {
             let reason = format!("the key has a successor already, {successor}: rotate that one, or delete it first");
-            envelope(bad_request, "already.rotated", reason, vec![successor.to_string()])
+            fault(bad_request, "already.rotated", reason, vec![successor.to_string()])
         }
         Error::KeyExhausted => {
             let reason = "all uses of the key are taken: raise maxUsage, then export it".to_owned();
-            envelope(bad_request, "nonce.usage.exceeded", reason, vec!["maxUsage".to_owned()])
+            fault(bad_request, "nonce.usage.exceeded", reason, vec!["maxUsage".to_owned()])
         }
         Error::NotExportable => {
             let reason = "the key may not be viewed or exported: its string is no longer kept".to_owned();
-            envelope(bad_request, "not.exportable", reason, vec!["exportable".to_owned()])
+            fault(bad_request, "not.exportable", reason, vec!["exportable".to_owned()])
         }
         Error::Referenced { object, by, name } => {
             let reason = format!("the {} is in use by: {by}", resource(*object));
-            envelope(bad_request, "resource.referenced", reason, vec![resource(*object).to_owned(), name.clone()])
+            fault(bad_request, "resource.referenced", reason, vec![resource(*object).to_owned(), name.clone()])
         }
         Error::Vanished { what } => {
             let reason = format!("what it refers to was deleted meanwhile: {what}");
-            envelope(bad_request, "invalid.resource.argument", reason, vec![])
+            fault(bad_request, "invalid.resource.argument", reason, vec![])
         }
         Error::Outdated { expected, found, .. } => {
             let reason = format!("the object has revision \"{}\" and not \"{}\"", found.0, expected.0);
-            envelope(StatusCode::PRECONDITION_FAILED, "precondition.failed", reason, vec![])
+            fault(StatusCode::PRECONDITION_FAILED, "precondition.failed", reason, vec![])
         }
         Error::Contended { .. }
         | Error::PasswordsOverloaded { .. }
@@ -220,25 +236,28 @@ fn of_use_case(error: &Error, reference: &Reference) -> Answer {
         | Error::OutcomeUnknown { .. } => {
             tracing::error!(request.id = %reference, error = %error, "a management request failed for a while");
             let reason = format!("not now; reference {reference}");
-            envelope(StatusCode::SERVICE_UNAVAILABLE, "retryable.server.error", reason, vec![])
-                .retry_after(1 + u32::from(random_bytes::<1>()[0] % 4))
+            fault(StatusCode::SERVICE_UNAVAILABLE, "retryable.server.error", reason, vec![])
         }
         Error::Internal { .. } => {
             tracing::error!(request.id = %reference, error = %error, "a management request failed");
             let reason = format!("internal error; reference {reference}");
-            envelope(StatusCode::INTERNAL_SERVER_ERROR, "internal.server.error", reason, vec![])
+            fault(StatusCode::INTERNAL_SERVER_ERROR, "internal.server.error", reason, vec![])
         }
     }
 }
 
 /// The same for no token, a bad one, and one whose client is gone.
-fn unauthorized() -> Answer {
+fn unauthorized() -> (StatusCode, ErrorBody) {
     let reason = "the token is missing, expired or not valid".to_owned();
-    envelope(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![]).challenging()
+    fault(StatusCode::UNAUTHORIZED, "access.denied", reason, vec![])
 }
 
 fn envelope(status: StatusCode, id: &'static str, reason: String, params: Vec<String>) -> Answer {
     Answer::json(status, &ErrorBody::new(id, reason, params))
+}
+
+fn fault(status: StatusCode, id: &'static str, reason: String, params: Vec<String>) -> (StatusCode, ErrorBody) {
+    (status, ErrorBody::new(id, reason, params))
 }
 
 /// The name of an object's resource.

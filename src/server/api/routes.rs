@@ -399,6 +399,16 @@ impl Route {
         why.map(|why| format!("{} {}: {why}", self.method, self.pattern))
     }
 
+    /// Whether a request without a body says too little. What is new may be made of nothing, where nothing of
+    /// it is required; an edit of nothing is none.
+    pub(super) fn needs_body(&self) -> bool {
+        match self.takes {
+            Takes::New(shape) => shape.requires_something(),
+            Takes::Edit(_) | Takes::Form(_) => true,
+            Takes::Nothing => false,
+        }
+    }
+
     /// The shape of the JSON that it reads.
     pub(super) fn json_shape(&self) -> Option<&'static Shape> {
         match self.takes {

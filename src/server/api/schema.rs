@@ -8,6 +8,8 @@
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::management::keys::bulk::BULK_IDS_MAX;
+
 /// The members of an object on the wire, in the order in which they are written.
 pub struct Shape {
     /// Names its schemas. Shapes that are the same thing to a reader, once in answers and once in
@@ -27,6 +29,8 @@ pub struct Member {
     in_answers: Presence,
     in_requests: Presence,
     default: Option<Fallback>,
+    /// Another name of the same.
+    spelling: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +120,11 @@ impl Shape {
         self.members().into_iter().filter(|member| member.in_requests != Presence::Never)
     }
 
+    /// Whether a request that makes one must say anything.
+    pub fn requires_something(&self) -> bool {
+        self.members().iter().any(|member| member.in_requests == Presence::Always)
+    }
+
     /// What an answer says that is not declared, or the other way round.
     pub fn contradiction(&self, answer: &Value) -> Option<String> {
         let Value::Object(answer) = answer else { return Some(format!("{} is no object", self.name)) };
@@ -183,9 +192,14 @@ impl Shape {
         }
         let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": additional });
         let required = present.iter().filter(|member| presence(member) == Presence::Always);
-        let required: Vec<_> = required.map(|member| member.name).collect();
+        let (either, required): (Vec<&Member>, Vec<_>) =
+            required.partition(|member| present.iter().any(|other| member.spelling == Some(other.name)));
         if !required.is_empty() {
-            schema["required"] = json!(required);
+            schema["required"] = required.iter().map(|member| member.name).collect();
+        }
+        if !either.is_empty() {
+            let one_of_both = |member: &&Member| json!({ "anyOf": [{ "required": [member.name] }, { "required": [member.spelling] }] });
+            schema["allOf"] = either.iter().map(one_of_both).collect();
         }
         schema
     }
@@ -193,7 +207,15 @@ impl Shape {
 
 impl Member {
     pub const fn new(name: &'static str, form: Form, about: &'static str) -> Self {
-        Self { name, form, about, in_answers: Presence::Always, in_requests: Presence::Never, default: None }
+        Self {
+            name,
+            form,
+            about,
+            in_answers: Presence::Always,
+            in_requests: Presence::Never,
+            default: None,
+            spelling: None,
+        }
     }
 
     pub const fn counter(name: &'static str, about: &'static str) -> Self {
@@ -243,6 +265,12 @@ impl Member {
     /// Requests may say it, and one that makes the object must.
     pub const fn required(mut self) -> Self {
         self.in_requests = Presence::Always;
+        self
+    }
+
+    /// Where it is required, the member of this name does as well.
+    pub const fn or_spelled(mut self, other: &'static str) -> Self {
+        self.spelling = Some(other);
         self
     }
 
@@ -322,6 +350,8 @@ impl Form {
             Self::Ids => {
                 let mut schema = types(&["array"]);
                 schema["items"] = Self::Id.request_schema(true);
+                schema["minItems"] = json!(1);
+                schema["maxItems"] = json!(BULK_IDS_MAX);
                 schema
             }
             Self::Name => {

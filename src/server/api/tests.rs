@@ -63,7 +63,8 @@ impl Client {
         let sent = Bytes::copy_from_slice(body.as_bytes());
         let body = Ok(sent.clone());
         let caller = self.api.identify(&lookup, &headers).await;
-        let arrived = Arrived { lookup: &lookup, uri: &uri, headers: &headers, body, address };
+        let reference = Reference::random();
+        let arrived = Arrived { lookup: &lookup, uri: &uri, headers: &headers, body, reference, address };
         let once = match (&lookup, &caller) {
             (Lookup::Found(route, _), Ok(Some(session))) => {
                 repeatable(&headers, &session.actor, route, &uri, &sent).ok().flatten()
@@ -75,7 +76,7 @@ impl Client {
             let remembered = self.api.management.find_repeated(once).await.unwrap();
             assert!(remembered.is_some(), "{path} is not remembered");
         }
-        let answer = told(&lookup, outcome, &Reference::random());
+        let answer = told(&lookup, outcome, &reference);
         let body = if answer.body().is_empty() { Value::Null } else { serde_json::from_slice(answer.body()).unwrap() };
         Received { status: answer.status(), body, etag: answer.revision() }
     }
@@ -604,6 +605,30 @@ async fn the_document_has_every_row_and_leads_nowhere_else() {
     for reference in references(&document) {
         let pointer = reference.strip_prefix('#').unwrap();
         assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_asks_for_no_more_and_no_less_than_is_needed() {
+    let client = Client::signed_in().await;
+    let document = client.send(Method::GET, "/zpa/openapi.json", "", None).await.body;
+    let post = |path: &str| {
+        let path = format!("/mgmtconfig/v1/admin/customers/{{customerId}}/{path}");
+        document["paths"][&path]["post"]["requestBody"]["required"].clone()
+    };
+    let keys = "associationType/{associationType}/provisioningKey";
+    assert_eq!(post(&format!("{keys}/{{id}}/rotate")), json!(false));
+    assert_eq!([post(keys), post("machineSchedule")], [json!(true), json!(true)]);
+    for (schema, member) in [("KeyBulk.New", "ids"), ("ComponentIds.New", "ids")] {
+        let ids = &document["components"]["schemas"][schema]["properties"][member];
+        assert_eq!((&ids["minItems"], &ids["maxItems"]), (&json!(1), &json!(500)), "{schema}");
+    }
+    let schedule = &document["components"]["schemas"]["CleanUpSchedule.New"];
+    let spellings = json!([{ "required": ["frequencyInterval"] }, { "required": ["frequency_interval"] }]);
+    assert_eq!((&schedule["required"], &schedule["allOf"]), (&Value::Null, &json!([{ "anyOf": spellings }])));
+
+    for (body, made) in [("", StatusCode::BAD_REQUEST), (r#"{"frequency_interval":30}"#, StatusCode::CREATED)] {
+        assert_eq!(client.send(Method::POST, &client.path("machineSchedule"), body, None).await.status, made, "{body}");
     }
 }
 

@@ -73,7 +73,7 @@ impl Listed for AdministratorField {
 pub struct AdministratorBody<'a> {
     id: AdministratorId,
     username: &'a Name,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "Description::is_empty")]
     description: &'a Description,
     role: &'static str,
     enabled: bool,
@@ -85,10 +85,6 @@ pub struct AdministratorBody<'a> {
     /// Once, when it was generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
-}
-
-fn is_empty(description: &&Description) -> bool {
-    description.as_str().is_empty()
 }
 
 pub fn encode(administrator: &Administrator) -> AdministratorBody<'_> {

@@ -33,7 +33,8 @@ pub static CLEAN_UP_SCHEDULE: Shape = Shape::new(
         Member::flag("delete_disabled", "Another spelling of deleteDisabled").write_only(),
         Member::word("frequency", &[FREQUENCY], "The unit of frequencyInterval").writable(),
         Member::word("frequencyInterval", INTERVALS, "Components go this long after their certificates ended")
-            .required(),
+            .required()
+            .or_spelled("frequency_interval"),
         Member::word("frequency_interval", INTERVALS, "Another spelling of frequencyInterval").write_only(),
     ],
 );

@@ -148,7 +148,7 @@ pub fn encode(view: &ComponentView) -> Map<String, Value> {
     put("creationTime", json!(Epoch(component.enrolled_at)));
     put("modifiedBy", json!(ModifiedBy(component.modified_by)));
     put("name", json!(component.name));
-    if !component.description.as_str().is_empty() {
+    if !component.description.is_empty() {
         put("description", json!(component.description));
     }
     put("enabled", json!(component.enabled));

@@ -202,7 +202,7 @@ pub fn encode(view: &GroupView) -> Map<String, Value> {
     put("creationTime", json!(super::Epoch(group.created_at)));
     put("modifiedBy", json!(super::ModifiedBy(group.modified_by)));
     put("name", json!(group.name));
-    if !group.description.as_str().is_empty() {
+    if !group.description.is_empty() {
         put("description", json!(group.description));
     }
     put("enabled", json!(group.enabled));

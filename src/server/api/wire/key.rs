@@ -195,7 +195,7 @@ pub struct KeyBody<'a> {
     last_used_time: Option<Epoch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_by: Option<ComponentId>,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "Description::is_empty")]
     description: &'a Description,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_version: Option<Text<u8>>,
@@ -247,8 +247,4 @@ impl KeyBody<'_> {
     pub fn without_string(self) -> Self {
         Self { provisioning_key: None, ..self }
     }
-}
-
-fn is_empty(description: &Description) -> bool {
-    description.as_str().is_empty()
 }

@@ -1,15 +1,14 @@
 //! `provisioningKey/bulk`.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::error::ERROR;
+use super::error::{ERROR, ErrorBody};
 use super::members::Members;
 use crate::domain::Reference;
 use crate::id::ProvisioningKeyId;
 use crate::management::Error;
 use crate::management::keys::bulk::BulkInput;
-use crate::server::api::refusal::Refusal;
+use crate::server::api::refusal::of_use_case;
 use crate::server::api::schema::{Form, Member, Shape};
 
 pub static KEY_BULK: Shape = Shape::new(
@@ -59,17 +58,15 @@ pub struct ResultBody {
     status: &'static str,
     /// The envelope that the same would have been answered with alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Box<RawValue>>,
+    error: Option<ErrorBody>,
 }
 
 impl ResultBody {
-    /// # Panics
-    /// Never: an error is answered with JSON.
-    pub fn new(id: ProvisioningKeyId, outcome: Result<(), Error>) -> Self {
+    /// What is logged stands under the request's `reference`.
+    pub fn new(id: ProvisioningKeyId, outcome: Result<(), Error>, reference: &Reference) -> Self {
         let Err(error) = outcome else { return Self { id, status: "ok", error: None } };
-        let answer = Refusal::from(error).into_answer(&Reference::random());
-        let status = if answer.status().is_server_error() { "failed" } else { "refused" };
-        let envelope = serde_json::from_slice(answer.body()).expect("an error's body is JSON");
-        Self { id, status, error: Some(envelope) }
+        let (status, error) = of_use_case(&error, reference);
+        let status = if status.is_server_error() { "failed" } else { "refused" };
+        Self { id, status, error: Some(error) }
     }
 }

@@ -243,7 +243,7 @@ pub struct SigningCertificateBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     serial_no: Option<String>,
     name: &'a Name,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "Description::is_empty")]
     description: &'a Description,
     /// Not while its certificate is awaited.
     allow_signing: bool,
@@ -330,8 +330,4 @@ impl DeletionBody {
             signed_until_in_epoch_sec: references.signed_until.map(Epoch),
         }
     }
-}
-
-fn is_empty(description: &Description) -> bool {
-    description.as_str().is_empty()
 }
