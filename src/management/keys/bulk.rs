@@ -33,7 +33,7 @@ pub struct BulkResult {
 
 enum Operation {
     Delete { revoke: bool },
-    Edit(KeyInput),
+    Edit(Box<KeyInput>),
 }
 
 impl Management {
@@ -67,8 +67,9 @@ impl Management {
 fn checked(input: BulkInput, now: Timestamp) -> Result<(Operation, Vec<ProvisioningKeyId>), Error> {
     let mut checker = Checker::default();
     let BulkInput { operation, ids, expires_at, revoke } = input;
-    let enable = |enabled| Operation::Edit(KeyInput { enabled: Input::Given(enabled), ..KeyInput::default() });
-    let extend = |at| Operation::Edit(KeyInput { expires_at: Input::Given(at), ..KeyInput::default() });
+    let edit = |input| Operation::Edit(Box::new(input));
+    let enable = |enabled| edit(KeyInput { enabled: Input::Given(enabled), ..KeyInput::default() });
+    let extend = |at| edit(KeyInput { expires_at: Input::Given(at), ..KeyInput::default() });
     let operation = match checker.required(Field::Operation, operation, Ok::<_, std::convert::Infallible>).as_deref() {
         Some("delete") => {
             Some(Operation::Delete { revoke: checker.take(Field::Revoke, revoke).given().unwrap_or(false) })
