@@ -14,10 +14,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use muster::auth::token::{Claims, SubjectKind};
 use muster::clock::Clock as _;
-use muster::domain::{Actor, Administrator, ApiClient, Customer, Kind, Role, SessionRecord};
+use muster::domain::{Actor, Administrator, ApiClient, Customer, Kind, Revision, Role, SessionRecord};
 use muster::id::CustomerId;
 use muster::management::Input;
 use muster::management::clean_up::CleanUpInput;
+use muster::management::customers::CustomerInput;
+use muster::management::groups::GroupInput;
 use muster::management::keys::KeyInput;
 use muster::management::sessions::TOKEN_LIFETIME;
 use muster::server::api::Api;
@@ -479,4 +481,51 @@ async fn what_a_request_refers_to_is_looked_for_in_its_own_customer() {
         at_fault.is_superset(&BTreeSet::from(["enrollmentCertId", "parentCertId", "zcomponentId"])),
         "{at_fault:?}"
     );
+}
+
+/// The same for edits of one's own objects, and for lists of ids.
+#[tokio::test]
+async fn what_an_edit_refers_to_is_looked_for_in_its_own_customer() {
+    let arranged = Arranged::new().await;
+    let (system, management) = (Actor::system(), &arranged.world.management);
+    let input = CustomerInput { name: Input::Given("Elsewhere".to_owned()), ..CustomerInput::default() };
+    let elsewhere = management.create_customer(&system, input, None).await.expect("a customer").customer.id;
+    let input = GroupInput { name: Input::Given("HQ".to_owned()), ..GroupInput::default() };
+    let group = management.create_group(&system, elsewhere, Kind::Machine, input).await.expect("a group").group;
+    let (name, group_id) = (Input::Given("k".to_owned()), Input::Given(group.id));
+    let input = KeyInput { name, group: group_id, ..KeyInput::default() };
+    let key = management.create_key(&system, elsewhere, Kind::Machine, input).await.expect("a key").key;
+    let foreign = [group.id.to_string(), group.signing_certificate_id.to_string(), key.id.to_string()];
+
+    let (own, caller) = (arranged.world.customer.to_string(), Caller::Insider(Role::Admin));
+    let mut referred = BTreeSet::new();
+    for (route, _, kind) in guarded().filter(|(_, _, kind)| *kind == Kind::Machine) {
+        let (Takes::Edit(shape) | Takes::New(shape)) = route.takes else { continue };
+        let at = if route.pattern.contains("{id}") { arranged.existing(route, kind) } else { "" };
+        for member in shape.request_members().filter(|member| matches!(member.form, Form::Id | Form::Ids)) {
+            for id in &foreign {
+                let value = |id: &str| if matches!(member.form, Form::Ids) { json!([id]) } else { json!(id) };
+                // A name that is none keeps what is right beside it from being made.
+                let body =
+                    |id: &str| json!({ "name": "a|b", "operation": "delete", member.name: value(id) }).to_string();
+                let answer = arranged.visit_with(caller, route, &own, kind, at, &body(id)).await;
+                let none = arranged.visit_with(caller, route, &own, kind, at, &body(&missing(id))).await;
+                assert!(answer.status < 500, "{}: {answer:?}", route.pattern);
+                assert_eq!(
+                    answer.about(id, &missing(id)),
+                    none,
+                    "{} of {} {}",
+                    member.name,
+                    route.method,
+                    route.pattern
+                );
+                referred.insert((route.method.as_str(), member.name));
+            }
+        }
+    }
+    for expected in [("PUT", "enrollmentCertId"), ("PUT", "provisioningKeyId"), ("POST", "ids")] {
+        assert!(referred.contains(&expected), "{expected:?} in {referred:?}");
+    }
+    let untouched = management.find_key(&system, elsewhere, Kind::Machine, key.id).await.expect("the key");
+    assert_eq!(untouched.key.revision, Revision::FIRST);
 }
