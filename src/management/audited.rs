@@ -13,9 +13,8 @@ use crate::id::CustomerId;
 /// Something whose changes are written down.
 pub(super) trait Audited {
     const OBJECT: Object;
-    fn customer_id(&self) -> CustomerId;
-    fn id_text(&self) -> String;
-    fn name(&self) -> &str;
+    /// Whose it is, its id and its name.
+    fn identity(&self) -> (CustomerId, String, &str);
     /// What an administrator can set, and what tells the object from others.
     fn settings(&self) -> Value;
 }
@@ -52,23 +51,15 @@ pub(super) fn done<T: Audited>(action: &str, actor: &Actor, now: Timestamp, obje
 }
 
 fn event<T: Audited>(actor: &Actor, now: Timestamp, action: &str, object: &T) -> AuditEvent {
-    let about = (T::OBJECT.as_str(), object.id_text(), object.name());
-    AuditEvent::new(actor, object.customer_id(), now, action, about)
+    let (customer, id, name) = object.identity();
+    AuditEvent::new(actor, customer, now, action, (T::OBJECT.as_str(), id, name))
 }
 
 impl Audited for Administrator {
     const OBJECT: Object = Object::Administrator;
 
-    fn customer_id(&self) -> CustomerId {
-        self.customer_id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
-    fn name(&self) -> &str {
-        self.username.as_str()
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), self.username.as_str())
     }
 
     fn settings(&self) -> Value {
@@ -84,16 +75,8 @@ impl Audited for Administrator {
 impl Audited for ApiClient {
     const OBJECT: Object = Object::ApiClient;
 
-    fn customer_id(&self) -> CustomerId {
-        self.customer_id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), self.name.as_str())
     }
 
     fn settings(&self) -> Value {
@@ -110,17 +93,9 @@ impl Audited for ApiClient {
 impl Audited for CleanUpSchedule {
     const OBJECT: Object = Object::CleanUpSchedule;
 
-    fn customer_id(&self) -> CustomerId {
-        self.customer_id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
     /// A schedule has no name; its kind tells it from the others.
-    fn name(&self) -> &str {
-        self.kind.as_str()
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), self.kind.as_str())
     }
 
     fn settings(&self) -> Value {
@@ -136,16 +111,8 @@ impl Audited for CleanUpSchedule {
 impl Audited for Component {
     const OBJECT: Object = Object::Component;
 
-    fn customer_id(&self) -> CustomerId {
-        self.customer_id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
-    fn name(&self) -> &str {
-        &self.name
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), &self.name)
     }
 
     fn settings(&self) -> Value {
@@ -164,16 +131,8 @@ impl Audited for Component {
 impl Audited for Customer {
     const OBJECT: Object = Object::Customer;
 
-    fn customer_id(&self) -> CustomerId {
-        self.id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.id, self.id.to_string(), self.name.as_str())
     }
 
     fn settings(&self) -> Value {
@@ -184,16 +143,8 @@ impl Audited for Customer {
 impl Audited for Group {
     const OBJECT: Object = Object::Group;
 
-    fn customer_id(&self) -> CustomerId {
-        self.customer_id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), self.name.as_str())
     }
 
     fn settings(&self) -> Value {
@@ -212,16 +163,8 @@ impl Audited for Group {
 impl Audited for ProvisioningKey {
     const OBJECT: Object = Object::ProvisioningKey;
 
-    fn customer_id(&self) -> CustomerId {
-        self.customer_id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), self.name.as_str())
     }
 
     /// `keyId` and `hint` are the public parts of the key string; nothing else of it is here.
@@ -250,16 +193,8 @@ impl Audited for ProvisioningKey {
 impl Audited for SigningCertificate {
     const OBJECT: Object = Object::SigningCertificate;
 
-    fn customer_id(&self) -> CustomerId {
-        self.customer_id
-    }
-
-    fn id_text(&self) -> String {
-        self.id.to_string()
-    }
-
-    fn name(&self) -> &str {
-        self.name.as_str()
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), self.name.as_str())
     }
 
     fn settings(&self) -> Value {
