@@ -169,19 +169,23 @@ impl Place {
             {
                 let is_over = AtomicBool::new(false);
                 let begun = Instant::now();
+                // A list that waits for its order ends only after the enrollments have: each is over its own time.
                 let (enrolled, listed, ()) = tokio::join!(
                     async {
                         let loops = (0..AT_ONCE).map(|_| self.enroll_until(&is_over));
-                        join_all(loops).await.into_iter().sum::<u64>()
+                        let enrolled = join_all(loops).await.into_iter().sum::<u64>();
+                        enrolled as f64 / begun.elapsed().as_secs_f64()
                     },
-                    self.list_until(&is_over, lists),
+                    async {
+                        let listed = self.list_until(&is_over, lists).await;
+                        listed as f64 / begun.elapsed().as_secs_f64()
+                    },
                     async {
                         tokio::time::sleep(seconds).await;
                         is_over.store(true, Ordering::Relaxed);
                     }
                 );
-                let each = |count: u64| count as f64 / begun.elapsed().as_secs_f64();
-                println!("{round}  {what:<22} {:>8.0}   lists per second {:>6.1}", each(enrolled), each(listed));
+                println!("{round}  {what:<22} {enrolled:>8.0}   lists per second {listed:>6.1}");
             }
         }
     }

@@ -125,7 +125,10 @@ impl Queue {
     ///
     /// A batch that is not full waits for company, until its first has waited for the linger time,
     /// if more than one is there already or `is_company_likely`. A lone enrollment does not wait.
-    pub(super) fn take(&self, is_company_likely: bool, patience: Option<Duration>) -> Task {
+    ///
+    /// Background work is not taken before `quiet_at`: the moment between two batches, in which those who
+    /// were answered come again, is no quiet one.
+    pub(super) fn take(&self, is_company_likely: bool, quiet_at: Option<Instant>, patience: Option<Duration>) -> Task {
         let deadline = patience.map(|patience| Instant::now() + patience);
         let mut lanes = self.lock();
         loop {
@@ -139,7 +142,10 @@ impl Queue {
                 lanes.is_turn_of_enrollments = true;
                 return Task::Change(change);
             }
-            if let Some((_, change)) = lanes.background.pop_front() {
+            let not_yet = quiet_at.filter(|at| !lanes.is_closed && Instant::now() < *at);
+            if not_yet.is_none()
+                && let Some((_, change)) = lanes.background.pop_front()
+            {
                 return Task::Change(change);
             }
             if lanes.is_closed {
@@ -148,7 +154,8 @@ impl Queue {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Task::None;
             }
-            lanes = self.wait(lanes, WaitsFor::Anything, deadline);
+            let until = not_yet.filter(|_| !lanes.background.is_empty()).into_iter().chain(deadline).min();
+            lanes = self.wait(lanes, WaitsFor::Anything, until);
         }
     }
 

@@ -225,7 +225,8 @@ impl Writer {
             } else {
                 self.order_names_at.map(|at| at.saturating_duration_since(Instant::now()))
             };
-            match self.queue.take(self.is_company_likely(), patience) {
+            let quiet_at = self.last_batch.map(|(ended, _)| ended + IDLE);
+            match self.queue.take(self.is_company_likely(), quiet_at, patience) {
                 Task::Change(change) => self.commit_change(change),
                 Task::Enrollments(batch) => {
                     let size = batch.len();
