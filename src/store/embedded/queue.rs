@@ -233,3 +233,35 @@ impl Queue {
 pub(super) fn closed() -> StoreError {
     StoreError::Unavailable { reason: "it was closed".into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Change for Nothing {
+        fn run(&mut self, _: &Connection) -> rusqlite::Result<bool> {
+            Ok(false)
+        }
+
+        fn answer(self: Box<Self>, _: Result<(), StoreError>) {}
+    }
+
+    #[test]
+    fn background_work_waits_for_a_quiet_moment() {
+        let queue = Queue::new(BatchSettings::default());
+        let (at_once, later) = (Some(Duration::ZERO), Some(Instant::now() + Duration::from_secs(3_600)));
+        queue.push_change(Lane::Background, Box::new(Nothing)).unwrap();
+        assert!(matches!(queue.take(false, later, at_once), Task::None));
+        queue.push_change(Lane::Administration, Box::new(Nothing)).unwrap();
+        assert!(matches!(queue.take(false, later, at_once), Task::Change(_)), "what somebody waits for does not");
+        assert!(matches!(queue.take(false, Some(Instant::now()), at_once), Task::Change(_)));
+        assert!(matches!(queue.take(false, None, at_once), Task::None), "that was all");
+
+        queue.push_change(Lane::Background, Box::new(Nothing)).unwrap();
+        queue.close();
+        assert!(matches!(queue.take(false, later, at_once), Task::Change(_)), "a closed one is emptied");
+        assert!(matches!(queue.take(false, later, at_once), Task::Closed));
+    }
+}
