@@ -7,12 +7,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{AppError, master_key};
+use super::AppError;
+use super::opened_secrets::open_secrets;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::domain::audit::{AuditKey, AuditRow, ChainVerifier};
 use crate::id::CustomerId;
-use crate::management::first_start::{SETTING_INITIALIZED_AT, load_secrets};
 use crate::server::api::wire::audit_event::decode_line;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
@@ -111,10 +111,6 @@ impl<'a> Chain<'a> {
 
 async fn open(settings: &Settings) -> Result<(Arc<EmbeddedStore>, AuditKey), AppError> {
     let store = EmbeddedStore::open_read_only(&settings.data_dir, Arc::new(SystemClock))?;
-    if store.find_setting(SETTING_INITIALIZED_AT).await?.is_none() {
-        return Err(AppError::Uninitialized);
-    }
-    let master_keys = master_key::load(settings)?;
-    let secrets = load_secrets(&*store, &master_keys).await?;
+    let secrets = open_secrets(&*store, settings).await?;
     Ok((store, secrets.audit_key))
 }

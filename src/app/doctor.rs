@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{AppError, master_key};
+use super::AppError;
+use super::opened_secrets::open_secrets;
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::management::first_start::{SETTING_INITIALIZED_AT, load_secrets};
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 
@@ -17,11 +17,7 @@ use crate::store::embedded::EmbeddedStore;
 /// [`AppError`] when there is nothing that could be checked.
 pub async fn doctor(settings: &Settings) -> Result<Vec<String>, AppError> {
     let store = EmbeddedStore::open_read_only(&settings.data_dir, Arc::new(SystemClock))?;
-    if store.find_setting(SETTING_INITIALIZED_AT).await?.is_none() {
-        return Err(AppError::Uninitialized);
-    }
-    let master_keys = master_key::load(settings)?;
-    let secrets = load_secrets(&*store, &master_keys).await?;
+    let secrets = open_secrets(&*store, settings).await?;
     let findings = store.check_integrity(&secrets.audit_key).await?;
     Ok(findings.iter().map(ToString::to_string).collect())
 }

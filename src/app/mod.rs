@@ -10,6 +10,7 @@ mod doctor;
 mod endpoint;
 mod first_start;
 mod master_key;
+mod opened_secrets;
 mod readiness;
 mod recover;
 mod serve;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{AppError, master_key};
+use super::AppError;
+use super::opened_secrets::open_secrets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::management::first_start::{SETTING_INITIALIZED_AT, load_secrets};
 use crate::management::recovery;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{BatchSettings, CommitObserver, Store};
@@ -27,11 +27,7 @@ pub async fn recover_owner(settings: &Settings, username: Option<&str>) -> Resul
     drop(EmbeddedStore::open_read_only(&settings.data_dir, Arc::clone(&clock))?);
     let batch = BatchSettings::default();
     let store = EmbeddedStore::open(&settings.data_dir, Arc::clone(&clock), batch, Arc::new(Unobserved))?;
-    if store.find_setting(SETTING_INITIALIZED_AT).await?.is_none() {
-        return Err(AppError::Uninitialized);
-    }
-    let master_keys = master_key::load(settings)?;
-    let secrets = load_secrets(&*store, &master_keys).await?;
+    let secrets = open_secrets(&*store, settings).await?;
     let recovered = recovery::recover_owner(&*store, &secrets.audit_key, &*clock, username).await;
     store.close().await;
     match recovered.map_err(AppError::Recover)? {
