@@ -5,6 +5,7 @@
 //! (`telemetry`), or decide anything about an enrollment or an administrator.
 
 mod adapters;
+mod admin_door;
 mod audit;
 mod doctor;
 mod endpoint;

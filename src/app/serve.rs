@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::adapters::{AnnounceToDirectory, CountRefusals, ObserveCommits};
+use super::admin_door::AdminDoor;
 use super::endpoint::{Endpoint, Names};
 use super::first_start::{FirstStart, Opened, open};
 use super::readiness::NodeReadiness;
@@ -29,6 +30,7 @@ use crate::server::http::Handler;
 use crate::server::http::failures::FailureRate;
 use crate::server::listener::{Limits, Listener, Service, Transport};
 use crate::server::ops::OpsDoor;
+use crate::server::portal::{self, Portal};
 use crate::server::tls::{ClientCertificates, server_config};
 use crate::store::Store;
 
@@ -160,6 +162,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         clock: Arc::clone(&clock),
         metrics: Arc::clone(&metrics),
     }));
+    let cloud = Arc::new(ArcSwap::from_pointee(cloud));
     let management = Arc::new(Management::new(management::Parts {
         store: Arc::clone(&store),
         ids,
@@ -169,12 +172,17 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         audit_key: Arc::new(audit_key),
         peppers,
         token_key: Arc::new(token_key),
-        cloud: Arc::new(ArcSwap::from_pointee(cloud)),
+        cloud: Arc::clone(&cloud),
         trust_pin: Arc::clone(&node.trust_pin),
         profile,
         component_lifetime_seconds: settings.certificates.lifetime_seconds(),
     }));
-    let admin_door: Arc<dyn Handler> = Arc::new(Api::new(Arc::clone(&management)));
+    let portal = Portal::new(portal::Parts {
+        management: Arc::clone(&management),
+        clock: Arc::clone(&clock),
+        cloud: Arc::clone(&cloud),
+    });
+    let admin_door: Arc<dyn Handler> = Arc::new(AdminDoor { portal, api: Api::new(Arc::clone(&management)) });
     let readiness = Arc::new(NodeReadiness::new(store, directory, Arc::clone(&clock)));
     let ops_door: Arc<dyn Handler> = Arc::new(OpsDoor::new(Arc::clone(&metrics), readiness));
 

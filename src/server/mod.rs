@@ -2,13 +2,13 @@
 //!
 //! [`listener`] accepts and bounds connections, [`tls`] makes them private, [`http`] is what the
 //! doors share, and behind it stands one [`http::Handler`] per listener: [`enroll`] for devices,
-//! [`api`] for administrators,
-//! [`ops`] for whoever watches the service.
+//! [`api`] for administrators' programs, [`portal`] for administrators, [`ops`] for whoever watches the service.
 
 pub mod api;
 pub mod enroll;
 pub mod http;
 pub mod listener;
 pub mod ops;
+pub mod portal;
 pub mod proxy_protocol;
 pub mod tls;

@@ -36,7 +36,6 @@ mod clean_up;
 mod client_types;
 mod components;
 mod customers;
-mod form;
 mod groups;
 mod keys;
 mod openapi;
@@ -57,7 +56,7 @@ use async_trait::async_trait;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, IF_MATCH, USER_AGENT};
-use hyper::{Request, Response, Uri};
+use hyper::{Method, Request, Response, Uri};
 use zeroize::Zeroize as _;
 
 use self::answer::Answer;
@@ -134,6 +133,11 @@ impl Api {
             quiet: Arc::new(Quiet::new(now)),
             openapi: openapi::write(),
         }
+    }
+
+    /// Whether a path is one of the table's, whatever the method.
+    pub fn has(&self, path: &str) -> bool {
+        !matches!(routes::find(&Method::GET, path), Lookup::None)
     }
 
     /// Who asks comes before what is wrong with the question, and before more than a little of it is

@@ -3,12 +3,12 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use super::form;
 use super::refusal::Refusal;
 use super::schema::{Parameter, ParameterForm};
 use super::wire::Listed;
 use crate::clock::Timestamp;
 use crate::management::audit::EXPORT_ROWS_MAX;
+use crate::server::http::form;
 use crate::store::{AuditField, AuditQuery, Comparison, Condition, ListQuery, PageRequest, Sort, Value, ValueKind};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;

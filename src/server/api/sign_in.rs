@@ -9,11 +9,12 @@ use zeroize::Zeroizing;
 use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::session::{LegacyToken, OAuthToken};
-use super::{Api, Call, form};
+use super::{Api, Call};
 use crate::domain::address::SourcePrefix;
 use crate::management::Error;
 use crate::management::sessions::{Session, SignedIn};
 use crate::server::http::failures::{FailureRate, TooManyFailures};
+use crate::server::http::form;
 
 /// Failed sign-ins that one source is told of. Right credentials are let through whatever others
 /// behind the same address did.

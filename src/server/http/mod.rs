@@ -2,6 +2,7 @@
 //! what keeps anonymous callers cheap: [`failures`] and [`quiet`].
 
 pub mod failures;
+pub mod form;
 pub mod problem;
 pub mod quiet;
 pub mod route;

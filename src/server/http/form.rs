@@ -1,10 +1,12 @@
 //! `application/x-www-form-urlencoded`, in bodies and in queries.
 
+use std::fmt::Write as _;
+
 use zeroize::Zeroizing;
 
 /// The pairs in their order, decoded: `+` is a space, `%41` a byte. Values may be secrets and are
 /// wiped on drop. `None` when a `%` is not followed by two hex digits or the bytes are no UTF-8.
-pub(super) fn parse(text: &str) -> Option<Vec<(String, Zeroizing<String>)>> {
+pub fn parse(text: &str) -> Option<Vec<(String, Zeroizing<String>)>> {
     text.split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
@@ -12,6 +14,16 @@ pub(super) fn parse(text: &str) -> Option<Vec<(String, Zeroizing<String>)>> {
             Some((decode(name)?.to_string(), decode(value)?))
         })
         .collect()
+}
+
+/// Appends `text` as a value, every byte escaped that is not unreserved (RFC 3986 §2.3).
+pub fn encode_into(address: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => address.push(char::from(byte)),
+            _ => write!(address, "%{byte:02X}").expect("a String takes everything"),
+        }
+    }
 }
 
 fn decode(text: &str) -> Option<Zeroizing<String>> {

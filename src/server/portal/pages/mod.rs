@@ -1,0 +1,4 @@
+//! One file per page, or per object with its pages.
+
+pub(super) mod home;
+pub(super) mod sign_in;

@@ -1,0 +1,157 @@
+//! The one table of pages.
+//!
+//! | in a pattern | matches |
+//! |---|---|
+//! | `{customer}` | a customer's id, `0` for the service itself |
+//! | `{kind}` | `app-connector`, `service-edge`, `network-connector`, `machine` |
+//! | `{id}` | any one part |
+//!
+//! A list's filters, order, page and open rows stand in the query, so every view has an address.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use hyper::Method;
+
+use super::Portal;
+use super::pages::{home, sign_in};
+use super::reply::{Reply, Trouble};
+use super::visit::Visit;
+use crate::domain::Kind;
+use crate::management::sessions::Session;
+
+/// One row.
+pub(super) struct Row {
+    pub(super) method: Method,
+    pub(super) pattern: &'static str,
+    pub(super) page: Page,
+}
+
+/// Who may ask, and what is done. The use cases say what each role may do.
+#[derive(Clone, Copy)]
+pub(super) enum Page {
+    /// For everybody; told of the session if there is one.
+    Public(for<'a> fn(&'a Portal, &'a Visit, Option<&'a Session>) -> ReplyFuture<'a>),
+    SignedIn(for<'a> fn(&'a Portal, &'a Visit, &'a Session) -> ReplyFuture<'a>),
+    /// The same for what takes a form and shows it again, nothing done, when
+    /// [asked to](Visit::is_shown_again).
+    Form(for<'a> fn(&'a Portal, &'a Visit, &'a Session) -> ReplyFuture<'a>),
+}
+
+pub(super) type ReplyFuture<'a> = Pin<Box<dyn Future<Output = Result<Reply, Trouble>> + Send + 'a>>;
+
+macro_rules! public {
+    ($method:ident $pattern:literal, $run:path) => {
+        Row {
+            method: Method::$method,
+            pattern: $pattern,
+            page: Page::Public(|portal, visit, session| Box::pin($run(portal, visit, session))),
+        }
+    };
+}
+
+macro_rules! page {
+    ($method:ident $pattern:literal, $run:path) => {
+        Row {
+            method: Method::$method,
+            pattern: $pattern,
+            page: Page::SignedIn(|portal, visit, session| Box::pin($run(portal, visit, session))),
+        }
+    };
+}
+
+macro_rules! form {
+    ($pattern:literal, $run:path) => {
+        Row {
+            method: Method::POST,
+            pattern: $pattern,
+            page: Page::Form(|portal, visit, session| Box::pin($run(portal, visit, session))),
+        }
+    };
+}
+
+/// All pages. Where two patterns match, the first one is meant.
+#[rustfmt::skip]
+pub(super) static PAGES: &[Row] = &[
+    public!(GET  "/sign-in", sign_in::show),
+    public!(POST "/sign-in", sign_in::submit),
+    page!(POST "/sign-out", sign_in::sign_out),
+
+    page!(GET  "/", home::redirect),
+    page!(GET  "/c/{customer}", home::show),
+];
+
+/// What the path says. Parts that the pattern does not have are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PathParameters {
+    pub(super) customer: String,
+    pub(super) id: String,
+    pub(super) kind: Option<Kind>,
+}
+
+pub(super) enum Lookup {
+    Found(Page, &'static str, PathParameters),
+    /// The path is there for another method.
+    WrongMethod,
+    None,
+}
+
+impl Lookup {
+    /// For the log: never the path itself, which a visitor can fill with anything.
+    pub(super) fn pattern(&self) -> &'static str {
+        match self {
+            Self::Found(_, pattern, _) => pattern,
+            Self::WrongMethod | Self::None => "",
+        }
+    }
+}
+
+pub(super) fn find(method: &Method, path: &str) -> Lookup {
+    let mut is_there = false;
+    for row in PAGES {
+        let Some(parameters) = match_pattern(row.pattern, path) else { continue };
+        if row.method == *method {
+            return Lookup::Found(row.page, row.pattern, parameters);
+        }
+        is_there = true;
+    }
+    if is_there { Lookup::WrongMethod } else { Lookup::None }
+}
+
+fn match_pattern(pattern: &str, path: &str) -> Option<PathParameters> {
+    let mut parameters = PathParameters::default();
+    let mut parts = path.split('/');
+    for expected in pattern.split('/') {
+        let part = parts.next()?;
+        match expected {
+            "{customer}" => part.clone_into(&mut parameters.customer),
+            "{id}" => part.clone_into(&mut parameters.id),
+            "{kind}" => parameters.kind = Some(part.parse().ok()?),
+            literal if literal == part => {}
+            _ => return None,
+        }
+    }
+    parts.next().is_none().then_some(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_row_stands_twice() {
+        for (index, row) in PAGES.iter().enumerate() {
+            let twice = PAGES[..index].iter().any(|other| other.method == row.method && other.pattern == row.pattern);
+            assert!(!twice, "{} {}", row.method, row.pattern);
+        }
+    }
+
+    #[test]
+    fn unknown_paths_and_methods_are_told_apart() {
+        assert!(matches!(find(&Method::GET, "/sign-in"), Lookup::Found(Page::Public(_), "/sign-in", _)));
+        assert!(matches!(find(&Method::PUT, "/sign-in"), Lookup::WrongMethod));
+        for path in ["", "/sign-in/", "/Sign-in", "//", "/c/7/nothing"] {
+            assert!(matches!(find(&Method::GET, path), Lookup::None), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! How the portal writes numbers, times and spans: the same everywhere, finished before a template
+//! sees them.
+
+use std::time::Duration;
+
+use time::macros::format_description;
+
+use crate::clock::{DAY_SECONDS, Timestamp};
+use crate::domain::Role;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = DAY_SECONDS as u64;
+
+/// `4,812`.
+pub(super) fn number(number: impl Into<u64>) -> String {
+    let digits = number.into().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 key`, `37 keys`, `no keys`.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    match count {
+        0 => format!("no {many}"),
+        1 => format!("1 {one}"),
+        _ => format!("{} {many}", number(count)),
+    }
+}
+
+/// An instant for a `<time>` element: what people read, and the exact one for `title` and `datetime`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Instant {
+    pub(super) text: String,
+    /// `20 Nov 2026, 16:06:11 UTC`.
+    pub(super) exact: String,
+    /// RFC 3339.
+    pub(super) machine: String,
+}
+
+impl Instant {
+    fn new(at: Timestamp, text: String) -> Self {
+        Self { text, exact: format!("{} UTC", to_the_second(at)), machine: at.to_string() }
+    }
+
+    /// `20 Nov 2026, 16:06`.
+    pub(super) fn at(at: Timestamp) -> Self {
+        Self::new(at, minute(at))
+    }
+
+    /// With seconds: in ledgers.
+    pub(super) fn to_the_second(at: Timestamp) -> Self {
+        Self::new(at, to_the_second(at))
+    }
+
+    /// `2 min ago` within a day, else the date.
+    pub(super) fn past(at: Timestamp, now: Timestamp) -> Self {
+        let age = now.since(at).as_secs();
+        Self::new(at, if age < DAY && at <= now { ago(age) } else { minute(at) })
+    }
+}
+
+/// `20 Nov 2026, 16:06`, in UTC.
+pub(super) fn minute(at: Timestamp) -> String {
+    let shape = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
+/// `20 Nov 2026`.
+pub(super) fn day(at: Timestamp) -> String {
+    let shape = format_description!("[day padding:none] [month repr:short] [year]");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
+/// `Friday 20 November 2026, 16:06 UTC`.
+pub(super) fn whole_date(at: Timestamp) -> String {
+    let shape = format_description!("[weekday] [day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
+fn to_the_second(at: Timestamp) -> String {
+    let shape = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second]");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..MINUTE => "just now".to_owned(),
+        _ if seconds < HOUR => format!("{} min ago", seconds / MINUTE),
+        _ => format!("{} h ago", seconds / HOUR),
+    }
+}
+
+/// `in 5 days`, `in 3 h`, `in 20 min`. What lies behind is `now`.
+pub(super) fn ahead(at: Timestamp, now: Timestamp) -> String {
+    let left = at.since(now).as_secs();
+    if left == 0 { "now".to_owned() } else { format!("in {}", span(Duration::from_secs(left))) }
+}
+
+/// One figure: `41 days`, `7 h`, `20 min`, `under a minute`.
+pub(super) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..MINUTE => "under a minute".to_owned(),
+        _ if seconds < HOUR => format!("{} min", seconds / MINUTE),
+        _ if seconds < 2 * DAY => format!("{} h", seconds / HOUR),
+        _ => format!("{} days", number(seconds / DAY)),
+    }
+}
+
+pub(super) const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Auditor => "Auditor",
+        Role::Operator => "Operator",
+        Role::Admin => "Admin",
+        Role::Owner => "Owner",
+    }
+}
+
+/// A long text that is cut in its middle: the head may be shortened by the browser, the tail, the
+/// last eight characters, always stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) whole: String,
+    pub(super) head: String,
+    pub(super) tail: String,
+}
+
+impl Cut {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        let whole = text.into();
+        let tail_at = whole.char_indices().rev().nth(7).map_or(0, |(index, _)| index);
+        Self::at(whole, tail_at)
+    }
+
+    /// The short form of a key string: from its last `|` on it stays.
+    pub(super) fn of_hint(hint: &str) -> Self {
+        Self::at(hint.to_owned(), hint.rfind('|').unwrap_or(0))
+    }
+
+    fn at(whole: String, index: usize) -> Self {
+        let (head, tail) = whole.split_at(index);
+        Self { head: head.to_owned(), tail: tail.to_owned(), whole }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::from_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn numbers_have_commas() {
+        for (found, expected) in [(0_u64, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(found), expected);
+        }
+        assert_eq!([0, 1, 2_000].map(|n| counted(n, "key", "keys")), ["no keys", "1 key", "2,000 keys"]);
+    }
+
+    #[test]
+    fn times_are_told_as_people_ask_for_them() {
+        let now = at("2026-11-20T16:06:11Z");
+        assert_eq!(minute(now), "20 Nov 2026, 16:06");
+        assert_eq!(whole_date(now), "Friday 20 November 2026, 16:06 UTC");
+        for (when, expected) in [
+            ("2026-11-20T16:06:11Z", "just now"),
+            ("2026-11-20T16:04:00Z", "2 min ago"),
+            ("2026-11-19T16:06:12Z", "23 h ago"),
+            ("2026-11-19T16:06:11Z", "19 Nov 2026, 16:06"),
+            ("2026-11-21T00:00:00Z", "21 Nov 2026, 00:00"),
+        ] {
+            assert_eq!(Instant::past(at(when), now).text, expected);
+        }
+        for (when, expected) in [
+            ("2026-11-20T16:06:11Z", "now"),
+            ("2026-11-20T16:06:20Z", "in under a minute"),
+            ("2026-11-20T17:06:11Z", "in 1 h"),
+            ("2026-11-22T16:06:10Z", "in 47 h"),
+            ("2026-11-25T17:00:00Z", "in 5 days"),
+        ] {
+            assert_eq!(ahead(at(when), now), expected);
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_the_end() {
+        let cut = Cut::new("eu-fra2-prod-2026");
+        assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("eu-fra2-p", "rod-2026"));
+        let cut = Cut::new("short");
+        assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("", "short"));
+        let cut = Cut::of_hint("3|id.example|k7Rq2Zx...");
+        assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("3|id.example", "|k7Rq2Zx..."));
+    }
+}
