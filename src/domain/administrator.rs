@@ -179,9 +179,17 @@ impl Actor {
         }
     }
 
+    /// Which administrator the actor is, if it is one.
+    pub fn administrator_id(&self) -> Option<AdministratorId> {
+        match &self.identity {
+            ActorIdentity::Administrator { id, .. } => Some(*id),
+            ActorIdentity::ApiClient { .. } | ActorIdentity::System => None,
+        }
+    }
+
     /// Whether the actor is this administrator.
     pub fn is_administrator(&self, administrator: AdministratorId) -> bool {
-        matches!(&self.identity, ActorIdentity::Administrator { id, .. } if *id == administrator)
+        self.administrator_id() == Some(administrator)
     }
 
     /// Whether the actor is this API client.

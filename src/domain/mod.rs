@@ -15,6 +15,7 @@ pub mod kind;
 pub mod ledger;
 pub mod name;
 pub mod places;
+pub mod preference;
 pub mod redemption;
 pub mod refusal;
 pub mod session;
@@ -31,6 +32,7 @@ pub use key::{IndexedKey, KeyState, ProvisioningKey};
 pub use key_string::{Cloud, KeySecret, KeyVersion, TrustPin};
 pub use kind::Kind;
 pub use name::{Description, Name};
+pub use preference::{FilterName, PageName, Preference, QueryText, SavedFilter};
 pub use refusal::{Reference, Refusal};
 pub use session::SessionRecord;
 

@@ -80,11 +80,15 @@ pub enum Field {
     Operation,
     Organization,
     OrganizationalUnit,
+    /// Of the portal.
+    Page,
     Parent,
     Password,
     PrivateKey,
     /// The key that a component is attached to.
     ProvisioningKey,
+    /// What is kept of an address, behind its `?`.
+    Query,
     Revoke,
     Role,
     SigningCertificate,
@@ -222,6 +226,13 @@ impl Checker {
         debug_assert!(!self.errors.is_empty(), "a required value is missing without a noted fault");
         Error::Invalid(FieldErrors(self.errors))
     }
+}
+
+/// The fault of one more than there may be.
+pub(super) fn full(field: Field, limit: u32) -> Error {
+    let mut checker = Checker::default();
+    checker.fault(field, format_args!("would be one more than the {limit} that are kept; delete another first"));
+    checker.into_error()
 }
 
 #[cfg(test)]

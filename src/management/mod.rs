@@ -22,7 +22,9 @@ pub mod first_start;
 pub mod groups;
 pub mod keys;
 pub mod once;
+pub mod preferences;
 pub mod recovery;
+pub mod saved_filters;
 pub mod sessions;
 pub mod signing_certificates;
 
@@ -221,6 +223,7 @@ impl CommitError {
             Self::Rule(BrokenRule::DuplicateFingerprint) => Error::DuplicateFingerprint,
             Self::Rule(BrokenRule::DuplicateKeyPair) => Error::DuplicateKeyPair,
             Self::Rule(BrokenRule::DuplicateName) => Error::DuplicateName { object, name: name.to_owned() },
+            Self::Rule(BrokenRule::Full { limit }) => fields::full(Field::Name, limit),
             Self::Rule(BrokenRule::LastOwner) => Error::LastOwner,
             Self::Rule(BrokenRule::Managed { label }) => Error::ReadOnly { label },
             Self::Rule(BrokenRule::NotFound) => Error::not_found(object, id),

@@ -32,8 +32,9 @@ use crate::domain::key::IndexedKey;
 use crate::domain::ledger::{LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
-    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind, Name,
-    ProvisioningKey, Revision, SerialNumber, SessionRecord, SigningCertificate,
+    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, FilterName, Fingerprint, Group,
+    Kind, Name, PageName, Preference, ProvisioningKey, Revision, SavedFilter, SerialNumber, SessionRecord,
+    SigningCertificate,
 };
 use crate::id::{
     AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId,
@@ -279,6 +280,20 @@ pub trait Store: EnrollmentStore {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<SessionRecord>, StoreError>;
+    /// An administrator's, in order of page: at most [`PREFERENCES_MAX`](crate::domain::preference::PREFERENCES_MAX).
+    async fn list_preferences(
+        &self,
+        customer: CustomerId,
+        administrator: AdministratorId,
+    ) -> Result<Vec<Preference>, StoreError>;
+    /// An administrator's of one page, in order of name without regard to ASCII case: at most
+    /// [`SAVED_FILTERS_OF_PAGE_MAX`](crate::domain::preference::SAVED_FILTERS_OF_PAGE_MAX).
+    async fn list_saved_filters(
+        &self,
+        customer: CustomerId,
+        administrator: AdministratorId,
+        page: &PageName,
+    ) -> Result<Vec<SavedFilter>, StoreError>;
     /// One customer's audit rows that meet all conditions, newest first.
     async fn search_audit(&self, customer: CustomerId, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError>;
     /// One customer's chain, oldest first, rows after `after`, at most `limit`.
@@ -392,7 +407,8 @@ pub enum EnrollmentOutcome {
 #[derive(Clone)]
 pub enum Change {
     /// `revision` as for a group. Refused for the last enabled owner: [`BrokenRule::LastOwner`], decided in
-    /// the transaction. Its sessions are as good as ended, since whom they name is gone.
+    /// the transaction. Its preferences and saved filters go with it; its sessions are as good as ended,
+    /// since whom they name is gone.
     DeleteAdministrator {
         customer: CustomerId,
         id: AdministratorId,
@@ -431,6 +447,20 @@ pub enum Change {
         id: ProvisioningKeyId,
         revision: Option<Revision>,
         revoke: Option<(Timestamp, Option<u64>)>,
+    },
+    /// What an administrator keeps for itself has no revision, and no row in the change feed. One that is
+    /// not there: nothing happens.
+    DeletePreference {
+        customer: CustomerId,
+        administrator: AdministratorId,
+        page: PageName,
+    },
+    /// [`BrokenRule::NotFound`] when there is none of this name, without regard to ASCII case.
+    DeleteSavedFilter {
+        customer: CustomerId,
+        administrator: AdministratorId,
+        page: PageName,
+        name: FilterName,
     },
     /// `revision` as for a group. Refused while anything of [`SigningCertificateReferences`] refers to it
     /// at `at`.
@@ -471,12 +501,27 @@ pub enum Change {
         id: ApiClientId,
         at: Timestamp,
     },
+    /// Replaces the page's. [`BrokenRule::Full`] where it would be one more than
+    /// [`PREFERENCES_MAX`](crate::domain::preference::PREFERENCES_MAX).
+    PutPreference(Preference),
+    /// Replaces the page's of the same name, without regard to ASCII case. [`BrokenRule::Full`] where it would be one more
+    /// than [`SAVED_FILTERS_OF_PAGE_MAX`](crate::domain::preference::SAVED_FILTERS_OF_PAGE_MAX) or
+    /// [`SAVED_FILTERS_MAX`](crate::domain::preference::SAVED_FILTERS_MAX).
+    PutSavedFilter(SavedFilter),
     PutSecret(SealedSecret),
     /// [`BrokenRule::AnsweredBefore`] while one with this id is younger than [`ANSWER_LASTING`], by the store's clock.
     RememberAnswer(StoredAnswer),
     PutSetting {
         name: String,
         value: String,
+    },
+    /// [`BrokenRule::DuplicateName`] when another of the page has the new name, without regard to ASCII case.
+    RenameSavedFilter {
+        customer: CustomerId,
+        administrator: AdministratorId,
+        page: PageName,
+        name: FilterName,
+        new: FilterName,
     },
     /// Live components revoke: their current certificate too. No-op when already ended. `revision` as
     /// for a group.
@@ -694,6 +739,8 @@ pub enum BrokenRule {
     DuplicateKeyPair,
     #[error("the name is taken")]
     DuplicateName,
+    #[error("there are {limit} already, and no more are kept")]
+    Full { limit: u32 },
     #[error("it has a key that {label} manages")]
     Managed { label: Name },
     #[error("no enabled owner would be left")]

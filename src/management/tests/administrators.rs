@@ -42,7 +42,7 @@ impl Fixture {
         Actor { customer_id: CustomerId::SERVICE, ..self.actor(Role::Owner) }
     }
 
-    async fn administrator(&self, username: &str, role: Role) -> AdministratorId {
+    pub(super) async fn administrator(&self, username: &str, role: Role) -> AdministratorId {
         let customer = if role == Role::Owner { CustomerId::SERVICE } else { self.customer() };
         let made = self.management.create_administrator(&self.owner(), customer, input(username, role)).await.unwrap();
         made.administrator.id

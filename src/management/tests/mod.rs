@@ -4,6 +4,7 @@
 mod administrators;
 mod components;
 mod keys;
+mod preferences;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

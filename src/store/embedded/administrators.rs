@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::customers;
 use super::errors::ApplyError;
 use super::lists::{Column, Columns, List, Values, own};
+use super::{customers, preferences, saved_filters};
 use crate::clock::Timestamp;
 use crate::domain::{Administrator, ApiClient, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
@@ -136,6 +136,8 @@ pub(super) fn delete(
     let found = find_by_id(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
     customers::require_revision(found.revision, revision)?;
     connection.prepare_cached("DELETE FROM administrators WHERE id = ?1")?.execute([id])?;
+    preferences::delete_of(connection, customer, id)?;
+    saved_filters::delete_of(connection, customer, id)?;
     require_owner_left(connection, &found)?;
     Ok(ObjectRef::Administrator(customer, id))
 }
@@ -154,6 +156,14 @@ pub(super) fn note_sign_in(
         .prepare_cached("UPDATE administrators SET last_sign_in_at = ?2 WHERE id = ?1")?
         .execute(params![id, at])?;
     Ok(())
+}
+
+/// Whom something is kept for.
+pub(super) fn require(connection: &Connection, customer: CustomerId, id: AdministratorId) -> Result<(), ApplyError> {
+    let exists = connection
+        .prepare_cached("SELECT 1 FROM administrators WHERE id = ?1 AND customer_id = ?2")?
+        .exists(params![id, customer])?;
+    if exists { Ok(()) } else { Err(BrokenRule::UnknownReference { what: "administrator" }.into()) }
 }
 
 /// After `before` was changed or deleted. With one writer, two owners who end each other are one after

@@ -6,8 +6,8 @@ use super::errors::ApplyError;
 use super::keys::DeletedKey;
 use super::writer::Verdict;
 use super::{
-    administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, sessions, settings,
-    signing_certificates,
+    administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, preferences,
+    saved_filters, sessions, settings, signing_certificates,
 };
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
@@ -90,6 +90,14 @@ fn apply_one(
             let revoked = components::revoke_of_key(connection, *customer, *id, *revoke)?;
             return Ok(Gone::counted("revokedComponents", revoked as u64));
         }
+        Change::DeletePreference { customer, administrator, page } => {
+            preferences::delete(connection, *customer, *administrator, page)?;
+            return Ok(Gone::default());
+        }
+        Change::DeleteSavedFilter { customer, administrator, page, name } => {
+            saved_filters::delete(connection, *customer, *administrator, page, name)?;
+            return Ok(Gone::default());
+        }
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(connection, *customer, *id, *revision, *at)?
         }
@@ -116,10 +124,22 @@ fn apply_one(
             administrators::note_client_use(connection, *customer, *id, *at)?;
             return Ok(Gone::default());
         }
+        Change::PutPreference(row) => {
+            preferences::put(connection, row)?;
+            return Ok(Gone::default());
+        }
+        Change::PutSavedFilter(row) => {
+            saved_filters::put(connection, row)?;
+            return Ok(Gone::default());
+        }
         Change::PutSecret(secret) => settings::put_secret(connection, secret)?,
         Change::PutSetting { name, value } => settings::put(connection, name, value)?,
         Change::RememberAnswer(answer) => {
             answers::insert(connection, answer, now)?;
+            return Ok(Gone::default());
+        }
+        Change::RenameSavedFilter { customer, administrator, page, name, new } => {
+            saved_filters::rename(connection, *customer, *administrator, page, name, new)?;
             return Ok(Gone::default());
         }
         Change::RevokeComponent { customer, id, revision, at, by } => {

@@ -10,8 +10,8 @@ use crate::clock::Timestamp;
 use crate::domain::address::SourcePrefix;
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{
-    AddressList, CleanUpDays, Description, Fingerprint, KeyVersion, Kind, Name, Reference, Refusal, Revision, Role,
-    SerialNumber,
+    AddressList, CleanUpDays, Description, FilterName, Fingerprint, KeyVersion, Kind, Name, PageName, QueryText,
+    Reference, Refusal, Revision, Role, SerialNumber,
 };
 use crate::id::{
     AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId,
@@ -105,6 +105,10 @@ columns! {
         to: |description| Ok(description.as_str().into()),
         from: |value| value.as_str().and_then(|text| Self::new(text).map_err(|_| unreadable("description", &text))),
     }
+    FilterName {
+        to: |name| Ok(name.as_str().into()),
+        from: |value| value.as_str().and_then(|text| Self::new(text).map_err(|_| unreadable("name of a filter", &text))),
+    }
     Fingerprint {
         to: |fingerprint| Ok(fingerprint.as_str().into()),
         from: |value| value.as_str().and_then(|text| Self::new(text).map_err(|_| unreadable("fingerprint", &text))),
@@ -141,9 +145,17 @@ columns! {
         to: |name| Ok(name.as_str().into()),
         from: |value| value.as_str().and_then(|text| Self::new(text).map_err(|_| unreadable("name", &text))),
     }
+    PageName {
+        to: |page| Ok(page.as_str().into()),
+        from: |value| value.as_str().and_then(|text| Self::new(text).map_err(|_| unreadable("name of a page", &text))),
+    }
     PepperNumber {
         to: |pepper| Ok(pepper.0.into()),
         from: |value| u32::column_result(value).map(Self),
+    }
+    QueryText {
+        to: |query| Ok(query.as_str().into()),
+        from: |value| value.as_str().and_then(|text| Self::new(text).map_err(|_| unreadable("query", &text))),
     }
     Reference {
         to: |reference| Ok(reference.as_str().into()),

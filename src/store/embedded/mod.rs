@@ -26,8 +26,10 @@ mod lists;
 mod lock;
 mod migrations;
 mod names;
+mod preferences;
 mod queue;
 mod readers;
+mod saved_filters;
 mod sessions;
 mod settings;
 mod signing_certificates;
@@ -61,7 +63,7 @@ use crate::domain::ledger::RefusalTally;
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind,
-    ProvisioningKey, SerialNumber, SessionRecord, SigningCertificate,
+    PageName, Preference, ProvisioningKey, SavedFilter, SerialNumber, SessionRecord, SigningCertificate,
 };
 use crate::id::{
     AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
@@ -596,6 +598,24 @@ impl Store for EmbeddedStore {
         page: PageRequest,
     ) -> Result<Page<SessionRecord>, StoreError> {
         self.read(move |connection| sessions::list(connection, customer, administrator, now, page)).await
+    }
+
+    async fn list_preferences(
+        &self,
+        customer: CustomerId,
+        administrator: AdministratorId,
+    ) -> Result<Vec<Preference>, StoreError> {
+        self.read(move |connection| preferences::list(connection, customer, administrator)).await
+    }
+
+    async fn list_saved_filters(
+        &self,
+        customer: CustomerId,
+        administrator: AdministratorId,
+        page: &PageName,
+    ) -> Result<Vec<SavedFilter>, StoreError> {
+        let page = page.clone();
+        self.read(move |connection| saved_filters::list(connection, customer, administrator, &page)).await
     }
 
     async fn search_audit(&self, customer: CustomerId, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {

@@ -13,6 +13,7 @@ mod embedded;
 mod enrollment;
 mod feed;
 mod lists;
+mod preferences;
 mod re_enrollment;
 mod reopening;
 mod rows;
@@ -115,6 +116,11 @@ macro_rules! hold_to_contract {
                     scans_visit_every_customer_in_order_of_id,
                     the_components_of_a_deleted_group_are_on_no_page,
                     the_ledger_is_listed_newest_first;
+                preferences:
+                    preferences_are_replaced_page_by_page,
+                    saved_filters_have_a_name_each_on_their_page,
+                    what_an_administrator_keeps_goes_with_it,
+                    what_an_administrator_keeps_is_bounded;
                 re_enrollment:
                     a_disabled_or_ended_component_is_known,
                     a_new_certificate_supersedes_the_old_one,

@@ -369,6 +369,24 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_administrator ON sessions (customer_id, administrator_id, created_at);
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 
+-- How each administrator has each page of the portal.
+CREATE TABLE preferences (
+    customer_id      INTEGER NOT NULL,
+    administrator_id INTEGER NOT NULL,
+    page             TEXT    NOT NULL,
+    value            TEXT    NOT NULL,
+    PRIMARY KEY (customer_id, administrator_id, page)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE saved_filters (
+    customer_id      INTEGER NOT NULL,
+    administrator_id INTEGER NOT NULL,
+    page             TEXT    NOT NULL,
+    name             TEXT    NOT NULL COLLATE NOCASE,
+    query            TEXT    NOT NULL,
+    PRIMARY KEY (customer_id, administrator_id, page, name)
+) STRICT, WITHOUT ROWID;
+
 -- The change feed: sequences without gaps, the newest rows only.
 CREATE TABLE changes (
     sequence    INTEGER NOT NULL PRIMARY KEY,
