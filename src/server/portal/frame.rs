@@ -105,7 +105,7 @@ impl Place {
         }
     }
 
-    fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Home => "Home",
             Self::Components(kind) => words(kind).components,
@@ -154,6 +154,7 @@ impl Frame {
         title: impl Into<String>,
     ) -> Result<Self, Trouble> {
         let mut frame = Self::empty(portal, title.into());
+        frame.theme = visit.preferences.theme().map(str::to_owned);
         visit.form_token.clone_into(&mut frame.form_token);
         frame.notice.clone_from(&visit.notice);
         visit.address.clone_into(&mut frame.address);

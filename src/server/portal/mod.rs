@@ -13,10 +13,15 @@ mod assets;
 mod filters;
 mod frame;
 mod guard;
+mod head;
 mod kinds;
+mod list;
+mod listing;
 mod pages;
+mod preferences;
 mod reply;
 mod routes;
+mod table;
 mod visit;
 mod words;
 
@@ -32,6 +37,7 @@ use hyper::http::request::Parts as Head;
 use hyper::{Method, Request, Response};
 
 use self::assets::ASSETS;
+use self::preferences::Preferences;
 use self::reply::{Reply, Trouble};
 use self::routes::{Lookup, Page};
 use self::visit::Visit;
@@ -97,7 +103,10 @@ impl Portal {
         };
         let session = session.map_err(|error| bare(error.into()))?;
         let form = form.map_err(|error| bare(Trouble::Body(error)))?;
-        let visit = Visit::read(path, head, &form, peer.address.ip()).map_err(bare)?;
+        let mut visit = Visit::read(path, head, &form, peer.address.ip()).map_err(bare)?;
+        if let Some(session) = &session {
+            visit.preferences = self.preferences(session).await.map_err(|error| bare(error.into()))?;
+        }
         let outcome = match (page, &session) {
             // Nothing is done, so whose form it is does not matter.
             (Page::SignedIn(_) | Page::Form(_), None) => Err(Trouble::SignedOut),
@@ -106,6 +115,11 @@ impl Portal {
             (Page::SignedIn(run) | Page::Form(run), Some(session)) => run(self, &visit, session).await,
         };
         outcome.map_err(|trouble| (trouble, Some(visit)))
+    }
+
+    async fn preferences(&self, session: &Session) -> Result<Preferences, Error> {
+        let kept = self.management().preferences(&session.actor).await?;
+        Ok(Preferences(kept.into_iter().map(|(page, value)| (page.to_string(), value.to_string())).collect()))
     }
 
     /// Whose session the cookie is, if it is one that is still good.

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use hyper::Method;
 
 use super::Portal;
-use super::pages::{home, sign_in};
+use super::pages::{home, keys, sign_in};
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
 use crate::domain::Kind;
@@ -79,6 +79,8 @@ pub(super) static PAGES: &[Row] = &[
 
     page!(GET  "/", home::redirect),
     page!(GET  "/c/{customer}", home::show),
+
+    page!(GET  "/c/{customer}/{kind}/keys", keys::list),
 ];
 
 /// What the path says. Parts that the pattern does not have are empty.

@@ -8,6 +8,7 @@ use hyper::http::request::Parts;
 use zeroize::Zeroizing;
 
 use super::guard;
+use super::preferences::Preferences;
 use super::reply::{Notice, Trouble};
 use super::routes::PathParameters;
 use crate::domain::Kind;
@@ -26,6 +27,8 @@ pub(super) struct Visit {
     pub(super) user_agent: String,
     /// The sentence that the page before left for this one.
     pub(super) notice: Option<Notice>,
+    /// Of whoever is signed in.
+    pub(super) preferences: Preferences,
     /// What the forms of the page are to carry.
     pub(super) form_token: String,
     /// Whether our script asks. It gets the same answers, but for a copied key string, which it wants as text.
@@ -62,6 +65,7 @@ impl Visit {
             source,
             user_agent: text(USER_AGENT.as_str()).to_owned(),
             notice: guard::cookie(headers, guard::NOTICE).and_then(|value| Notice::decode(&value)),
+            preferences: Preferences::default(),
             form_token: cookie.map(|cookie| guard::form_token(&cookie)).unwrap_or_default(),
             is_fetch: text("x-requested-with") == "muster",
             is_from_here: text("sec-fetch-site") == "same-origin",

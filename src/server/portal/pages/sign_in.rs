@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::management::Error;
 use crate::management::sessions::Session;
 use crate::server::portal::frame::Frame;
+use crate::server::portal::preferences::Preferences;
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::routes::{self, Lookup, Page};
 use crate::server::portal::visit::{Fields, Visit};
@@ -96,7 +97,10 @@ pub(in crate::server::portal) async fn submit(
         Ok(signed_in) => {
             let token = signed_in.token;
             let reply = match again(visit, next, guard::form_token(&token)) {
-                Some((run, visit)) => run(portal, &visit, &signed_in.session).await?,
+                Some((run, mut visit)) => {
+                    visit.preferences = portal.preferences(&signed_in.session).await?;
+                    run(portal, &visit, &signed_in.session).await?
+                }
                 None => Reply::see_other(next),
             };
             return Ok(reply.with_cookie(guard::SESSION, Some(token)).with_cookie(guard::VISIT, None));
@@ -151,6 +155,7 @@ fn again(visit: &Visit, next: &str, form_token: String) -> Option<(Run, Visit)> 
         source: visit.source,
         user_agent: visit.user_agent.clone(),
         notice: None,
+        preferences: Preferences::default(),
         form_token,
         is_fetch: false,
         is_from_here: true,
