@@ -170,7 +170,7 @@ impl Management {
             let made = NewSecret { client, credentials };
             match self.commit_made(once, vec![update], vec![event], &made).await {
                 Ok(()) => Ok(Attempt::Done(made)),
-                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
+                Err(CommitError::Rule { rule: BrokenRule::Outdated { .. }, .. }) => Ok(Attempt::Overtaken),
                 Err(error) => Err(error.about(Object::ApiClient, id, made.client.name.as_str())),
             }
         })

@@ -16,6 +16,9 @@ pub enum Error {
     // --- the caller's input
     #[error("refused: {0}")]
     Invalid(FieldErrors),
+    /// Of a key and of the group that is made with it; one of the two at least.
+    #[error("refused: {}", told_apart(.group.as_ref(), .key.as_ref()))]
+    InvalidWithGroup { group: Option<FieldErrors>, key: Option<FieldErrors> },
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
 
@@ -151,6 +154,12 @@ impl Error {
             _ => Ok(()),
         }
     }
+}
+
+fn told_apart(group: Option<&FieldErrors>, key: Option<&FieldErrors>) -> String {
+    let parts = [("the group", group), ("the key", key)];
+    let faulty = parts.into_iter().filter_map(|(part, errors)| Some(format!("{part}: {}", errors?)));
+    faulty.collect::<Vec<_>>().join("; ")
 }
 
 impl From<InvalidToken> for Error {

@@ -218,7 +218,12 @@ impl Checker {
     /// # Errors
     /// [`Error::Invalid`] with everything that was noted.
     pub(super) fn finish(self) -> Result<(), Error> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(FieldErrors(self.errors))) }
+        self.errors().map_or(Ok(()), |errors| Err(Error::Invalid(errors)))
+    }
+
+    /// Everything that was noted; `None`: nothing was.
+    pub(super) fn errors(self) -> Option<FieldErrors> {
+        (!self.errors.is_empty()).then_some(FieldErrors(self.errors))
     }
 
     /// For where a required value turned out not to be there: the fault was noted then.

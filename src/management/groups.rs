@@ -57,44 +57,36 @@ impl Management {
         self.authorise(actor, customer, Role::Admin).await?;
         let now = self.now();
         let mut checker = Checker::default();
-        let name = checker.required(Field::Name, input.name, |text| Name::new(&text));
-        let description = checker.check(Field::Description, input.description, |text| Description::new(&text));
-        let enabled = checker.take(Field::Enabled, input.enabled);
-        let addresses = checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list));
-        let mut attributes = serde_json::Map::new();
-        merge_attributes(&mut attributes, input.attributes, &mut checker);
-        let signer = match checker.take(Field::SigningCertificate, input.signing_certificate).given() {
-            Some(id) => self.usable_signer(customer, id, now, &mut checker).await?,
-            None => self.default_signer(customer, kind, now, &mut checker).await?,
-        };
-        let (Some(name), Some(signer)) = (name, signer) else {
-            return Err(checker.into_error());
-        };
+        let new = self.check_new_group(customer, kind, input, now, &mut checker).await?;
+        let Some(new) = new else { return Err(checker.into_error()) };
         checker.finish()?;
 
-        let group = Group {
-            id: self.parts.ids.next().await?,
-            customer_id: customer,
-            kind,
-            name,
-            description: description.given().unwrap_or_default(),
-            enabled: enabled.given().unwrap_or(true),
-            signing_certificate_id: signer.id,
-            addresses: addresses.given().unwrap_or_default(),
-            attributes,
-            created_at: now,
-            modified_at: now,
-            modified_by: actor.row_id(),
-            revision: Revision::FIRST,
-        };
-        let audit = vec![audited::created(actor, now, &group)];
-        let changes = vec![Change::InsertGroup(group.clone())];
-        let contents = GroupContents::default();
-        let made = GroupView { group, signing_certificate_name: Some(signer.name), contents, machines: None };
+        let made = new.into_view(actor, now, self.parts.ids.next().await?);
+        let changes = vec![Change::InsertGroup(made.group.clone())];
+        let audit = vec![audited::created(actor, now, &made.group)];
         self.commit_made(once, changes, audit, &made)
             .await
             .map_err(|error| error.about(Object::Group, made.group.id, made.group.name.as_str()))?;
         Ok(made)
+    }
+
+    /// What [`create_group`](Self::create_group) would refuse now; nothing is stored. A name that is taken is
+    /// a fault of its field, beside all others.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all faults; rights and outages.
+    pub async fn check_group_input(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        input: GroupInput,
+    ) -> Result<(), Error> {
+        self.authorise(actor, customer, Role::Admin).await?;
+        let mut checker = Checker::default();
+        self.check_group_name(customer, kind, &input.name, &mut checker).await?;
+        self.check_new_group(customer, kind, input, self.now(), &mut checker).await?;
+        checker.finish()
     }
 
     /// # Errors
@@ -260,6 +252,57 @@ impl Management {
         Ok(after)
     }
 
+    /// Notes every fault of what a caller says about a new group. `None` where something required is missing
+    /// or wrong, which is noted too.
+    pub(super) async fn check_new_group(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        input: GroupInput,
+        now: Timestamp,
+        checker: &mut Checker,
+    ) -> Result<Option<NewGroup>, Error> {
+        let name = checker.required(Field::Name, input.name, |text| Name::new(&text));
+        let description = checker.check(Field::Description, input.description, |text| Description::new(&text));
+        let enabled = checker.take(Field::Enabled, input.enabled);
+        let addresses = checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list));
+        let mut attributes = serde_json::Map::new();
+        merge_attributes(&mut attributes, input.attributes, checker);
+        let signer = match checker.take(Field::SigningCertificate, input.signing_certificate).given() {
+            Some(id) => self.usable_signer(customer, id, now, checker).await?,
+            None => self.default_signer(customer, kind, now, checker).await?,
+        };
+        let (Some(name), Some(signer)) = (name, signer) else { return Ok(None) };
+        Ok(Some(NewGroup {
+            customer_id: customer,
+            kind,
+            name,
+            description: description.given().unwrap_or_default(),
+            enabled: enabled.given().unwrap_or(true),
+            addresses: addresses.given().unwrap_or_default(),
+            attributes,
+            signer,
+        }))
+    }
+
+    /// Notes a name that another group of the kind has, for whoever wants to know beside all other faults. What
+    /// is stored is decided in the transaction.
+    pub(super) async fn check_group_name(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        name: &Input<String>,
+        checker: &mut Checker,
+    ) -> Result<(), Error> {
+        if let Input::Given(name) = name {
+            let query = ListQuery::first_where(1, GroupField::Name, Comparison::Equals, name.as_str());
+            if self.store().list_groups(customer, kind, &query).await?.total > 0 {
+                checker.fault(Field::Name, "is the name of another group");
+            }
+        }
+        Ok(())
+    }
+
     /// The customer's signing certificate that bears the kind's default name.
     async fn default_signer(
         &self,
@@ -295,6 +338,41 @@ impl Management {
     async fn default_signer_name(&self, group: &Group) -> Result<Option<Name>, Error> {
         let signer = self.store().find_signing_certificate(group.customer_id, group.signing_certificate_id).await?;
         Ok(signer.map(|signer| signer.name))
+    }
+}
+
+/// A group that is to be made, checked.
+pub(super) struct NewGroup {
+    customer_id: CustomerId,
+    kind: Kind,
+    name: Name,
+    description: Description,
+    enabled: bool,
+    addresses: AddressList,
+    attributes: serde_json::Map<String, Value>,
+    pub(super) signer: SigningCertificate,
+}
+
+impl NewGroup {
+    /// The group that `actor` makes of it, with nothing in it.
+    pub(super) fn into_view(self, actor: &Actor, now: Timestamp, id: GroupId) -> GroupView {
+        let group = Group {
+            id,
+            customer_id: self.customer_id,
+            kind: self.kind,
+            name: self.name,
+            description: self.description,
+            enabled: self.enabled,
+            signing_certificate_id: self.signer.id,
+            addresses: self.addresses,
+            attributes: self.attributes,
+            created_at: now,
+            modified_at: now,
+            modified_by: actor.row_id(),
+            revision: Revision::FIRST,
+        };
+        let contents = GroupContents::default();
+        GroupView { group, signing_certificate_name: Some(self.signer.name), contents, machines: None }
     }
 }
 

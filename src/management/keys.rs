@@ -7,6 +7,7 @@ mod export;
 pub mod history;
 mod import;
 mod rotate;
+pub mod with_group;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -29,7 +30,7 @@ use crate::domain::{
 };
 use crate::id::{CustomerId, GroupId, Id as _, ProvisioningKeyId, SigningCertificateId};
 use crate::secret::pepper::{KeyDigest, PepperNumber};
-use crate::store::{Change, KeyField, ListQuery, Page};
+use crate::store::{Change, Comparison, KeyField, ListQuery, Page};
 
 /// Most keys of a group that are listed as a whole.
 const GROUP_KEYS_MAX: u32 = 10_000;
@@ -96,14 +97,29 @@ impl Management {
         };
         checker.finish()?;
 
-        let id: ProvisioningKeyId = self.parts.ids.next().await?;
-        let version = new.version.unwrap_or(KeyVersion::Bootstrap);
-        let exportable = new.exportable.unwrap_or(true);
-        let (secret, traces) = self.generate_string(customer, id, version, exportable);
-        let made = KeyView { string: Some(secret), ..new.into_view(actor, now, id, traces) };
+        let made = self.make_key(actor, new, now).await?;
         let event = audited::created(actor, now, &made.key);
         self.commit_new_key(once, &made, event).await?;
         Ok(made)
+    }
+
+    /// What [`create_key`](Self::create_key) would refuse now; nothing is stored. A name that is taken is a fault of
+    /// its field, beside all others.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all faults; rights and outages.
+    pub async fn check_key_input(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        kind: Kind,
+        input: KeyInput,
+    ) -> Result<(), Error> {
+        self.authorise(actor, customer, Role::Operator).await?;
+        let mut checker = Checker::default();
+        self.check_key_name(customer, kind, &input.name, &mut checker).await?;
+        self.check_new_key(customer, kind, input, self.now(), &mut checker).await?;
+        checker.finish()
     }
 
     /// One page of a kind's keys. Costs one read for the page and one for each distinct group and
@@ -306,22 +322,9 @@ impl Management {
         now: Timestamp,
         checker: &mut Checker,
     ) -> Result<Option<NewKey>, Error> {
-        let name = checker.required(Field::Name, input.name, |text| Name::new(&text));
-        let description = checker.check(Field::Description, input.description, |text| Description::new(&text));
-        let maximum = if kind.requires_maximum() {
-            checker.required(Field::Maximum, input.maximum, checked_maximum)
-        } else {
-            checker.check(Field::Maximum, input.maximum, checked_maximum).given()
-        };
-        let enabled = checker.take(Field::Enabled, input.enabled);
-        let allow_re_enrollment = checker.take(Field::AllowReEnrollment, input.allow_re_enrollment);
-        let expires_at = checker.check(Field::ExpiresAt, input.expires_at, |at| checked_expiry(at, now));
-        let addresses = checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list));
-        let version = checker.check(Field::Version, input.version, checked_version);
-        let exportable = checker.take(Field::Exportable, input.exportable);
-        let ui_config = checker.check(Field::UiConfig, input.ui_config, checked_ui_config);
-
-        let group = match checker.required(Field::Group, input.group, Ok::<_, std::convert::Infallible>) {
+        let (group, signer) = (input.group.clone(), input.signing_certificate.clone());
+        let settings = checked_settings(kind, input, now, checker);
+        let group = match checker.required(Field::Group, group, Ok::<_, std::convert::Infallible>) {
             Some(id) => {
                 let group = self.store().find_group(customer, id).await?.filter(|group| group.kind == kind);
                 if group.is_none() {
@@ -331,7 +334,7 @@ impl Management {
             }
             None => None,
         };
-        let signer = match checker.take(Field::SigningCertificate, input.signing_certificate).given() {
+        let signer = match checker.take(Field::SigningCertificate, signer).given() {
             Some(id) => Some(id),
             None => group.as_ref().map(|group| group.signing_certificate_id),
         };
@@ -339,21 +342,34 @@ impl Management {
             Some(id) => self.usable_signer(customer, id, now, checker).await?,
             None => None,
         };
-        let (Some(name), Some(group), Some(signer)) = (name, group, signer) else { return Ok(None) };
-        Ok(Some(NewKey {
-            name,
-            description: description.given().unwrap_or_default(),
-            maximum,
-            enabled: enabled.given().unwrap_or(true),
-            allow_re_enrollment: allow_re_enrollment.given().unwrap_or(false),
-            expires_at: expires_at.given(),
-            addresses: addresses.given().unwrap_or_default(),
-            version: version.given(),
-            exportable: exportable.given(),
-            ui_config: ui_config.given().flatten(),
-            group,
-            signer,
-        }))
+        let (Some(settings), Some(group), Some(signer)) = (settings, group, signer) else { return Ok(None) };
+        Ok(Some(NewKey { settings, group, signer }))
+    }
+
+    /// Notes a name that another key of the kind has; as [`check_group_name`](Self::check_group_name).
+    async fn check_key_name(
+        &self,
+        customer: CustomerId,
+        kind: Kind,
+        name: &Input<String>,
+        checker: &mut Checker,
+    ) -> Result<(), Error> {
+        if let Input::Given(name) = name {
+            let query = ListQuery::first_where(1, KeyField::Name, Comparison::Equals, name.as_str());
+            if self.store().list_keys(customer, kind, &query).await?.total > 0 {
+                checker.fault(Field::Name, "is the name of another provisioning key");
+            }
+        }
+        Ok(())
+    }
+
+    /// The key with a new string, not stored yet.
+    async fn make_key(&self, actor: &Actor, new: NewKey, now: Timestamp) -> Result<KeyView, Error> {
+        let id = self.parts.ids.next().await?;
+        let version = new.settings.version.unwrap_or(KeyVersion::Bootstrap);
+        let exportable = new.settings.exportable.unwrap_or(true);
+        let (secret, traces) = self.generate_string(new.group.customer_id, id, version, exportable);
+        Ok(KeyView { string: Some(secret), ..new.into_view(actor, now, id, traces) })
     }
 
     /// A new key string, and what its row keeps of it.
@@ -462,8 +478,15 @@ impl Management {
     }
 }
 
-/// The settings of a key that is to be made, checked.
+/// A key that is to be made, checked.
 struct NewKey {
+    settings: KeySettings,
+    group: Group,
+    signer: SigningCertificate,
+}
+
+/// What a caller says about a new key beside its group and its signing certificate, checked.
+struct KeySettings {
     name: Name,
     description: Description,
     maximum: Option<NonZeroU32>,
@@ -474,8 +497,6 @@ struct NewKey {
     version: Option<KeyVersion>,
     exportable: Option<bool>,
     ui_config: Option<String>,
-    group: Group,
-    signer: SigningCertificate,
 }
 
 /// What a row keeps of its key string.
@@ -491,19 +512,20 @@ struct Traces {
 impl NewKey {
     /// The row that `actor` makes of it, as yet without its string.
     fn into_view(self, actor: &Actor, now: Timestamp, id: ProvisioningKeyId, traces: Traces) -> KeyView {
+        let settings = self.settings;
         let key = ProvisioningKey {
             id,
             customer_id: self.group.customer_id,
             kind: self.group.kind,
             group_id: self.group.id,
             signing_certificate_id: self.signer.id,
-            name: self.name,
-            description: self.description,
-            maximum: self.maximum,
-            enabled: self.enabled,
-            allow_re_enrollment: self.allow_re_enrollment,
-            expires_at: self.expires_at,
-            addresses: self.addresses,
+            name: settings.name,
+            description: settings.description,
+            maximum: settings.maximum,
+            enabled: settings.enabled,
+            allow_re_enrollment: settings.allow_re_enrollment,
+            expires_at: settings.expires_at,
+            addresses: settings.addresses,
             version: traces.version,
             hint: traces.hint,
             key_id: traces.key_id,
@@ -512,7 +534,7 @@ impl NewKey {
             sealed_string: traces.sealed_string,
             managed_by: manager(actor),
             successor_id: None,
-            ui_config: self.ui_config,
+            ui_config: settings.ui_config,
             usage: KeyUsage::default(),
             created_at: now,
             created_by: actor.row_id(),
@@ -528,6 +550,36 @@ impl NewKey {
             string: None,
         }
     }
+}
+
+/// Notes every fault but those of group and signing certificate. `None` without a name, which is noted too.
+fn checked_settings(kind: Kind, input: KeyInput, now: Timestamp, checker: &mut Checker) -> Option<KeySettings> {
+    let name = checker.required(Field::Name, input.name, |text| Name::new(&text));
+    let description = checker.check(Field::Description, input.description, |text| Description::new(&text));
+    let maximum = if kind.requires_maximum() {
+        checker.required(Field::Maximum, input.maximum, checked_maximum)
+    } else {
+        checker.check(Field::Maximum, input.maximum, checked_maximum).given()
+    };
+    let enabled = checker.take(Field::Enabled, input.enabled);
+    let allow_re_enrollment = checker.take(Field::AllowReEnrollment, input.allow_re_enrollment);
+    let expires_at = checker.check(Field::ExpiresAt, input.expires_at, |at| checked_expiry(at, now));
+    let addresses = checker.check(Field::Addresses, input.addresses, |list| AddressList::parse(&list));
+    let version = checker.check(Field::Version, input.version, checked_version);
+    let exportable = checker.take(Field::Exportable, input.exportable);
+    let ui_config = checker.check(Field::UiConfig, input.ui_config, checked_ui_config);
+    Some(KeySettings {
+        name: name?,
+        description: description.given().unwrap_or_default(),
+        maximum,
+        enabled: enabled.given().unwrap_or(true),
+        allow_re_enrollment: allow_re_enrollment.given().unwrap_or(false),
+        expires_at: expires_at.given(),
+        addresses: addresses.given().unwrap_or_default(),
+        version: version.given(),
+        exportable: exportable.given(),
+        ui_config: ui_config.given().flatten(),
+    })
 }
 
 /// What an imported key is known by in public. The first characters of its string would be half of a secret

@@ -177,7 +177,7 @@ impl Management {
     ) -> Result<Attempt<()>, Error> {
         match self.commit(changes, events).await {
             Ok(()) => Ok(Attempt::Done(())),
-            Err(CommitError::Rule(BrokenRule::Outdated { .. })) => Ok(Attempt::Overtaken),
+            Err(CommitError::Rule { rule: BrokenRule::Outdated { .. }, .. }) => Ok(Attempt::Overtaken),
             Err(error) => Err(error.about(object, id, name)),
         }
     }
@@ -200,14 +200,18 @@ async fn named_once<I: Copy + Eq + std::hash::Hash>(
 
 /// A refused transaction, before it is known what that means to the use case.
 enum CommitError {
-    Rule(BrokenRule),
+    /// `position`: of the change that broke it.
+    Rule {
+        position: usize,
+        rule: BrokenRule,
+    },
     Failed(Error),
 }
 
 impl From<ChangeError> for CommitError {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Rule { rule, .. } => Self::Rule(rule),
+            ChangeError::Rule { position, rule } => Self::Rule { position, rule },
             ChangeError::Store(error) => Self::Failed(error.into()),
         }
     }
@@ -216,20 +220,23 @@ impl From<ChangeError> for CommitError {
 impl CommitError {
     /// In the words of the object that the use case is about.
     fn about(self, object: Object, id: impl std::fmt::Display, name: &str) -> Error {
-        match self {
-            Self::Failed(error) => error,
-            Self::Rule(BrokenRule::AnsweredBefore) => Error::Contended { object, id: id.to_string() },
-            Self::Rule(BrokenRule::DuplicateDigest) => Error::DuplicateKeyString,
-            Self::Rule(BrokenRule::DuplicateFingerprint) => Error::DuplicateFingerprint,
-            Self::Rule(BrokenRule::DuplicateKeyPair) => Error::DuplicateKeyPair,
-            Self::Rule(BrokenRule::DuplicateName) => Error::DuplicateName { object, name: name.to_owned() },
-            Self::Rule(BrokenRule::Full { limit }) => fields::full(Field::Name, limit),
-            Self::Rule(BrokenRule::LastOwner) => Error::LastOwner,
-            Self::Rule(BrokenRule::Managed { label }) => Error::ReadOnly { label },
-            Self::Rule(BrokenRule::NotFound) => Error::not_found(object, id),
-            Self::Rule(BrokenRule::Outdated { .. }) => Error::Contended { object, id: id.to_string() },
-            Self::Rule(BrokenRule::Referenced { by }) => Error::Referenced { object, by, name: name.to_owned() },
-            Self::Rule(BrokenRule::UnknownReference { what }) => Error::Vanished { what },
+        let rule = match self {
+            Self::Failed(error) => return error,
+            Self::Rule { rule, .. } => rule,
+        };
+        match rule {
+            BrokenRule::AnsweredBefore => Error::Contended { object, id: id.to_string() },
+            BrokenRule::DuplicateDigest => Error::DuplicateKeyString,
+            BrokenRule::DuplicateFingerprint => Error::DuplicateFingerprint,
+            BrokenRule::DuplicateKeyPair => Error::DuplicateKeyPair,
+            BrokenRule::DuplicateName => Error::DuplicateName { object, name: name.to_owned() },
+            BrokenRule::Full { limit } => fields::full(Field::Name, limit),
+            BrokenRule::LastOwner => Error::LastOwner,
+            BrokenRule::Managed { label } => Error::ReadOnly { label },
+            BrokenRule::NotFound => Error::not_found(object, id),
+            BrokenRule::Outdated { .. } => Error::Contended { object, id: id.to_string() },
+            BrokenRule::Referenced { by } => Error::Referenced { object, by, name: name.to_owned() },
+            BrokenRule::UnknownReference { what } => Error::Vanished { what },
         }
     }
 }

@@ -38,7 +38,7 @@ impl Management {
         };
         match self.commit_own(change).await {
             Ok(()) => Ok(()),
-            Err(CommitError::Rule(BrokenRule::Full { limit })) => Err(fields::full(Field::Page, limit)),
+            Err(CommitError::Rule { rule: BrokenRule::Full { limit }, .. }) => Err(fields::full(Field::Page, limit)),
             Err(error) => Err(error.about(Object::Preference, administrator_id, "")),
         }
     }

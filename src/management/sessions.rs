@@ -134,7 +134,9 @@ impl Management {
                     Ok(Attempt::Done(SignedIn { token, lifetime: TOKEN_LIFETIME, session }))
                 }
                 Err(error) => match CommitError::from(error) {
-                    CommitError::Rule(BrokenRule::Outdated { .. } | BrokenRule::NotFound) => Ok(Attempt::Overtaken),
+                    CommitError::Rule { rule: BrokenRule::Outdated { .. } | BrokenRule::NotFound, .. } => {
+                        Ok(Attempt::Overtaken)
+                    }
                     error => Err(error.about(Object::Session, &claims.jti, "")),
                 },
             }

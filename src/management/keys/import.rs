@@ -35,10 +35,10 @@ impl Management {
         let string = checker.required(Field::KeyString, string, checked_form);
         let new = self.check_new_key(customer, kind, input, now, &mut checker).await?;
         if let (Some(new), Some((_, version))) = (&new, &string) {
-            if new.exportable == Some(true) {
+            if new.settings.exportable == Some(true) {
                 checker.fault(Field::Exportable, "cannot be: only the digest of an imported key string is kept");
             }
-            if new.version.is_some_and(|given| given != *version) {
+            if new.settings.version.is_some_and(|given| given != *version) {
                 checker.fault(Field::Version, "is not what the key string says");
             }
         }

@@ -114,9 +114,9 @@ impl Management {
                 vec![audited::created(actor, now, &made.key), audited::changed("rotate", actor, now, &before, &after)];
             match self.commit_made(once, changes, audit, &made).await {
                 Ok(()) => return Ok(Attempt::Done(made)),
-                Err(CommitError::Rule(BrokenRule::Outdated { .. })) => return Ok(Attempt::Overtaken),
+                Err(CommitError::Rule { rule: BrokenRule::Outdated { .. }, .. }) => return Ok(Attempt::Overtaken),
                 // The transaction is what finds out which name is free; a refused one writes nothing.
-                Err(CommitError::Rule(BrokenRule::DuplicateName))
+                Err(CommitError::Rule { rule: BrokenRule::DuplicateName, .. })
                     if name.is_none() && names_tried < NAMES_TRIED_MAX => {}
                 Err(error) => {
                     return Err(error.about(Object::ProvisioningKey, before.id, made.key.name.as_str()));

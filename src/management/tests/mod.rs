@@ -5,6 +5,7 @@ mod administrators;
 mod components;
 mod keys;
 mod preferences;
+mod with_group;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -148,6 +148,8 @@ pub(super) fn of_use_case(error: &Error, reference: &Reference) -> (StatusCode, 
                 .unzip();
             fault(bad_request, id, reasons.join("; "), members)
         }
+        // Of the portal: no endpoint makes both.
+        Error::InvalidWithGroup { .. } => fault(bad_request, "invalid.resource.argument", error.to_string(), vec![]),
         Error::IdempotencyKeyReused => {
             let reason = "the Idempotency-Key was used for another request".to_owned();
             fault(bad_request, "invalid.resource.argument", reason, vec!["Idempotency-Key".to_owned()])
