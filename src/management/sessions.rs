@@ -23,9 +23,13 @@ use crate::domain::{Actor, Administrator, ApiClient, Role, SessionRecord};
 use crate::id::{AdministratorId, CustomerId};
 use crate::store::{BrokenRule, Change, Page, PageRequest};
 
-/// How long a token lives. Public clients take it for granted that it is an hour, and some never sign
-/// in again.
+/// How long a token of the API lives. Public clients take it for granted that it is an hour, and some never
+/// sign in again.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(3_600);
+
+/// How long whoever signed in at the portal stays so: a working day, so that nobody who works with pages loses
+/// a form that is half filled in to the end of an hour. The session is listed, and can be ended meanwhile.
+pub const PORTAL_SESSION_LIFETIME: Duration = Duration::from_secs(8 * 3_600);
 
 /// Longest client id and secret looked at, in bytes each.
 const CREDENTIAL_BYTES_MAX: usize = 256;
@@ -83,9 +87,9 @@ impl Management {
         Ok(SignedIn { token: self.parts.token_key.sign(&claims), lifetime: TOKEN_LIFETIME, session })
     }
 
-    /// Signs an administrator in, whose `user_agent` may be anything. An unknown user, a wrong password
-    /// and a disabled account are told alike, and cost the same hashing. How guessing is slowed down:
-    /// [`SignInThrottle`](crate::auth::SignInThrottle).
+    /// Signs an administrator in, whose `user_agent` may be anything, for [`TOKEN_LIFETIME`] or
+    /// [`PORTAL_SESSION_LIFETIME`]. An unknown user, a wrong password and a disabled account are told alike, and
+    /// cost the same hashing. How guessing is slowed down: [`SignInThrottle`](crate::auth::SignInThrottle).
     ///
     /// Costs one argon2id hash and one durable write. A failure of a known user is counted, and written
     /// down later: [`write_failed_sign_ins`](Self::write_failed_sign_ins).
@@ -99,6 +103,7 @@ impl Management {
         password: Zeroizing<String>,
         from: IpAddr,
         user_agent: &str,
+        lifetime: Duration,
     ) -> Result<SignedIn, Error> {
         let checked = self.check_password(username, password, from).await?.ok_or(Error::InvalidCredentials)?;
         let (customer, id) = (checked.customer_id, checked.id);
@@ -111,7 +116,7 @@ impl Management {
             let revision = administrator.revision;
             let now = self.now();
             let kind = SubjectKind::Administrator;
-            let claims = Claims::new(&id.to_string(), kind, customer, now, TOKEN_LIFETIME);
+            let claims = Claims::new(&id.to_string(), kind, customer, now, lifetime);
             let record = SessionRecord {
                 id: claims.jti.clone(),
                 customer_id: customer,
@@ -131,7 +136,7 @@ impl Management {
             match self.store().commit_changes(vec![insert], vec![event], &self.parts.audit_key).await {
                 Ok(_) => {
                     let token = self.parts.token_key.sign(&claims);
-                    Ok(Attempt::Done(SignedIn { token, lifetime: TOKEN_LIFETIME, session }))
+                    Ok(Attempt::Done(SignedIn { token, lifetime, session }))
                 }
                 Err(error) => match CommitError::from(error) {
                     CommitError::Rule { rule: BrokenRule::Outdated { .. } | BrokenRule::NotFound, .. } => {

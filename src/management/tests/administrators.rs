@@ -11,7 +11,7 @@ use crate::id::AdministratorId;
 use crate::management::administrators::{AdministratorInput, PasswordChange};
 use crate::management::api_clients::ApiClientInput;
 use crate::management::customers::CustomerInput;
-use crate::management::sessions::SignedIn;
+use crate::management::sessions::{PORTAL_SESSION_LIFETIME, SignedIn};
 use crate::management::{InvalidToken, Which};
 use crate::store::{AuditQuery, Comparison, CustomerField, PageRequest};
 
@@ -49,7 +49,7 @@ impl Fixture {
     }
 
     async fn sign_in(&self, username: &str, password: &str, from: IpAddr) -> Result<SignedIn, Error> {
-        self.management.sign_in_administrator(username, secret(password), from, "tests\t/1").await
+        self.management.sign_in_administrator(username, secret(password), from, "tests\t/1", TOKEN_LIFETIME).await
     }
 
     /// With the password of [`input`].
@@ -145,6 +145,24 @@ async fn a_session_lasts_an_hour_and_needs_its_row() {
     fixture.clock.advance(Duration::from_secs(3_599));
     assert!(fixture.is_good(&signed_in).await);
     fixture.clock.advance(Duration::from_secs(1));
+    assert!(!fixture.is_good(&signed_in).await);
+}
+
+#[tokio::test]
+async fn a_session_of_the_portal_lasts_a_working_day() {
+    let fixture = Fixture::new().await;
+    fixture.administrator("ada", Role::Auditor).await;
+    let management = &fixture.management;
+    let sign_in = management.sign_in_administrator("ada", secret(PASSWORD), HOME, "tests/1", PORTAL_SESSION_LIFETIME);
+    let signed_in = sign_in.await.unwrap();
+    assert_eq!(signed_in.lifetime, PORTAL_SESSION_LIFETIME);
+    let end = NOW.saturating_add(PORTAL_SESSION_LIFETIME);
+    let claims = management.parts.token_key.verify(&signed_in.token, NOW).unwrap();
+    assert_eq!((claims.exp, signed_in.session.record.expires_at), (end.unix_seconds(), end));
+    fixture.advance(8 * 3_600 - 1);
+    fixture.store.sweep().await.unwrap();
+    assert!(fixture.is_good(&signed_in).await);
+    fixture.advance(1);
     assert!(!fixture.is_good(&signed_in).await);
 }
 
@@ -416,6 +434,28 @@ async fn sessions_are_ones_own_or_an_admins_to_end() {
         end(&stranger, ada, one.session.id()).await,
         Err(Error::NotFound { object: Object::Customer, .. })
     ));
+}
+
+/// An owner's stand in customer 0, whichever customer it looks at.
+#[tokio::test]
+async fn an_owner_sees_and_ends_its_own_sessions_and_changes_its_password() {
+    let fixture = Fixture::new().await;
+    let (management, service) = (&fixture.management, CustomerId::SERVICE);
+    let id = fixture.administrator("second", Role::Owner).await;
+    let (one, two) = (fixture.signed_in("second").await, fixture.signed_in("second").await);
+    let actor = &one.session.actor;
+    let page = management.list_sessions(actor, service, id, PageRequest::first(10)).await.unwrap();
+    assert_eq!(page.total, 2);
+    management.end_session(actor, service, id, two.session.id()).await.unwrap();
+    assert!(!fixture.is_good(&two).await && fixture.is_good(&one).await);
+    let elsewhere = management.list_sessions(actor, fixture.customer(), id, PageRequest::first(10)).await;
+    assert!(matches!(elsewhere, Err(Error::NotFound { object: Object::Administrator, .. })));
+
+    let change =
+        PasswordChange { current: Input::Given(secret(PASSWORD)), new: Input::Given(secret("another password")) };
+    management.change_password(actor, service, id, change, HOME).await.unwrap();
+    assert!(!fixture.is_good(&one).await);
+    assert!(fixture.sign_in("second", "another password", HOME).await.is_ok());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::wire::session::{LegacyToken, OAuthToken};
 use super::{Api, Call};
 use crate::domain::address::SourcePrefix;
 use crate::management::Error;
-use crate::management::sessions::{Session, SignedIn};
+use crate::management::sessions::{Session, SignedIn, TOKEN_LIFETIME};
 use crate::server::http::failures::{FailureRate, TooManyFailures};
 use crate::server::http::form;
 
@@ -26,8 +26,8 @@ pub(super) async fn sign_in(api: &Api, call: &Call) -> Result<Answer, Refusal> {
     let form = Credentials::read(&call.body)?;
     let signed_in = match form.administrator {
         Some((username, password)) => {
-            let sign_in = api.management.sign_in_administrator(&username, password, call.address, &call.user_agent);
-            sign_in.await?
+            let (from, user_agent) = (call.address, &call.user_agent);
+            api.management.sign_in_administrator(&username, password, from, user_agent, TOKEN_LIFETIME).await?
         }
         None => check(api, call, &form).await?,
     };
