@@ -401,6 +401,9 @@ fields! {
         /// The words of [`KeyState`](crate::domain::key::KeyState), by the store's clock.
         State: Text,
         SuccessorId: Number,
+        /// Uses in percent of the maximum, rounded down; above 100 where the maximum was lowered since. None
+        /// without a maximum.
+        UsedPercent: Number,
         Uses: Number,
         /// None when it was imported.
         Version: Number,

@@ -154,6 +154,7 @@ impl Columns for KeyField {
                 );
             }
             Self::SuccessorId => "successor_id",
+            Self::UsedPercent => "(uses * 100 / maximum)",
             Self::Uses => "uses",
             Self::Version => "nullif(version, 0)",
         })

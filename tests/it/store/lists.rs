@@ -229,7 +229,7 @@ pub async fn keys_are_found_by_every_field(world: World) {
     let second = Duration::from_secs(1);
     let mut keys: Vec<_> = ["Berlin-1", "berlin-2", "Paris", "a.b", "a_b"]
         .into_iter()
-        .map(|name| rows::key(world.id(), &tenant.group, name, Some(2)))
+        .map(|name| rows::key(world.id(), &tenant.group, name, Some(3)))
         .collect();
     keys[1].maximum = None;
     keys[1].sealed_string = None;
@@ -286,6 +286,9 @@ pub async fn keys_are_found_by_every_field(world: World) {
         }
         KeyField::State => text(&key.state(now).as_str()),
         KeyField::SuccessorId => key.successor_id.and_then(number),
+        KeyField::UsedPercent => {
+            key.maximum.map(|maximum| (i64::from(key.usage.uses) * 100 / i64::from(maximum.get())).into())
+        }
         KeyField::Uses => Some(i64::from(key.usage.uses).into()),
         KeyField::Version => key.version.number().map(|version| i64::from(version).into()),
     };
