@@ -9,8 +9,11 @@
 //! else, a form must be ours, every answer carries the headers that keep others out, what is posted
 //! ends in a redirection unless it shows a secret once, and nothing is ever kept in a cache.
 
+mod ask;
 mod assets;
+mod empty;
 mod filters;
+mod form;
 mod frame;
 mod guard;
 mod head;

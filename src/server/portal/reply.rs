@@ -303,6 +303,7 @@ fn of_use_case(error: &Error, reference: &Reference) -> Explanation {
             refused("The key has a successor already. Rotate that one, or delete it first.".to_owned())
         }
         Error::Invalid(_)
+        | Error::InvalidWithGroup { .. }
         | Error::IdempotencyKeyReused
         | Error::InvalidCredentials
         | Error::TooManySignIns { .. }

@@ -60,6 +60,7 @@ macro_rules! page {
     };
 }
 
+#[expect(unused_macros, reason = "the first form is about to come")]
 macro_rules! form {
     ($pattern:literal, $run:path) => {
         Row {

@@ -6,7 +6,7 @@ use hyper::{Method, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::management::Error;
-use crate::management::sessions::Session;
+use crate::management::sessions::{PORTAL_SESSION_LIFETIME, Session};
 use crate::server::portal::frame::Frame;
 use crate::server::portal::preferences::Preferences;
 use crate::server::portal::reply::{Reply, Trouble};
@@ -91,8 +91,10 @@ pub(in crate::server::portal) async fn submit(
 ) -> Result<Reply, Trouble> {
     let (username, next) = (visit.form.text("username"), local(visit.form.text("next")));
     let password = Zeroizing::new(visit.form.text("password").to_owned());
-    let signed_in =
-        portal.management().sign_in_administrator(username, password, visit.source, &visit.user_agent).await;
+    let signed_in = portal
+        .management()
+        .sign_in_administrator(username, password, visit.source, &visit.user_agent, PORTAL_SESSION_LIFETIME)
+        .await;
     let (status, problem) = match signed_in {
         Ok(signed_in) => {
             let token = signed_in.token;
