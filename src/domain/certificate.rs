@@ -6,7 +6,7 @@ use ring::digest::{SHA256, digest};
 
 use super::{Description, Name, Revision};
 use crate::clock::{DAY_SECONDS, Timestamp};
-use crate::id::{ComponentId, CustomerId, SigningCertificateId};
+use crate::id::{ComponentId, CustomerId, ProvisioningKeyId, SigningCertificateId};
 use crate::secret::random_bytes;
 
 /// A certificate serial number: 16 octets, the first 01–7f, the rest random.
@@ -145,6 +145,8 @@ pub struct CertificateRecord {
     pub serial: SerialNumber,
     pub customer_id: CustomerId,
     pub component_id: ComponentId,
+    /// The key that it was issued under. It may have been deleted since.
+    pub key_id: ProvisioningKeyId,
     pub signing_certificate_id: SigningCertificateId,
     pub der: Vec<u8>,
     pub public_key_hash: PublicKeyHash,

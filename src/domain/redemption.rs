@@ -134,6 +134,7 @@ mod tests {
                 serial,
                 customer_id: CustomerId::from_raw(1),
                 component_id: ComponentId::from_raw(9),
+                key_id: ProvisioningKeyId::from_raw(2),
                 signing_certificate_id: SigningCertificateId::from_raw(4),
                 der: vec![],
                 public_key_hash: SAME,

@@ -1,6 +1,8 @@
 //! Components of the four kinds: list, get, edit, attach to another key, revoke, delete. Only enrollments
 //! make them.
 
+pub mod history;
+
 use std::collections::BTreeSet;
 
 use super::audited;

@@ -9,6 +9,7 @@
 //! certificates; see the enrollment room. After a commit it tells [`Announce`], and answers only when
 //! that is done, so that a key enrolls the moment its creation is answered.
 
+pub mod actors;
 pub mod administrators;
 pub mod api_clients;
 pub mod audit;

@@ -20,6 +20,7 @@ mod query;
 
 pub mod embedded;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -169,6 +170,13 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError>;
+    /// Several as [`Self::find_certificate`] gives each, in the order asked; those that the customer does not
+    /// have are left out. One read for all of them.
+    async fn find_certificates(
+        &self,
+        customer: CustomerId,
+        serials: &[SerialNumber],
+    ) -> Result<Vec<CertificateRecord>, StoreError>;
     async fn find_clean_up_schedule(
         &self,
         customer: CustomerId,
@@ -188,6 +196,9 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         id: ApiClientId,
     ) -> Result<Option<ApiClient>, StoreError>;
+    /// The names of administrators and API clients by their ids: this customer's and the service's own. Those
+    /// that are gone are left out. One read for all of them.
+    async fn find_actor_names(&self, customer: CustomerId, ids: &[u64]) -> Result<HashMap<u64, Name>, StoreError>;
     /// By the token's id; over all customers. Expired ones may be gone.
     async fn find_session(&self, id: &str) -> Result<Option<SessionRecord>, StoreError>;
 
@@ -267,6 +278,14 @@ pub trait Store: EnrollmentStore {
         key: ProvisioningKeyId,
         page: PageRequest,
     ) -> Result<Page<KeyUse>, StoreError>;
+    /// The ledger's rows of a component's re-enrollments, whatever its key was, newest first, at most `limit`.
+    /// Costs what it answers.
+    async fn list_re_enrollments(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        limit: u32,
+    ) -> Result<Vec<LedgerRow>, StoreError>;
     async fn list_refusals(
         &self,
         customer: CustomerId,
@@ -294,7 +313,8 @@ pub trait Store: EnrollmentStore {
         administrator: AdministratorId,
         page: &PageName,
     ) -> Result<Vec<SavedFilter>, StoreError>;
-    /// One customer's audit rows that meet all conditions, newest first.
+    /// One customer's audit rows that meet all conditions, newest first. Those of one object, by its id, cost
+    /// what there are of it.
     async fn search_audit(&self, customer: CustomerId, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError>;
     /// One customer's chain, oldest first, rows after `after`, at most `limit`.
     async fn list_audit(&self, customer: CustomerId, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;

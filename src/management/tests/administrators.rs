@@ -459,6 +459,21 @@ async fn an_owner_sees_and_ends_its_own_sessions_and_changes_its_password() {
 }
 
 #[tokio::test]
+async fn row_ids_are_told_by_name_to_whoever_reaches_the_customer() {
+    let fixture = Fixture::new().await;
+    let (management, customer) = (&fixture.management, fixture.customer());
+    let id = fixture.administrator("ada", Role::Auditor).await;
+    let ada = fixture.signed_in("ada").await.session.actor;
+    let owner = fixture.store.find_administrator("admin").await.unwrap().unwrap().id;
+    let client = fixture.store.find_api_client(&fixture.first.client_id).await.unwrap().unwrap();
+    let names = management.name_actors(&ada, customer, &[id.raw(), owner.raw(), client.id.raw(), 77]).await.unwrap();
+    assert_eq!((names.len(), names[&id.raw()].as_str(), names[&owner.raw()].as_str()), (3, "ada", "admin"));
+    assert_eq!(names[&client.id.raw()], client.name);
+    let elsewhere = management.name_actors(&ada, CustomerId::SERVICE, &[owner.raw()]).await;
+    assert!(matches!(elsewhere, Err(Error::NotFound { object: Object::Customer, .. })));
+}
+
+#[tokio::test]
 async fn a_new_secret_ends_the_old_one_and_its_tokens() {
     let fixture = Fixture::new().await;
     let (management, customer, admin) = (&fixture.management, fixture.customer(), fixture.actor(Role::Admin));

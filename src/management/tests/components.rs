@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use crate::id::ComponentId;
 use crate::management::clean_up::CleanUpInput;
+use crate::management::components::history::{ComponentEvent, ComponentEventKind, ComponentHistory, EventKey};
 use crate::management::components::{BULK_MAX, ComponentInput};
 use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions};
 
@@ -21,34 +22,11 @@ async fn enroll(fixture: &Fixture, key: &ProvisioningKey, device: &str) -> Compo
 
 /// All at the same time, so that they share transactions.
 async fn enroll_all(fixture: &Fixture, key: &ProvisioningKey, devices: &[String]) -> Vec<ComponentId> {
-    let customer = fixture.stored_customer().await;
-    let group = fixture.store.find_group(customer.id, key.group_id).await.unwrap().unwrap();
-    let signer =
-        fixture.store.find_signing_certificate(customer.id, key.signing_certificate_id).await.unwrap().unwrap();
-    let now = fixture.clock.now();
     let (mut ids, mut enrolling) = (Vec::new(), tokio::task::JoinSet::new());
     for device in devices {
         let component = fixture.management.parts.ids.next().await.unwrap();
-        let commit = EnrollmentCommit {
-            seen: SeenRevisions {
-                customer: (customer.id, customer.revision),
-                group: (group.id, group.revision),
-                signing_certificate: (signer.id, signer.revision),
-                key: (key.id, key.revision),
-            },
-            fingerprint: Fingerprint::new(&format!("{device:-<16}")).unwrap(),
-            device: DeviceDescription::default(),
-            remote_address: IpAddr::from([192, 0, 2, 1]),
-            certificate: IssuedCertificate {
-                serial: SerialNumber::random(),
-                der: vec![0x30; 300],
-                public_key_hash: [1; 32],
-                issued_at: now,
-                not_before: now,
-                not_after: now.saturating_add(DAY),
-            },
-            intent: EnrollmentIntent::Enroll { component },
-        };
+        let fingerprint = Fingerprint::new(&format!("{device:-<16}")).unwrap();
+        let commit = commit(fixture, key, fingerprint, 1, EnrollmentIntent::Enroll { component }).await;
         let store = Arc::clone(&fixture.store);
         enrolling.spawn(async move { store.commit_enrollment(commit).await.unwrap() });
         ids.push(component);
@@ -57,6 +35,53 @@ async fn enroll_all(fixture: &Fixture, key: &ProvisioningKey, devices: &[String]
         assert!(matches!(outcome, EnrollmentOutcome::Committed { .. }), "{outcome:?}");
     }
     ids
+}
+
+/// A new certificate for a component under the key that it has, from another address.
+async fn re_enroll(fixture: &Fixture, id: ComponentId, host: u8) -> SerialNumber {
+    let component = fixture.store.find_component(fixture.customer(), id).await.unwrap().unwrap();
+    let key = fixture.store.find_key(fixture.customer(), component.key_id).await.unwrap().unwrap();
+    let intent = EnrollmentIntent::ReEnroll { component: id, superseded: component.current_serial };
+    let commit = commit(fixture, &key, component.fingerprint, host, intent).await;
+    let serial = commit.certificate.serial;
+    let outcome = fixture.store.commit_enrollment(commit).await.unwrap();
+    assert!(matches!(outcome, EnrollmentOutcome::Committed { .. }), "{outcome:?}");
+    serial
+}
+
+/// With a certificate that lasts a day, from 192.0.2.`host`.
+async fn commit(
+    fixture: &Fixture,
+    key: &ProvisioningKey,
+    fingerprint: Fingerprint,
+    host: u8,
+    intent: EnrollmentIntent,
+) -> EnrollmentCommit {
+    let customer = fixture.stored_customer().await;
+    let group = fixture.store.find_group(customer.id, key.group_id).await.unwrap().unwrap();
+    let signer =
+        fixture.store.find_signing_certificate(customer.id, key.signing_certificate_id).await.unwrap().unwrap();
+    let now = fixture.clock.now();
+    EnrollmentCommit {
+        seen: SeenRevisions {
+            customer: (customer.id, customer.revision),
+            group: (group.id, group.revision),
+            signing_certificate: (signer.id, signer.revision),
+            key: (key.id, key.revision),
+        },
+        fingerprint,
+        device: DeviceDescription::default(),
+        remote_address: IpAddr::from([192, 0, 2, host]),
+        certificate: IssuedCertificate {
+            serial: SerialNumber::random(),
+            der: vec![0x30; 300],
+            public_key_hash: [host; 32],
+            issued_at: now,
+            not_before: now,
+            not_after: now.saturating_add(DAY),
+        },
+        intent,
+    }
 }
 
 fn devices(count: usize) -> Vec<String> {
@@ -301,6 +326,102 @@ async fn a_forced_deletion_says_what_went_and_stops_before_a_key_that_others_man
 }
 
 /// A schedule of this kind that takes what ended five days ago.
+/// One line for each event.
+fn told(history: &ComponentHistory) -> Vec<String> {
+    let name = |key: &EventKey| key.name.as_ref().map_or("gone".to_owned(), ToString::to_string);
+    let event = |event: &ComponentEvent| match &event.what {
+        ComponentEventKind::Administered(event) => event.action.clone(),
+        ComponentEventKind::Enrolled { key, device } => {
+            format!("enrolled {} {}", key.as_ref().map_or("?".into(), name), device.address)
+        }
+        ComponentEventKind::ReEnrolled { key, old, new } => {
+            format!("re-enrolled {} {} {}", name(key), old.address, new.address)
+        }
+        ComponentEventKind::RevokedWithKey { by } => format!("revoked {by:?}"),
+    };
+    history.events.iter().map(event).collect()
+}
+
+#[tokio::test]
+async fn a_history_has_all_that_happened_newest_first() {
+    let fixture = Fixture::new().await;
+    let (management, customer, kind) = (&fixture.management, fixture.customer(), Kind::Machine);
+    let (operator, auditor) = (fixture.actor(Role::Operator), fixture.actor(Role::Auditor));
+    let group = fixture.group(kind, "Laptops").await;
+    let (one, two) = (key(&fixture, kind, group, "one").await, key(&fixture, kind, group, "two").await);
+    let id = enroll(&fixture, &one, "d").await;
+    let other = enroll(&fixture, &one, "other").await;
+    re_enroll(&fixture, other, 9).await;
+    let history = async || management.component_history(&auditor, customer, kind, id).await.unwrap();
+    let new = history().await;
+    assert_eq!(told(&new), ["enrolled one 192.0.2.1"]);
+    assert_eq!((new.events[0].at, new.is_cut, new.certificates.len()), (NOW, false, 1));
+
+    fixture.advance(10);
+    let second = re_enroll(&fixture, id, 2).await;
+    fixture.advance(10);
+    let attach = ComponentInput { key: Input::Given(two.id), ..ComponentInput::default() };
+    management.edit_component(&operator, customer, kind, id, None, &attach).await.unwrap();
+    fixture.advance(10);
+    let third = re_enroll(&fixture, id, 3).await;
+    management.delete_key(&operator, customer, kind, one.id, None, false).await.unwrap();
+    fixture.advance(10);
+    management.delete_key(&operator, customer, kind, two.id, None, true).await.unwrap();
+    let all = history().await;
+    assert_eq!(
+        told(&all),
+        [
+            "revoked Some(77)",
+            "re-enrolled gone 192.0.2.2 192.0.2.3",
+            "attach",
+            "re-enrolled gone 192.0.2.1 192.0.2.2",
+            "enrolled gone 192.0.2.1",
+        ]
+    );
+    assert!(matches!(&all.events[4].what, ComponentEventKind::Enrolled { key: Some(key), .. } if key.id == one.id));
+    let certificates: Vec<_> = all.certificates.iter().map(|certificate| certificate.serial).collect();
+    assert_eq!((certificates.len(), &certificates[..2]), (3, &[third, second][..]));
+
+    // One that is revoked by itself is told with who did it.
+    management.revoke_component(&operator, customer, kind, other, None).await.unwrap();
+    let of_other = management.component_history(&auditor, customer, kind, other).await.unwrap();
+    assert_eq!(told(&of_other), ["revoke", "re-enrolled gone 192.0.2.1 192.0.2.9", "enrolled gone 192.0.2.1"]);
+
+    let missing = management.component_history(&auditor, customer, Kind::AppConnector, id).await;
+    assert!(matches!(missing, Err(Error::NotFound { object: Object::Component, .. })));
+    let stranger = Actor { customer_id: CustomerId::from_raw(4_711), ..fixture.actor(Role::Admin) };
+    let foreign = management.component_history(&stranger, customer, kind, id).await;
+    assert!(matches!(foreign, Err(Error::NotFound { object: Object::Customer, .. })));
+}
+
+#[tokio::test]
+async fn a_long_history_is_cut_and_says_so() {
+    let fixture = Fixture::new().await;
+    let (management, customer, kind) = (&fixture.management, fixture.customer(), Kind::Machine);
+    let operator = fixture.actor(Role::Operator);
+    let group = fixture.group(kind, "Laptops").await;
+    let one = key(&fixture, kind, group, "one").await;
+    let id = enroll(&fixture, &one, "d").await;
+    let history = async || management.component_history(&operator, customer, kind, id).await.unwrap();
+    for n in 0..99_u8 {
+        fixture.advance(1);
+        re_enroll(&fixture, id, n + 2).await;
+    }
+    for n in 0..100 {
+        let input = ComponentInput { description: Input::Given(n.to_string()), ..ComponentInput::default() };
+        management.edit_component(&operator, customer, kind, id, None, &input).await.unwrap();
+    }
+    let whole = history().await;
+    assert_eq!((whole.events.len(), whole.is_cut, whole.certificates.len()), (200, false, 100));
+    assert_eq!(told(&whole)[199], "enrolled one 192.0.2.1");
+    fixture.advance(1);
+    re_enroll(&fixture, id, 200).await;
+    let cut = history().await;
+    assert_eq!((cut.events.len(), cut.is_cut), (200, true));
+    assert_eq!(told(&cut)[0], "re-enrolled one 192.0.2.100 192.0.2.200");
+    assert!(told(&cut)[199].starts_with("re-enrolled"), "the enrollment is older than what is told");
+}
+
 async fn schedule(fixture: &Fixture, kind: Kind, delete_disabled: bool) -> crate::domain::CleanUpSchedule {
     let input = CleanUpInput {
         days: Input::Given(5),

@@ -1,12 +1,14 @@
 //! `administrators` and `api_clients`: who signs in.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
 use super::lists::{Column, Columns, List, Values, own};
 use super::{customers, preferences, saved_filters};
 use crate::clock::Timestamp;
-use crate::domain::{Administrator, ApiClient, Revision, Role};
+use crate::domain::{Administrator, ApiClient, Name, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
 use crate::store::{AdministratorField, ApiClientField, BrokenRule, ListQuery, ObjectRef, Page};
 
@@ -183,6 +185,25 @@ fn require_free_username(connection: &Connection, row: &Administrator) -> Result
         .prepare_cached("SELECT 1 FROM administrators WHERE username = ?1 AND id <> ?2")?
         .exists(params![row.username, row.id])?;
     if taken { Err(BrokenRule::DuplicateName.into()) } else { Ok(()) }
+}
+
+/// Of administrators and API clients, the customer's and the service's own.
+pub(super) fn find_names(
+    connection: &Connection,
+    customer: CustomerId,
+    ids: &[u64],
+) -> rusqlite::Result<HashMap<u64, Name>> {
+    let mut find = connection.prepare_cached(
+        "SELECT username FROM administrators WHERE id = ?1 AND customer_id IN (?2, ?3)
+         UNION ALL SELECT name FROM api_clients WHERE id = ?1 AND customer_id IN (?2, ?3)",
+    )?;
+    let mut names = HashMap::with_capacity(ids.len());
+    for &id in ids {
+        if let Some(name) = find.query_row(params![id, customer, CustomerId::SERVICE], |row| row.get(0)).optional()? {
+            names.insert(id, name);
+        }
+    }
+    Ok(names)
 }
 
 fn read_client(row: &Row<'_>) -> rusqlite::Result<ApiClient> {

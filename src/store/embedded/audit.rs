@@ -81,7 +81,7 @@ pub(super) fn list(
 }
 
 /// Newest first. Without conditions a page costs the same whatever its number, as sequences have no
-/// gaps; with them the chain is read from its end.
+/// gaps; with them the chain is read from its end, but for an object's own events, to which an index leads.
 pub(super) fn search(
     connection: &Connection,
     customer: CustomerId,

@@ -7,7 +7,7 @@ use crate::domain::{CertificateRecord, CertificateStatus, SerialNumber};
 use crate::id::CustomerId;
 
 const COLUMNS: &str = "serial, customer_id, component_id, signing_certificate_id, der, public_key_hash, issued_at, \
-                       not_before, not_after, status, status_at";
+                       not_before, not_after, status, status_at, key_id";
 
 /// How [`CertificateStatus`] stands in its column.
 pub(super) const CURRENT: i64 = 1;
@@ -26,6 +26,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
         serial: row.get(0)?,
         customer_id: row.get(1)?,
         component_id: row.get(2)?,
+        key_id: row.get(11)?,
         signing_certificate_id: row.get(3)?,
         der: row.get(4)?,
         public_key_hash: row.get(5)?,

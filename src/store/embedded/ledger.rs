@@ -67,6 +67,24 @@ pub(super) fn list(
     Ok(Page { rows, total: (last - first + 1).cast_unsigned() })
 }
 
+/// Newest first. The index has them in this order.
+pub(super) fn list_re_enrollments(
+    connection: &Connection,
+    customer: CustomerId,
+    component: ComponentId,
+    limit: u32,
+) -> rusqlite::Result<Vec<LedgerRow>> {
+    connection
+        .prepare_cached(
+            "SELECT customer_id, key_id, sequence, at, entry, component_id, address, public_key_hash, serial,
+                 old_address, old_public_key_hash, old_serial, uses, re_enrollments
+             FROM key_uses WHERE customer_id = ?1 AND component_id = ?2 AND entry = 2
+             ORDER BY at DESC, key_id DESC, sequence DESC LIMIT ?3",
+        )?
+        .query_map(params![customer, component, limit], read)?
+        .collect()
+}
+
 pub(super) fn count_re_enrollments(
     connection: &Connection,
     customer: CustomerId,

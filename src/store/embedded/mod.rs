@@ -35,6 +35,7 @@ mod settings;
 mod signing_certificates;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,10 +60,10 @@ use super::{
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::key::IndexedKey;
-use crate::domain::ledger::RefusalTally;
+use crate::domain::ledger::{LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
-    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind,
+    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind, Name,
     PageName, Preference, ProvisioningKey, SavedFilter, SerialNumber, SessionRecord, SigningCertificate,
 };
 use crate::id::{
@@ -424,6 +425,18 @@ impl Store for EmbeddedStore {
         self.read(move |connection| certificates::find(connection, customer, serial)).await
     }
 
+    async fn find_certificates(
+        &self,
+        customer: CustomerId,
+        serials: &[SerialNumber],
+    ) -> Result<Vec<CertificateRecord>, StoreError> {
+        let serials = serials.to_vec();
+        self.read(move |connection| {
+            serials.iter().filter_map(|serial| certificates::find(connection, customer, *serial).transpose()).collect()
+        })
+        .await
+    }
+
     async fn find_clean_up_schedule(
         &self,
         customer: CustomerId,
@@ -464,6 +477,11 @@ impl Store for EmbeddedStore {
         id: ApiClientId,
     ) -> Result<Option<ApiClient>, StoreError> {
         self.read(move |connection| administrators::find_client_by_id(connection, customer, id)).await
+    }
+
+    async fn find_actor_names(&self, customer: CustomerId, ids: &[u64]) -> Result<HashMap<u64, Name>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |connection| administrators::find_names(connection, customer, &ids)).await
     }
 
     async fn find_session(&self, id: &str) -> Result<Option<SessionRecord>, StoreError> {
@@ -580,6 +598,15 @@ impl Store for EmbeddedStore {
         page: PageRequest,
     ) -> Result<Page<KeyUse>, StoreError> {
         self.read(move |connection| ledger::list(connection, customer, key, page)).await
+    }
+
+    async fn list_re_enrollments(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        limit: u32,
+    ) -> Result<Vec<LedgerRow>, StoreError> {
+        self.read(move |connection| ledger::list_re_enrollments(connection, customer, component, limit)).await
     }
 
     async fn list_refusals(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster::clock::Timestamp;
 use muster::domain::{Administrator, Description, Revision, Role, SessionRecord};
-use muster::id::CustomerId;
+use muster::id::{CustomerId, Id};
 use muster::secret::pepper::{KeyDigest, PepperNumber};
 use muster::store::{AdministratorField, BrokenRule, Change, ChangeError, Comparison, ListQuery, PageRequest};
 
@@ -187,6 +187,35 @@ pub async fn an_api_client_that_manages_keys_stays(world: World) {
     let rule = world.broken_rule(delete.clone()).await;
     assert_eq!(rule, BrokenRule::Referenced { by: "provisioning keys" });
     world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None, revoke: None }, delete]).await;
+}
+
+pub async fn actors_are_named_within_their_customer_and_the_service(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let customer = tenant.customer.id;
+    let owner = administrator(&world, CustomerId::SERVICE, "Root").await;
+    let ada = administrator(&world, customer, "ada").await;
+    let gone = administrator(&world, customer, "gone").await;
+    let stranger = administrator(&world, other.customer.id, "eve").await;
+    let client = rows::api_client(world.id(), customer, "Terraform", "tf-1");
+    let program = rows::api_client(world.id(), CustomerId::SERVICE, "Backup", "b-1");
+    let foreign = rows::api_client(world.id(), other.customer.id, "Foreign", "f-1");
+    let insert = |row: &muster::domain::ApiClient| Change::InsertApiClient(row.clone());
+    world.apply(vec![insert(&client), insert(&program), insert(&foreign), delete(&gone, None)]).await;
+
+    let ids = [owner.id.raw(), ada.id.raw(), gone.id.raw(), stranger.id.raw()];
+    let ids = [&ids[..], &[client.id.raw(), program.id.raw(), foreign.id.raw(), ada.id.raw(), 1]].concat();
+    let names = async |customer| {
+        let names = world.store.find_actor_names(customer, &ids).await.unwrap();
+        let mut names: Vec<_> = names.into_iter().map(|(id, name)| (id, name.to_string())).collect();
+        names.sort();
+        names
+    };
+    let pair = |id: u64, name: &str| (id, name.to_owned());
+    let (root, backup) = (pair(owner.id.raw(), "Root"), pair(program.id.raw(), "Backup"));
+    let (ada, terraform) = (pair(ada.id.raw(), "ada"), pair(client.id.raw(), "Terraform"));
+    assert_eq!(names(customer).await, [root.clone(), ada, terraform, backup.clone()]);
+    assert_eq!(names(CustomerId::SERVICE).await, [root, backup]);
+    assert!(world.store.find_actor_names(customer, &[]).await.unwrap().is_empty());
 }
 
 pub async fn a_session_begins_with_the_password_that_was_checked(world: World) {

@@ -26,6 +26,7 @@ macro_rules! hold_to_contract {
             hold_to_contract! { @cases $under_test;
                 administrators:
                     a_session_begins_with_the_password_that_was_checked,
+                    actors_are_named_within_their_customer_and_the_service,
                     administrators_are_changed_listed_and_deleted,
                     an_api_client_that_manages_keys_stays,
                     api_clients_are_changed_listed_and_deleted,
@@ -122,6 +123,7 @@ macro_rules! hold_to_contract {
                     what_an_administrator_keeps_goes_with_it,
                     what_an_administrator_keeps_is_bounded;
                 re_enrollment:
+                    a_components_re_enrollments_are_listed_newest_first,
                     a_disabled_or_ended_component_is_known,
                     a_new_certificate_supersedes_the_old_one,
                     only_the_current_serial_can_be_superseded,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use muster::domain::component::DeviceDescription;
 use muster::domain::ledger::LedgerEntry;
 use muster::domain::{CertificateStatus, Revision, SerialNumber};
+use muster::id::{ComponentId, Id};
 use muster::store::{Change, EnrollmentIntent, EnrollmentOutcome};
 
 use super::world::{World, committed, presence_of};
@@ -36,7 +37,7 @@ pub async fn a_new_certificate_supersedes_the_old_one(world: World) {
     let old = world.certificate(key.customer_id, first.certificate.serial).await;
     assert_eq!(old.status, CertificateStatus::Superseded { at });
     let new = world.certificate(key.customer_id, again.certificate.serial).await;
-    assert_eq!((new.status, new.component_id), (CertificateStatus::Current, id));
+    assert_eq!((new.status, new.component_id, new.key_id), (CertificateStatus::Current, id, key.id));
 
     let usage = world.stored(&key).await.usage;
     assert_eq!((usage.uses, usage.re_enrollments, usage.last_ordinal), (1, 1, 1));
@@ -142,4 +143,43 @@ pub async fn recent_re_enrollments_are_counted(world: World) {
         let known = world.store.find_known_component(key.customer_id, key.id, &fingerprint, since).await;
         assert_eq!(known.unwrap().unwrap().recent_re_enrollments, expected, "since {since}");
     }
+}
+
+pub async fn a_components_re_enrollments_are_listed_newest_first(world: World) {
+    let (tenant, stranger) = (world.tenant().await, world.tenant().await);
+    let (first, second) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
+    let customer = tenant.customer.id;
+    let mut component = world.enrolled(&tenant, &first, "d").await;
+    let other = world.enrolled(&tenant, &first, "other").await;
+    world.store.commit_enrollment(world.re_enrollment(&tenant, &first, "other", &other)).await.unwrap();
+    let mut serials = vec![component.current_serial];
+    let mut expected = Vec::new();
+    for (round, key) in [&first, &first, &second].into_iter().enumerate() {
+        world.clock.advance(Duration::from_secs(10));
+        if round == 2 {
+            component.key_id = second.id;
+            world.apply(vec![Change::UpdateComponent(component.clone())]).await;
+            component = world.component(customer, component.id).await;
+        }
+        let again = world.re_enrollment(&tenant, key, "d", &component);
+        world.store.commit_enrollment(again.clone()).await.unwrap();
+        expected.insert(0, world.ledger(key).await.remove(0));
+        serials.insert(0, again.certificate.serial);
+        component = world.component(customer, component.id).await;
+    }
+    let list = async |customer, id, limit| world.store.list_re_enrollments(customer, id, limit).await.unwrap();
+    assert_eq!(list(customer, component.id, 10).await, expected);
+    assert_eq!(list(customer, component.id, 2).await, expected[..2]);
+    assert_eq!(list(customer, other.id, 10).await.len(), 1);
+    assert_eq!(list(customer, ComponentId::from_raw(1), 10).await, []);
+    assert_eq!(list(stranger.customer.id, component.id, 10).await, []);
+
+    let mut asked = serials.clone();
+    asked.insert(1, SerialNumber::random());
+    let found = world.store.find_certificates(customer, &asked).await.unwrap();
+    assert_eq!(found.iter().map(|found| found.serial).collect::<Vec<_>>(), serials);
+    assert_eq!(found.iter().map(|found| found.key_id).collect::<Vec<_>>(), [second.id, first.id, first.id, first.id]);
+    assert_eq!(found[1], world.certificate(customer, serials[1]).await);
+    assert_eq!(world.store.find_certificates(stranger.customer.id, &asked).await.unwrap(), []);
+    assert_eq!(world.store.find_certificates(customer, &[]).await.unwrap(), []);
 }

@@ -310,6 +310,9 @@ CREATE TABLE audit_events (
     PRIMARY KEY (customer_id, sequence)
 ) STRICT;
 
+-- What was done to one object; without regard to case, as the search compares.
+CREATE INDEX audit_events_by_object ON audit_events (customer_id, object_id COLLATE NOCASE, sequence);
+
 -- Where each customer's chain ends, apart from its rows, so that a cut is noticed.
 CREATE TABLE audit_heads (
     customer_id INTEGER NOT NULL PRIMARY KEY,
