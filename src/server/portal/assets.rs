@@ -39,8 +39,11 @@ const STYLES: &str = joined!("styles":
     "reader.css",
 );
 
-/// Nothing yet: every page is complete without scripts.
-const SCRIPTS: &str = "\"use strict\";\n";
+/// One module: the files share their names with each other and with nobody else. Each listens after
+/// those before it, and the last says that all of them run.
+const SCRIPTS: &str = joined!("scripts":
+    "page.js", "copy.js", "dialog.js", "fetch.js", "ticks.js", "menus.js", "leave.js", "start.js",
+);
 
 pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     icons: Asset::new("icons.svg", "image/svg+xml", include_str!("assets/icons.svg")),
