@@ -20,10 +20,10 @@ let shown = location.href;
 /** Forms that were given back to the browser: nobody here takes them again. */
 const released = new WeakSet();
 
-/** Submits a form as if no script were here. */
+/** Submits a form as if no script were here; later, for a form does not submit while it submits. */
 function submitPlainly(form, button) {
   released.add(form);
-  form.requestSubmit(button);
+  setTimeout(() => form.requestSubmit(button));
 }
 
 /** A click that asks for this page and not for a new tab, a window or a file. */
