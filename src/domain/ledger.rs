@@ -72,6 +72,25 @@ impl LedgerEntry {
     }
 }
 
+/// What happened within one hour, to one key or to all of a customer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourTally {
+    /// Where the hour begins: a full hour of UTC.
+    pub hour: Timestamp,
+    /// Taken; those given back later are not taken off.
+    pub uses: u64,
+    /// Given back.
+    pub releases: u64,
+    pub re_enrollments: u64,
+    pub refusals: u64,
+}
+
+impl HourTally {
+    pub const fn empty(hour: Timestamp) -> Self {
+        Self { hour, uses: 0, releases: 0, re_enrollments: 0, refusals: 0 }
+    }
+}
+
 /// Refusals of one verified key: one row per key, code, source prefix and minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusalTally {

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod administrator;
 pub mod audit;
+pub mod buckets;
 pub mod certificate;
 pub mod clean_up;
 pub mod component;
@@ -22,6 +23,7 @@ pub mod session;
 
 pub use address::AddressList;
 pub use administrator::{Actor, Administrator, ApiClient, Role};
+pub use buckets::{BucketStep, Buckets};
 pub use certificate::{CertificateRecord, CertificateStatus, IssuedCertificate, SerialNumber, SigningCertificate};
 pub use clean_up::{CleanUpDays, CleanUpSchedule};
 pub use component::{Component, ComponentBadge, ComponentState};

@@ -21,6 +21,7 @@ pub mod error;
 pub mod fields;
 pub mod first_start;
 pub mod groups;
+pub mod home;
 pub mod keys;
 pub mod once;
 pub mod preferences;

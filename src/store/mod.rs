@@ -30,7 +30,7 @@ use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::certificate::IssuedCertificate;
 use crate::domain::component::DeviceDescription;
 use crate::domain::key::IndexedKey;
-use crate::domain::ledger::{LedgerRow, RefusalTally};
+use crate::domain::ledger::{HourTally, LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, FilterName, Fingerprint, Group,
@@ -291,6 +291,18 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         key: ProvisioningKeyId,
     ) -> Result<Vec<RefusalTally>, StoreError>;
+    /// What happened to a key hour by hour, from the hour on that `since` is in, and its uses as of the same
+    /// moment. Costs its hours and what was not counted yet.
+    async fn find_key_hours(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        since: Timestamp,
+    ) -> Result<Option<KeyHours>, StoreError>;
+    /// What happened to all keys of a customer hour by hour, from the hour on that `since` is in; hours in
+    /// which something did, in order. Those that are deleted since count too. Costs the hours, and while
+    /// enrollments are not counted yet one look per key and their rows: tenths of a second per million.
+    async fn list_customer_hours(&self, customer: CustomerId, since: Timestamp) -> Result<Vec<HourTally>, StoreError>;
     /// An administrator's sessions that are good at `now`, newest first.
     async fn list_sessions(
         &self,
@@ -699,6 +711,15 @@ pub struct KeyUse {
     pub row: LedgerRow,
     /// `None`: a row of many components, or the component's row was purged.
     pub component_name: Option<String>,
+}
+
+/// A key's hours, and where they led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHours {
+    /// The key's count when this was read.
+    pub uses: u32,
+    /// In order; hours in which nothing happened are left out.
+    pub hours: Vec<HourTally>,
 }
 
 /// How many keys, and components that are not deleted, belong to a group.

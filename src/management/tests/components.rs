@@ -16,7 +16,7 @@ use crate::management::components::{BULK_MAX, ComponentInput};
 use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions};
 
 /// One component: its certificate ends a day after it enrolled.
-async fn enroll(fixture: &Fixture, key: &ProvisioningKey, device: &str) -> ComponentId {
+pub(super) async fn enroll(fixture: &Fixture, key: &ProvisioningKey, device: &str) -> ComponentId {
     enroll_all(fixture, key, &[device.to_owned()]).await[0]
 }
 
@@ -88,7 +88,7 @@ fn devices(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("d-{n}")).collect()
 }
 
-async fn key(fixture: &Fixture, kind: Kind, group: GroupId, name: &str) -> ProvisioningKey {
+pub(super) async fn key(fixture: &Fixture, kind: Kind, group: GroupId, name: &str) -> ProvisioningKey {
     let input = KeyInput { maximum: Input::Given(10_000), ..key_input(name, group) };
     let (customer, operator) = (fixture.customer(), fixture.actor(Role::Operator));
     fixture.management.create_key(&operator, customer, kind, input).await.unwrap().key

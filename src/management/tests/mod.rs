@@ -3,6 +3,7 @@
 
 mod administrators;
 mod components;
+mod home;
 mod keys;
 mod preferences;
 mod with_group;

@@ -69,7 +69,7 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     row.get::<_, Option<i64>>(column).map(Option::unwrap_or_default)
 }
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 14] = [
     Check {
         invariant: "store",
         sql: "PRAGMA quick_check(100)",
@@ -218,6 +218,41 @@ const CHECKS: [Check; 12] = [
             let name: String = row.get(1)?;
             let (customer, told, counted) = (number(row, 0)?, number(row, 2)?, number(row, 3)?);
             Ok(Some(format!("the names of customer {customer} from {name:?} on count {told} and are {counted}")))
+        },
+    },
+    Check {
+        invariant: "store",
+        sql: "SELECT coalesce(h.key_id, u.key_id), h.uses, h.re_enrollments, u.uses, u.re_enrollments
+              FROM (SELECT customer_id, list AS key_id, sum(uses) - sum(releases) AS uses,
+                        sum(re_enrollments) AS re_enrollments
+                    FROM key_hours WHERE list > 0 GROUP BY 1, 2) h
+                  FULL JOIN (
+                      SELECT u.customer_id, u.key_id,
+                          sum(CASE u.entry WHEN 1 THEN 1 WHEN 3 THEN -1 WHEN 4 THEN u.uses ELSE 0 END) AS uses,
+                          sum(CASE u.entry WHEN 2 THEN 1 WHEN 4 THEN u.re_enrollments ELSE 0 END) AS re_enrollments
+                      FROM key_uses u LEFT JOIN key_hours_end e ON e.key_id = u.key_id
+                      WHERE u.entry = 3 OR u.sequence <= e.sequence GROUP BY 1, 2) u
+                  ON u.customer_id = h.customer_id AND u.key_id = h.key_id
+              WHERE (coalesce(h.uses, 0), coalesce(h.re_enrollments, 0))
+                  <> (coalesce(u.uses, 0), coalesce(u.re_enrollments, 0))",
+        tell: |row| {
+            Ok(Some(format!(
+                "the hours of key {} count {} uses and {} re-enrollments; its ledger has {} and {}",
+                number(row, 0)?,
+                number(row, 1)?,
+                number(row, 2)?,
+                number(row, 3)?,
+                number(row, 4)?,
+            )))
+        },
+    },
+    Check {
+        invariant: "store",
+        sql: "SELECT customer_id, hour FROM key_hours GROUP BY 1, 2
+              HAVING sum(iif(list = 0, 1, -1) * uses) <> 0 OR sum(iif(list = 0, 1, -1) * releases) <> 0
+                  OR sum(iif(list = 0, 1, -1) * re_enrollments) <> 0 OR sum(iif(list = 0, 1, -1) * refusals) <> 0",
+        tell: |row| {
+            Ok(Some(format!("hour {} of customer {} is not the sum of its keys'", number(row, 1)?, number(row, 0)?)))
         },
     },
 ];

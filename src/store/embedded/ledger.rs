@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::encoding::Address;
+use super::hours::Hours;
 use super::lists;
 use crate::clock::Timestamp;
 use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalTally};
@@ -120,6 +121,9 @@ pub(super) fn release(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![customer, key, sequence, RELEASE, at, component])?;
+    let mut hours = Hours::default();
+    hours.add(customer, key, at, |tally| tally.releases += 1);
+    hours.write(connection)?;
     Ok(true)
 }
 
@@ -131,8 +135,9 @@ pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) ->
          WHERE EXISTS (SELECT 1 FROM provisioning_keys WHERE id = ?2 AND customer_id = ?1)
          ON CONFLICT DO UPDATE SET count = count + excluded.count, last_reference = excluded.last_reference",
     )?;
+    let mut hours = Hours::default();
     for tally in tallies {
-        add.execute(params![
+        let added = add.execute(params![
             tally.customer_id,
             tally.key_id,
             tally.minute,
@@ -141,7 +146,11 @@ pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) ->
             tally.count,
             tally.last_reference,
         ])?;
+        if added > 0 {
+            hours.add(tally.customer_id, tally.key_id, tally.minute, |hour| hour.refusals += tally.count);
+        }
     }
+    hours.write(connection)?;
     let mut keys: Vec<_> = tallies.iter().map(|tally| (tally.customer_id, tally.key_id)).collect();
     keys.sort_unstable();
     keys.dedup();

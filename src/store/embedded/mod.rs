@@ -19,6 +19,7 @@ mod enroll;
 mod errors;
 mod files;
 mod groups;
+mod hours;
 mod integrity;
 mod keys;
 mod ledger;
@@ -54,13 +55,14 @@ use self::writer::{Verdict, WriterHandle};
 use super::{
     AdministratorField, AnswerId, ApiClientField, AuditQuery, BatchSettings, Change, ChangeError, ChangeSequence,
     ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EnrollmentCommit,
-    EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyUse, ListQuery, Page,
-    PageRequest, SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyHours, KeyUse, ListQuery,
+    Page, PageRequest, SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError,
+    StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::key::IndexedKey;
-use crate::domain::ledger::{LedgerRow, RefusalTally};
+use crate::domain::ledger::{HourTally, LedgerRow, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind, Name,
@@ -224,6 +226,15 @@ impl EmbeddedStore {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.readers.read(move |connection| Ok(read(connection)?)).await
+    }
+
+    /// What may take long when much is not counted yet.
+    async fn walk<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.list(true, read).await
     }
 
     async fn list<T, F>(&self, is_walk: bool, list: F) -> Result<T, StoreError>
@@ -615,6 +626,23 @@ impl Store for EmbeddedStore {
         key: ProvisioningKeyId,
     ) -> Result<Vec<RefusalTally>, StoreError> {
         self.read(move |connection| ledger::list_refusals(connection, customer, key)).await
+    }
+
+    async fn find_key_hours(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        since: Timestamp,
+    ) -> Result<Option<KeyHours>, StoreError> {
+        self.walk(move |connection| {
+            let Some(key) = keys::find(connection, customer, key)? else { return Ok(None) };
+            Ok(Some(KeyHours { uses: key.usage.uses, hours: hours::of_key(connection, customer, key.id, since)? }))
+        })
+        .await
+    }
+
+    async fn list_customer_hours(&self, customer: CustomerId, since: Timestamp) -> Result<Vec<HourTally>, StoreError> {
+        self.walk(move |connection| hours::of_customer(connection, customer, since)).await
     }
 
     async fn list_sessions(

@@ -2,18 +2,21 @@
 //!
 //! The order is filled afterwards, by a writer that has nothing else to do, in the order of commits:
 //! certificates have rowids that only grow, and every enrollment adds one. `component_names_end` says
-//! how far that went. A read by name looks through what came after, too, and merges it in.
+//! how far that went. A read by name looks through what came after, too, and merges it in. The same walk
+//! counts the hours of keys ([`hours`]), as it meets every commit once.
 //!
 //! Buckets count the names from their first one up to the next bucket's, and are split when they
 //! hold more than [`BUCKET_MAX`]: so the place of a name and the name at a place are found by adding
 //! counts and walking part of one bucket.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::hours::{self, Hours};
 use crate::domain::Kind;
-use crate::id::{ComponentId, CustomerId, GroupId, Id};
+use crate::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 
 const BUCKET_MAX: u64 = if cfg!(test) { 4 } else { 4_096 };
 
@@ -34,19 +37,26 @@ pub(super) fn step(connection: &Connection) -> rusqlite::Result<bool> {
     let before: i64 =
         connection.prepare_cached("SELECT certificate FROM component_names_end")?.query_row([], |row| row.get(0))?;
     let mut next = connection.prepare_cached(
-        "SELECT t.rowid, p.customer_id, p.kind, p.id, p.name
+        "SELECT t.rowid, p.customer_id, p.kind, p.id, p.name, t.customer_id, t.key_id
          FROM certificates t LEFT JOIN components p ON p.id = t.component_id AND p.deleted_at IS NULL
          WHERE t.rowid > ?1 ORDER BY t.rowid LIMIT ?2",
     )?;
     let mut rows = next.query(params![before, STEP])?;
     let (mut end, mut seen) = (before, 0);
+    let mut commits: BTreeMap<(CustomerId, ProvisioningKeyId), usize> = BTreeMap::new();
     while let Some(row) = rows.next()? {
         (end, seen) = (row.get(0)?, seen + 1);
+        *commits.entry((row.get(5)?, row.get(6)?)).or_default() += 1;
         if let Some(customer) = row.get(1)? {
             let name: String = row.get(4)?;
             insert(connection, customer, row.get(2)?, row.get(3)?, &name)?;
         }
     }
+    let mut hours = Hours::default();
+    for (key, commits) in commits {
+        hours::count(connection, &mut hours, key, commits)?;
+    }
+    hours.write(connection)?;
     if seen > 0 {
         connection.prepare_cached("UPDATE component_names_end SET certificate = ?1")?.execute([end])?;
     }

@@ -12,6 +12,7 @@ mod components;
 mod embedded;
 mod enrollment;
 mod feed;
+mod hours;
 mod lists;
 mod preferences;
 mod re_enrollment;
@@ -98,6 +99,10 @@ macro_rules! hold_to_contract {
                     each_changed_object_has_one_row_per_transaction,
                     enrollments_are_not_announced,
                     sequences_follow_each_other_without_gaps;
+                hours:
+                    hours_are_told_to_their_customer_only,
+                    refusals_have_their_hour_however_many_rows_are_kept,
+                    what_happened_is_told_by_the_hour;
                 lists:
                     a_component_is_not_given_a_name_that_another_bears,
                     a_kind_with_many_groups_is_paged_in_order_of_id,

@@ -282,6 +282,24 @@ CREATE TABLE key_uses (
 -- How often one component re-enrolled of late.
 CREATE INDEX key_uses_re_enrollments ON key_uses (customer_id, component_id, at) WHERE entry = 2;
 
+-- What happened in each hour to a key, and to all of a customer's. Uses and re-enrollments are counted from
+-- the ledgers, each as far as key_hours_end says, off the path of an enrollment. See hours.rs.
+CREATE TABLE key_hours (
+    customer_id    INTEGER NOT NULL,
+    list           INTEGER NOT NULL, -- a key's id, or 0: all of the customer's
+    hour           INTEGER NOT NULL, -- when it begins
+    uses           INTEGER NOT NULL,
+    releases       INTEGER NOT NULL,
+    re_enrollments INTEGER NOT NULL,
+    refusals       INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, list, hour)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE key_hours_end (
+    key_id   INTEGER NOT NULL PRIMARY KEY,
+    sequence INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE key_refusals (
     customer_id    INTEGER NOT NULL,
     key_id         INTEGER NOT NULL,

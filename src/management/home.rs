@@ -1,0 +1,48 @@
+//! What an administrator sees first: what happened of late over all of a customer's keys.
+
+use super::{Error, Management};
+use crate::domain::{Actor, Buckets, Role};
+use crate::id::CustomerId;
+
+/// What became of devices over time, over all of a customer's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrollmentsOverTime {
+    pub buckets: Buckets,
+    /// One for each bucket, in order.
+    pub counts: Vec<EnrollmentCounts>,
+}
+
+/// What became of devices within one bucket. Replays, which change nothing, are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnrollmentCounts {
+    pub enrolled: u64,
+    pub re_enrolled: u64,
+    /// Of devices whose key verified, within seconds of when they happened.
+    pub refused: u64,
+}
+
+impl Management {
+    /// What became of devices over these buckets. Costs a row for each hour, however many devices that
+    /// were; while a storm of them goes on, the counting of those since it began
+    /// ([`Store::list_customer_hours`](crate::store::Store::list_customer_hours)).
+    ///
+    /// # Errors
+    /// Rights and outages.
+    pub async fn enrollments_over_time(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        buckets: Buckets,
+    ) -> Result<EnrollmentsOverTime, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        let mut counts = vec![EnrollmentCounts::default(); buckets.count()];
+        for hour in self.store().list_customer_hours(customer, buckets.from()).await? {
+            if let Some(place) = buckets.place(hour.hour) {
+                counts[place].enrolled += hour.uses;
+                counts[place].re_enrolled += hour.re_enrollments;
+                counts[place].refused += hour.refusals;
+            }
+        }
+        Ok(EnrollmentsOverTime { buckets, counts })
+    }
+}
