@@ -7,12 +7,12 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::domain::address::SourcePrefix;
-use crate::domain::{Reference, Refusal};
+use crate::domain::{Reference, Refusal, RefusalReason};
 use crate::enrollment::{Directory, RefusalTallies};
-use crate::id::{CustomerId, ProvisioningKeyId};
+use crate::id::CustomerId;
 use crate::management::{Announce, AnnounceError};
 use crate::metrics::Metrics;
-use crate::server::enroll::{CustomerTrustAnchors, RefusalSink};
+use crate::server::enroll::{CustomerTrustAnchors, KeyIdentity, RefusalSink};
 use crate::store::{ChangeSequence, CommitObserver};
 
 /// An administrator's change is in force on this node before the administrator is answered.
@@ -41,15 +41,8 @@ pub(super) struct CountRefusals {
 }
 
 impl RefusalSink for CountRefusals {
-    fn note(
-        &self,
-        customer: CustomerId,
-        key: ProvisioningKeyId,
-        refusal: Refusal,
-        source: SourcePrefix,
-        reference: Reference,
-    ) {
-        self.tallies.note((customer, key), refusal, source, reference, self.clock.now());
+    fn note(&self, key: KeyIdentity, refusal: (Refusal, RefusalReason), source: SourcePrefix, reference: Reference) {
+        self.tallies.note((key.customer_id, key.key_id), refusal, source, reference, self.clock.now());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::certificate::PublicKeyHash;
-use super::{Reference, Refusal, SerialNumber};
+use super::{Reference, Refusal, RefusalReason, SerialNumber};
 use crate::clock::Timestamp;
 use crate::domain::address::SourcePrefix;
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
@@ -102,4 +102,5 @@ pub struct RefusalTally {
     pub minute: Timestamp,
     pub count: u64,
     pub last_reference: Reference,
+    pub last_reason: RefusalReason,
 }

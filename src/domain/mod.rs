@@ -35,7 +35,7 @@ pub use key_string::{Cloud, KeySecret, KeyVersion, TrustPin};
 pub use kind::Kind;
 pub use name::{Description, Name};
 pub use preference::{FilterName, PageName, Preference, QueryText, SavedFilter};
-pub use refusal::{Reference, Refusal};
+pub use refusal::{Reference, Refusal, RefusalReason};
 pub use session::SessionRecord;
 
 /// How often the settings of a row were changed; 1 when it is made. Counters do not move it.

@@ -1,4 +1,5 @@
-//! Why a device is not enrolled: the closed list, and the reference that leads to the log.
+//! Why a device is not enrolled: the closed list, the words for administrators, and the reference that leads
+//! to the log.
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ pub enum Refusal {
     ComponentRevoked,
     CustomerDisabled,
     GroupDisabled,
+    InvalidCsr,
     KeyDisabled,
     KeyExhausted,
     KeyExpired,
@@ -25,12 +27,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AddressNotAllowed,
         Self::ComponentDisabled,
         Self::ComponentRevoked,
         Self::CustomerDisabled,
         Self::GroupDisabled,
+        Self::InvalidCsr,
         Self::KeyDisabled,
         Self::KeyExhausted,
         Self::KeyExpired,
@@ -47,6 +50,7 @@ impl Refusal {
             Self::ComponentRevoked => "component-revoked",
             Self::CustomerDisabled => "customer-disabled",
             Self::GroupDisabled => "group-disabled",
+            Self::InvalidCsr => "invalid-csr",
             Self::KeyDisabled => "key-disabled",
             Self::KeyExhausted => "key-exhausted",
             Self::KeyExpired => "key-expired",
@@ -54,6 +58,25 @@ impl Refusal {
             Self::ReEnrollmentNotAllowed => "reenrollment-not-allowed",
             Self::SigningCertificateUnavailable => "signing-certificate-unavailable",
         }
+    }
+}
+
+/// What the matter was, for administrators: the facts behind a code, as `the RSA key has 1024 bits; 2048 to 4096
+/// are accepted`. One line of at most [`Self::CHARS_MAX`] characters; what a device sent stands in it as a
+/// label, a number or a name at most. Never a secret, and never shown to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalReason(String);
+
+impl RefusalReason {
+    pub const CHARS_MAX: usize = 200;
+
+    /// Leaves out control characters and what is too long.
+    pub fn new(text: &str) -> Self {
+        Self(text.chars().filter(|c| !c.is_control()).take(Self::CHARS_MAX).collect())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -90,5 +113,17 @@ impl fmt::Display for Reference {
 impl fmt::Debug for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        assert_eq!(RefusalReason::new("a\nb\u{7f}c\u{85}d \t e").as_str(), "abcd  e");
+        assert_eq!(RefusalReason::new(&"ü".repeat(200)).as_str().chars().count(), 200);
+        assert_eq!(RefusalReason::new(&"ü".repeat(201)).as_str().chars().count(), 200);
     }
 }

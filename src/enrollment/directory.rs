@@ -90,6 +90,18 @@ impl Signer {
         self.settings_allow && self.issuer().is_some_and(|issuer| issuer.is_available(now))
     }
 
+    /// Why it is not usable, behind its name.
+    pub(super) fn obstacle(&self, now: Timestamp) -> &'static str {
+        match &self.issuer {
+            Err(_) => "has a private key that does not open",
+            Ok(None) => "has no certificate, or no private key",
+            Ok(Some(_)) if !self.settings_allow => "is not allowed to sign",
+            Ok(Some(_)) if now < self.validity.start => "is not valid yet",
+            Ok(Some(_)) if now >= self.validity.end => "has expired",
+            Ok(Some(_)) => "ends too soon, or one above it does",
+        }
+    }
+
     pub(super) fn issuer(&self) -> Option<&Issuer> {
         self.issuer.as_ref().ok().and_then(Option::as_ref)
     }

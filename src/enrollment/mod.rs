@@ -12,6 +12,7 @@ mod directory;
 mod refusals;
 pub mod turns;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +21,7 @@ use crate::ca::{CsrError, IssueError, Profile, Subject, VerifiedCsr};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::component::DeviceDescription;
 use crate::domain::redemption::{Decision, KnownComponent, RE_ENROLLMENT_WINDOW, check_standing, decide};
-use crate::domain::{Fingerprint, IssuedCertificate, Kind, Refusal, SerialNumber};
+use crate::domain::{Fingerprint, IndexedKey, IssuedCertificate, Kind, Refusal, RefusalReason, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::index::{KeyEntry, KeyIndex};
 use crate::metrics::Metrics;
@@ -102,21 +103,34 @@ pub struct Enrollment {
 /// Why a device with a verified key got no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrollmentError {
-    #[error("the CSR is refused: {0}")]
+    #[error(transparent)]
     InvalidCsr(#[from] CsrError),
     #[error("the CSR's public key is that of a signing certificate")]
     SigningCertificateKey,
     /// Deleted since it was verified: to the device, a key like any other that is not known.
     #[error("the key was deleted meanwhile")]
     KeyGone,
-    #[error("refused: {}", .0.code())]
-    Refused(Refusal),
+    #[error("{reason}")]
+    Refused { refusal: Refusal, reason: Cow<'static, str> },
     #[error("more enrollments are waiting than can be served in time")]
     Overloaded,
     #[error("the store gave no answer: {reason}")]
     StoreUnavailable { reason: String },
     #[error("the signing certificate failed to sign")]
     Signing,
+}
+
+impl EnrollmentError {
+    /// What counts as a refusal of the key, and why, for administrators; `None`: the service's fault, or the key is
+    /// gone.
+    pub fn refusal(&self) -> Option<(Refusal, RefusalReason)> {
+        let refusal = match self {
+            Self::InvalidCsr(_) | Self::SigningCertificateKey => Refusal::InvalidCsr,
+            Self::Refused { refusal, .. } => *refusal,
+            Self::KeyGone | Self::Overloaded | Self::StoreUnavailable { .. } | Self::Signing => return None,
+        };
+        Some((refusal, RefusalReason::new(&self.to_string())))
+    }
 }
 
 impl From<StoreError> for EnrollmentError {
@@ -208,7 +222,9 @@ impl EnrollmentService {
             let allowed = checked.entry.key().allow_re_enrollment;
             let decision = decide(known, csr.public_key_hash(), allowed, seat.is_some(), self.clock.now());
             let (intent, outcome) = match (decision, known) {
-                (Decision::Refuse(refusal), _) if confirmed => return Err(EnrollmentError::Refused(refusal)),
+                (Decision::Refuse(refusal), _) if confirmed => {
+                    return Err(self.refused(refusal, checked.entry.key(), known, request.remote_address));
+                }
                 (Decision::Refuse(_), _) => {
                     checked = self.check_state_anew(key_id, request.remote_address).await?;
                     confirmed = true;
@@ -228,8 +244,14 @@ impl EnrollmentService {
                 EnrollmentOutcome::Committed { component_name, .. } => {
                     return Ok(self.enrollment(&checked, outcome, intent, component_name, issued));
                 }
-                EnrollmentOutcome::Exhausted { .. } => return Err(EnrollmentError::Refused(Refusal::KeyExhausted)),
-                EnrollmentOutcome::Expired => return Err(EnrollmentError::Refused(Refusal::KeyExpired)),
+                EnrollmentOutcome::Exhausted { .. } => {
+                    let key = checked.entry.key();
+                    return Err(self.refused(Refusal::KeyExhausted, key, None, request.remote_address));
+                }
+                EnrollmentOutcome::Expired => {
+                    let key = checked.entry.key();
+                    return Err(self.refused(Refusal::KeyExpired, key, None, request.remote_address));
+                }
                 EnrollmentOutcome::Known => {
                     sight = Sight::Looked(self.look(&checked, &request.fingerprint).await?);
                 }
@@ -251,7 +273,54 @@ impl EnrollmentService {
     ) -> Result<CheckedKey, EnrollmentError> {
         self.directory.refresh().await?;
         let entry = self.index.find_by_id(key).ok_or(EnrollmentError::KeyGone)?;
-        self.check_state(entry, remote_address).map_err(EnrollmentError::Refused)
+        let refused = |refusal| self.refused(refusal, entry.key(), None, remote_address);
+        self.check_state(Arc::clone(&entry), remote_address).map_err(refused)
+    }
+
+    /// A refusal with its facts. `known`: the device's component, where that is what it is refused for.
+    fn refused(
+        &self,
+        refusal: Refusal,
+        key: &IndexedKey,
+        known: Option<&KnownComponent>,
+        remote_address: IpAddr,
+    ) -> EnrollmentError {
+        let component = || known.map_or("the component", |known| &*known.component.name);
+        let reason = match refusal {
+            Refusal::AddressNotAllowed => {
+                let whose = if key.addresses.allows(remote_address) { "group" } else { "key" };
+                format!("{remote_address} is not in the {whose}'s address list").into()
+            }
+            Refusal::ComponentDisabled => format!("{} is disabled", component()).into(),
+            Refusal::ComponentRevoked => format!("{} is revoked and not deleted yet", component()).into(),
+            Refusal::CustomerDisabled => "the customer is disabled".into(),
+            Refusal::GroupDisabled => "the key's group is disabled".into(),
+            Refusal::InvalidCsr => "the CSR is not accepted".into(),
+            Refusal::KeyDisabled => "the key is disabled".into(),
+            Refusal::KeyExhausted => match key.maximum {
+                Some(maximum) => format!("all {maximum} uses are taken").into(),
+                None => "all uses are taken".into(),
+            },
+            Refusal::KeyExpired => match key.expires_at {
+                Some(end) => format!("the key expired at {end}").into(),
+                None => "the key expired".into(),
+            },
+            Refusal::ReEnrollmentLimit => {
+                let times = known.map_or(0, |known| known.recent_re_enrollments);
+                format!("{} re-enrolled {times} times within 24 hours", component()).into()
+            }
+            Refusal::ReEnrollmentNotAllowed => {
+                let has_ended = known.is_some_and(|known| known.certificate.not_after <= self.clock.now());
+                let what = if has_ended { "has a certificate that ended" } else { "has another key pair" };
+                format!("same hardware as {}, which {what}; re-enrollment is off", component()).into()
+            }
+            Refusal::SigningCertificateUnavailable => {
+                let signer = self.directory.signer(key.signing_certificate_id);
+                let why = signer.map_or("is gone", |signer| signer.obstacle(self.clock.now()));
+                format!("signing certificate {} {why}", key.signing_certificate_id).into()
+            }
+        };
+        EnrollmentError::Refused { refusal, reason }
     }
 
     fn check_state(&self, entry: Arc<KeyEntry>, remote_address: IpAddr) -> Result<CheckedKey, Refusal> {
@@ -295,7 +364,10 @@ impl EnrollmentService {
         let issuer = checked.signer.issuer().ok_or(EnrollmentError::Signing)?;
         let started = Instant::now();
         let issued = issuer.issue(csr, &subject, &self.profile, self.clock.now()).map_err(|error| match error {
-            IssueError::Unavailable => EnrollmentError::Refused(Refusal::SigningCertificateUnavailable),
+            IssueError::Unavailable => {
+                let (key, address) = (checked.entry.key(), request.remote_address);
+                self.refused(Refusal::SigningCertificateUnavailable, key, None, address)
+            }
             IssueError::Signing => EnrollmentError::Signing,
         })?;
         self.metrics.observe_signature(issuer.algorithm(), started.elapsed());
@@ -338,10 +410,11 @@ impl EnrollmentService {
         let (component, certificate) = (&known.component, &known.certificate);
         // The component may have been moved to another group than the key's, and be signed by another.
         let group = self.directory.group(component.group_id);
-        let signer = self
-            .directory
-            .signer(certificate.signing_certificate_id)
-            .ok_or(EnrollmentError::Refused(Refusal::SigningCertificateUnavailable))?;
+        let signer =
+            self.directory.signer(certificate.signing_certificate_id).ok_or_else(|| EnrollmentError::Refused {
+                refusal: Refusal::SigningCertificateUnavailable,
+                reason: "the signing certificate of the stored certificate is gone".into(),
+            })?;
         Ok(Enrollment {
             outcome: Outcome::Replayed,
             component_id: component.id,

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::clock::Timestamp;
 use crate::domain::address::SourcePrefix;
 use crate::domain::ledger::RefusalTally;
-use crate::domain::{Reference, Refusal};
+use crate::domain::{Reference, Refusal, RefusalReason};
 use crate::id::{CustomerId, ProvisioningKeyId};
 use crate::store::{EnrollmentStore, StoreError};
 
@@ -19,7 +19,7 @@ const WAITING_MAX: usize = 10_000;
 /// Refusals since the last hand-over. Shared in an `Arc`.
 #[derive(Default)]
 pub struct RefusalTallies {
-    waiting: Mutex<HashMap<Row, (u64, Reference)>>,
+    waiting: Mutex<HashMap<Row, (u64, Reference, RefusalReason)>>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ impl RefusalTallies {
     pub fn note(
         &self,
         (customer_id, key_id): (CustomerId, ProvisioningKeyId),
-        refusal: Refusal,
+        (refusal, reason): (Refusal, RefusalReason),
         source: SourcePrefix,
         reference: Reference,
         now: Timestamp,
@@ -45,9 +45,8 @@ impl RefusalTallies {
         let row = Row { customer_id, key_id, refusal, source, minute };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < WAITING_MAX || waiting.contains_key(&row) {
-            let (count, last) = waiting.entry(row).or_insert((0, reference));
-            *count += 1;
-            *last = reference;
+            let count = waiting.get(&row).map_or(0, |(count, ..)| *count);
+            waiting.insert(row, (count + 1, reference, reason));
         }
     }
 
@@ -62,14 +61,9 @@ impl RefusalTallies {
         }
         let tallies = counted
             .into_iter()
-            .map(|(Row { customer_id, key_id, refusal, source, minute }, (count, last_reference))| RefusalTally {
-                customer_id,
-                key_id,
-                refusal,
-                source,
-                minute,
-                count,
-                last_reference,
+            .map(|(row, (count, last_reference, last_reason))| {
+                let Row { customer_id, key_id, refusal, source, minute } = row;
+                RefusalTally { customer_id, key_id, refusal, source, minute, count, last_reference, last_reason }
             })
             .collect();
         store.add_refusals(tallies).await

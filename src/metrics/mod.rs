@@ -22,11 +22,10 @@ use crate::protocol::enroll::Outcome;
 /// What the enrollment door itself answers, beside [`Outcome`] and [`Refusal`].
 ///
 /// `abandoned` has no answer: the connection went away before one was made.
-const DOOR_OUTCOMES: [&str; 12] = [
+const DOOR_OUTCOMES: [&str; 11] = [
     "abandoned",
     INTERNAL,
     "body-too-large",
-    "invalid-csr",
     "invalid-key",
     "malformed-request",
     "method-not-allowed",

@@ -30,7 +30,7 @@ fn limit(uses: u64) -> KeyInput {
 
 fn refusal(result: Result<Enrollment, EnrollmentError>) -> Refusal {
     match result {
-        Err(EnrollmentError::Refused(refusal)) => refusal,
+        Err(EnrollmentError::Refused { refusal, .. }) => refusal,
         Err(error) => panic!("{error}"),
         Ok(enrollment) => panic!("{:?}", enrollment.outcome),
     }
@@ -331,7 +331,7 @@ async fn settings_that_change_under_racing_devices_never_admit_one_too_many() {
                 assert_eq!(enrollment.outcome, Outcome::Enrolled);
                 enrolled += 1;
             }
-            Err(EnrollmentError::Refused(Refusal::KeyDisabled | Refusal::KeyExhausted)) => {}
+            Err(EnrollmentError::Refused { refusal: Refusal::KeyDisabled | Refusal::KeyExhausted, .. }) => {}
             Err(EnrollmentError::StoreUnavailable { .. }) => {} // the settings kept changing
             Err(error) => panic!("{error}"),
         }
@@ -392,4 +392,29 @@ async fn a_node_that_fell_behind_the_feed_reads_everything_anew() {
         assert!(world.enroll(&kept_string, &WorldDevice::new(name)).await.is_ok(), "{name}");
     }
     assert!(world.service.verify_key(&gone_string).is_none());
+}
+
+#[tokio::test]
+async fn a_refusal_has_its_facts_for_administrators() {
+    let world = World::new().await;
+    let group = world.group(Kind::Machine, "HQ").await;
+    let (id, key) = world.key(group, "k", limit(1)).await;
+    let device = WorldDevice::new("device");
+    world.enroll(&key, &device).await.expect("enrolled");
+    let reason = async |device: &WorldDevice| {
+        let Err(error) = world.enroll(&key, device).await else { panic!("refused") };
+        let (refusal, reason) = error.refusal().expect("the key verified");
+        format!("{}: {}", refusal.code(), reason.as_str())
+    };
+    let weak = WorldDevice { csr: include_str!("../../certs/csr/rsa-1024.pem").to_owned(), ..WorldDevice::new("weak") };
+    assert_eq!(reason(&weak).await, "invalid-csr: the RSA key has 1024 bits; 2048 to 4096 are accepted");
+    assert_eq!(reason(&WorldDevice::new("second")).await, "key-exhausted: all 1 uses are taken");
+    assert_eq!(
+        reason(&device.reinstalled()).await,
+        "reenrollment-not-allowed: same hardware as k-1, which has another key pair; re-enrollment is off"
+    );
+    let elsewhere = Input::Given(vec!["198.51.100.0/24".to_owned()]);
+    world.edit_key(id, KeyInput { addresses: elsewhere, ..KeyInput::default() }).await;
+    let reason = reason(&device).await;
+    assert!(reason.starts_with("address-not-allowed: ") && reason.ends_with("is not in the key's address list"));
 }

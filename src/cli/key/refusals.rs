@@ -26,6 +26,7 @@ static COLUMNS: &[Column] = &[
     left("FROM", |refusal| text(refusal, "source")),
     right("COUNT", |refusal| text(refusal, "count")),
     left("LAST REFERENCE", |refusal| text(refusal, "lastReference")),
+    left("LAST REASON", |refusal| text(refusal, "lastReason")),
 ];
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {

@@ -41,7 +41,7 @@ use super::http::route::{self, Found, Route};
 use super::http::{self, BODY_TIMEOUT, BodyError, Handler, Peer, Unanswered, is_json, read_body_within};
 use crate::clock::Clock;
 use crate::domain::address::SourcePrefix;
-use crate::domain::{Reference, Refusal};
+use crate::domain::{Reference, Refusal, RefusalReason};
 use crate::enrollment::{Enrollment, EnrollmentError, EnrollmentRequest, EnrollmentService, VerifiedKey};
 use crate::id::{CustomerId, ProvisioningKeyId};
 use crate::metrics::Metrics;
@@ -94,14 +94,7 @@ impl Enroller for EnrollmentService {
 /// Takes note of refusals of verified keys; counts them in memory and hands the counts to the store
 /// now and then. Called on the request's way: must not block.
 pub trait RefusalSink: Send + Sync + 'static {
-    fn note(
-        &self,
-        customer: CustomerId,
-        key: ProvisioningKeyId,
-        refusal: Refusal,
-        source: SourcePrefix,
-        reference: Reference,
-    );
+    fn note(&self, key: KeyIdentity, refusal: (Refusal, RefusalReason), source: SourcePrefix, reference: Reference);
 }
 
 /// Where the roots of a customer's component certificates are found. In memory: must not block.
@@ -250,10 +243,9 @@ impl<E: Enroller> EnrollDoor<E> {
                 Ok(encode::enrolled(enrollment, &anchors, self.parts.clock.now()))
             }
             Err(error) => {
-                if let EnrollmentError::Refused(refusal) = &error {
+                if let Some(refusal) = error.refusal() {
                     let source = SourcePrefix::of(visit.address);
-                    let KeyIdentity { customer_id, key_id } = identity;
-                    self.parts.refusals.note(customer_id, key_id, *refusal, source, visit.reference);
+                    self.parts.refusals.note(identity, refusal, source, visit.reference);
                 }
                 let refused = Refused::from(&error);
                 visit.cause = Some(error);

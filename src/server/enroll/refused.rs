@@ -13,10 +13,9 @@ use crate::server::http::route;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     BodyTooLarge,
-    /// A verified key, refused by a rule.
+    /// A verified key, refused for what came with it or by a rule.
     Denied(Refusal),
     Internal,
-    InvalidCsr,
     InvalidKey,
     Malformed(Malformed),
     MethodNotAllowed(Vec<Method>),
@@ -30,9 +29,11 @@ pub enum Refused {
 impl From<&EnrollmentError> for Refused {
     fn from(error: &EnrollmentError) -> Self {
         match error {
-            EnrollmentError::InvalidCsr(_) | EnrollmentError::SigningCertificateKey => Self::InvalidCsr,
+            EnrollmentError::InvalidCsr(_) | EnrollmentError::SigningCertificateKey => {
+                Self::Denied(Refusal::InvalidCsr)
+            }
             EnrollmentError::KeyGone => Self::InvalidKey,
-            EnrollmentError::Refused(refusal) => Self::Denied(*refusal),
+            EnrollmentError::Refused { refusal, .. } => Self::Denied(*refusal),
             EnrollmentError::Overloaded => Self::Overloaded,
             EnrollmentError::StoreUnavailable { .. } => Self::StoreUnavailable,
             EnrollmentError::Signing => Self::Internal,
@@ -60,21 +61,16 @@ impl Refused {
             ),
             Self::Denied(refusal) => {
                 let (title, detail) = denial(*refusal);
-                kind(Status::FORBIDDEN, refusal.code(), title, detail, Hint::None)
+                // The bytes of a CSR are at fault; everything else is a rule.
+                let is_malformed = *refusal == Refusal::InvalidCsr;
+                let status = if is_malformed { Status::BAD_REQUEST } else { Status::FORBIDDEN };
+                kind(status, refusal.code(), title, detail, Hint::None)
             }
             Self::Internal => kind(
                 Status::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Internal error",
                 "The service failed. Nothing was enrolled. Tell its operator the reference.",
-                Hint::None,
-            ),
-            Self::InvalidCsr => kind(
-                Status::BAD_REQUEST,
-                "invalid-csr",
-                "Invalid CSR",
-                "The csr must be one PKCS#10 request in PEM or base64 DER, signed by its own key: P-256, P-384, Ed25519 \
-                 or RSA of 2048 to 4096 bits with exponent 65537, and SHA-256 or better.",
                 Hint::None,
             ),
             Self::InvalidKey => kind(
@@ -156,6 +152,11 @@ const fn denial(refusal: Refusal) -> (&'static str, &'static str) {
             ("Customer disabled", "The customer that the provisioning key belongs to is disabled.")
         }
         Refusal::GroupDisabled => ("Group disabled", "The group that the provisioning key enrolls into is disabled."),
+        Refusal::InvalidCsr => (
+            "Invalid CSR",
+            "The csr must be one PKCS#10 request in PEM or base64 DER, signed by its own key: P-256, P-384, Ed25519 or \
+             RSA of 2048 to 4096 bits with exponent 65537, and SHA-256 or better.",
+        ),
         Refusal::KeyDisabled => ("Provisioning key disabled", "The provisioning key is disabled."),
         Refusal::KeyExhausted => ("Provisioning key exhausted", "Every use of the provisioning key is taken."),
         Refusal::KeyExpired => ("Provisioning key expired", "The provisioning key has expired."),
@@ -184,7 +185,6 @@ mod tests {
     fn every_code_has_a_counter_of_its_own() {
         let refusals = Refusal::ALL.into_iter().map(Refused::Denied).chain([
             Refused::BodyTooLarge,
-            Refused::InvalidCsr,
             Refused::InvalidKey,
             Refused::Malformed(Malformed::Members),
             Refused::MethodNotAllowed(vec![]),

@@ -11,7 +11,7 @@ use crate::domain::address::SourcePrefix;
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{
     AddressList, CleanUpDays, Description, FilterName, Fingerprint, KeyVersion, Kind, Name, PageName, QueryText,
-    Reference, Refusal, Revision, Role, SerialNumber,
+    Reference, Refusal, RefusalReason, Revision, Role, SerialNumber,
 };
 use crate::id::{
     AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId,
@@ -167,6 +167,10 @@ columns! {
             let text = value.as_str()?;
             Self::ALL.into_iter().find(|refusal| refusal.code() == text).ok_or_else(|| unreadable("refusal", &text))
         },
+    }
+    RefusalReason {
+        to: |reason| Ok(reason.as_str().into()),
+        from: |value| value.as_str().map(Self::new),
     }
     Revision {
         to: |revision| integer(revision.0),

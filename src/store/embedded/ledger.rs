@@ -130,10 +130,11 @@ pub(super) fn release(
 /// Adds to the tallies of keys that still exist, and lets each key's oldest rows go.
 pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) -> rusqlite::Result<()> {
     let mut add = connection.prepare_cached(
-        "INSERT INTO key_refusals (customer_id, key_id, minute, refusal, source, count, last_reference)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+        "INSERT INTO key_refusals (customer_id, key_id, minute, refusal, source, count, last_reference, last_reason)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
          WHERE EXISTS (SELECT 1 FROM provisioning_keys WHERE id = ?2 AND customer_id = ?1)
-         ON CONFLICT DO UPDATE SET count = count + excluded.count, last_reference = excluded.last_reference",
+         ON CONFLICT DO UPDATE SET count = count + excluded.count, last_reference = excluded.last_reference,
+             last_reason = excluded.last_reason",
     )?;
     let mut hours = Hours::default();
     for tally in tallies {
@@ -145,6 +146,7 @@ pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) ->
             tally.source,
             tally.count,
             tally.last_reference,
+            tally.last_reason,
         ])?;
         if added > 0 {
             hours.add(tally.customer_id, tally.key_id, tally.minute, |hour| hour.refusals += tally.count);
@@ -173,7 +175,7 @@ pub(super) fn list_refusals(
 ) -> rusqlite::Result<Vec<RefusalTally>> {
     connection
         .prepare_cached(
-            "SELECT customer_id, key_id, refusal, source, minute, count, last_reference
+            "SELECT customer_id, key_id, refusal, source, minute, count, last_reference, last_reason
              FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2 ORDER BY minute DESC, refusal, source",
         )?
         .query_map(params![customer, key], |row| {
@@ -185,6 +187,7 @@ pub(super) fn list_refusals(
                 minute: row.get(4)?,
                 count: row.get(5)?,
                 last_reference: row.get(6)?,
+                last_reason: row.get(7)?,
             })
         })?
         .collect()

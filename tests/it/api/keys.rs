@@ -12,6 +12,7 @@ use muster::store::embedded::EmbeddedStore;
 use serde_json::{Value, json};
 
 use super::support::{Client, KEYS, KINDS, id, string};
+use crate::support::device::post;
 use crate::support::{Answer, Device, Service};
 
 /// A key string as another service may have made it: 36 characters, padding, a number.
@@ -375,6 +376,9 @@ async fn refusals_are_counted_by_code() {
     for n in 0..3 {
         last = Device::new(&format!("late-{n}")).enroll(&endpoint, string(&key)).await.text("reference");
     }
+    let mut wrong = Device::new("wrong").request(string(&key));
+    wrong["csr"] = json!("no CSR");
+    assert_eq!(post(&endpoint, &wrong).await.code(), "invalid-csr");
     client.edit(&path, &json!({ "enabled": false })).await;
     assert_eq!(Device::new("late").enroll(&endpoint, string(&key)).await.code(), "key-disabled");
 
@@ -389,10 +393,11 @@ async fn refusals_are_counted_by_code() {
         let counts = rows.iter().filter(|row| row["code"] == code).map(|row| row["count"].as_str().expect("a string"));
         counts.map(|count| count.parse::<u64>().expect("a number")).sum::<u64>()
     };
-    assert_eq!((count("key-exhausted"), count("key-disabled")), (3, 1));
+    assert_eq!((count("key-exhausted"), count("key-disabled"), count("invalid-csr")), (3, 1, 1));
     assert_eq!(all["totalCount"], rows.len().to_string());
     let exhausted = rows.iter().find(|row| row["code"] == "key-exhausted").expect("a row");
     assert_eq!((&exhausted["lastReference"], &exhausted["source"]), (&json!(last), &json!("127.0.0.1/32")));
+    assert_eq!(exhausted["lastReason"], "all 1 uses are taken");
     assert_eq!(exhausted["minute"].as_str().map(|minute| minute.parse::<u64>().expect("an epoch") % 60), Some(0));
     let first = client.get(&format!("{path}/refusals?pagesize=1")).await.json();
     assert_eq!(first["list"], json!([rows[0]]));

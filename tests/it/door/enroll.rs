@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use arc_swap::ArcSwap;
 use muster::clock::{ManualClock, Timestamp};
 use muster::domain::address::SourcePrefix;
-use muster::domain::{Kind, Reference, Refusal, SerialNumber};
+use muster::domain::{Kind, Reference, Refusal, RefusalReason, SerialNumber};
 use muster::enrollment::{Enrollment, EnrollmentError, EnrollmentRequest};
 use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 use muster::metrics::Metrics;
@@ -78,7 +78,7 @@ impl Enroller for Script {
             "panic" => panic!("as the test asked"),
             code => {
                 if let Some(refusal) = Refusal::ALL.into_iter().find(|refusal| refusal.code() == code) {
-                    return Err(EnrollmentError::Refused(refusal));
+                    return Err(EnrollmentError::Refused { refusal, reason: "inside".into() });
                 }
             }
         }
@@ -106,21 +106,14 @@ fn enrollment() -> Enrollment {
     }
 }
 
-type Note = (u64, u64, Refusal, SourcePrefix, Reference);
+type Note = (KeyIdentity, (Refusal, RefusalReason), SourcePrefix, Reference);
 
 #[derive(Default)]
 struct Notes(Mutex<Vec<Note>>);
 
 impl RefusalSink for Notes {
-    fn note(
-        &self,
-        customer: CustomerId,
-        key: ProvisioningKeyId,
-        refusal: Refusal,
-        source: SourcePrefix,
-        reference: Reference,
-    ) {
-        self.0.lock().unwrap().push((customer.raw(), key.raw(), refusal, source, reference));
+    fn note(&self, key: KeyIdentity, refusal: (Refusal, RefusalReason), source: SourcePrefix, reference: Reference) {
+        self.0.lock().unwrap().push((key, refusal, source, reference));
     }
 }
 
@@ -409,9 +402,12 @@ async fn a_refusal_of_a_verified_key_is_told_and_noted() {
     let door = Door::open();
     for refusal in Refusal::ALL {
         let reply = door.enroll(&key(refusal.code())).await;
-        assert_eq!((reply.status, &*reply.code()), (403, refusal.code()));
-        let (customer, key, noted, source, reference) = door.notes.0.lock().unwrap().pop().unwrap();
-        assert_eq!((customer, key, noted), (CUSTOMER, KEY, refusal));
+        let status = if refusal == Refusal::InvalidCsr { 400 } else { 403 };
+        assert_eq!((reply.status, &*reply.code()), (status, refusal.code()));
+        assert!(!reply.body.contains("inside"));
+        let (key, noted, source, reference) = door.notes.0.lock().unwrap().pop().unwrap();
+        assert_eq!((key.customer_id.raw(), key.key_id.raw()), (CUSTOMER, KEY));
+        assert_eq!(noted, (refusal, RefusalReason::new("inside")));
         assert_eq!(source.to_string(), "127.0.0.1/32");
         assert_eq!(reply.json()["reference"].as_str(), Some(reference.as_str()));
     }

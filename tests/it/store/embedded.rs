@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use muster::clock::{Clock, ManualClock};
 use muster::domain::address::SourcePrefix;
 use muster::domain::ledger::RefusalTally;
-use muster::domain::{Kind, ProvisioningKey, Reference, Refusal};
+use muster::domain::{Kind, ProvisioningKey, Reference, Refusal, RefusalReason};
 use muster::store::embedded::{EmbeddedStore, OpenError};
 use muster::store::{
     BatchSettings, Change, CommitObserver, EnrollmentOutcome, EnrollmentStore as _, IdAllocator, ListQuery, Store,
@@ -448,6 +448,7 @@ async fn many_refusals_are_written_in_parts_between_which_others_get_their_turn(
         minute: NOW.saturating_add(Duration::from_secs(n * 60)),
         count: 1,
         last_reference: Reference::random(),
+        last_reason: RefusalReason::new("the key is disabled"),
     };
     let tallies = (0..600).map(|n| tally(&first, n)).chain((0..600).map(|n| tally(&second, n))).collect();
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster::clock::Timestamp;
 use muster::domain::address::SourcePrefix;
 use muster::domain::ledger::{HourTally, RefusalTally};
-use muster::domain::{ProvisioningKey, Reference, Refusal};
+use muster::domain::{ProvisioningKey, Reference, Refusal, RefusalReason};
 use muster::id::{Id, ProvisioningKeyId};
 use muster::store::{Change, KeyHours};
 
@@ -69,6 +69,7 @@ pub async fn refusals_have_their_hour_however_many_rows_are_kept(world: World) {
         minute: NOW,
         count: 2,
         last_reference: Reference::random(),
+        last_reason: RefusalReason::new("the key is disabled"),
     };
     world.store.add_refusals((0..1_500).map(|place| tally(key.id, place)).collect()).await.unwrap();
     world.store.add_refusals(vec![tally(ProvisioningKeyId::from_raw(1), 0)]).await.unwrap();

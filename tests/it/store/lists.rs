@@ -11,7 +11,7 @@ use muster::domain::key::ManagedBy;
 use muster::domain::ledger::RefusalTally;
 use muster::domain::{
     Administrator, ApiClient, Component, ComponentState, Customer, Description, Group, KeyVersion, Kind,
-    ProvisioningKey, Reference, Refusal, Revision, Role, SessionRecord, SigningCertificate,
+    ProvisioningKey, Reference, Refusal, RefusalReason, Revision, Role, SessionRecord, SigningCertificate,
 };
 use muster::id::{ApiClientId, ComponentId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
 use muster::secret::pepper::KeyDigest;
@@ -830,6 +830,7 @@ pub async fn refusals_add_up_and_are_bounded(world: World) {
         minute: NOW.saturating_add(Duration::from_secs(minute * 60)),
         count,
         last_reference: Reference::random(),
+        last_reason: RefusalReason::new("the key is disabled"),
     };
     let (first, second, other) =
         (tally(0, Refusal::KeyExhausted, 2), tally(0, Refusal::KeyExhausted, 3), tally(1, Refusal::KeyExpired, 1));

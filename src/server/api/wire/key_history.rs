@@ -42,6 +42,7 @@ pub static KEY_REFUSAL: Shape = Shape::new(
         Member::epoch("minute", "When the minute began"),
         Member::counter("count", "How often in that minute"),
         Member::text("lastReference", "Leads to the log line of the last one"),
+        Member::text("lastReason", "What the matter was with the last one; not told to the device"),
     ],
 );
 
@@ -128,6 +129,7 @@ pub struct RefusalBody<'a> {
     count: Text<u64>,
     /// Leads to the log line of the last one.
     last_reference: Text<&'a Reference>,
+    last_reason: &'a str,
 }
 
 impl<'a> RefusalBody<'a> {
@@ -138,6 +140,7 @@ impl<'a> RefusalBody<'a> {
             minute: Epoch(tally.minute),
             count: Text(tally.count),
             last_reference: Text(&tally.last_reference),
+            last_reason: tally.last_reason.as_str(),
         }
     }
 }

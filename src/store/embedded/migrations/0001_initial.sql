@@ -308,6 +308,7 @@ CREATE TABLE key_refusals (
     source         TEXT    NOT NULL, -- prefix in CIDR form
     count          INTEGER NOT NULL,
     last_reference TEXT    NOT NULL,
+    last_reason    TEXT    NOT NULL,
     PRIMARY KEY (customer_id, key_id, minute, refusal, source)
 ) STRICT, WITHOUT ROWID;
 
