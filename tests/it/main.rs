@@ -11,6 +11,7 @@ mod door;
 mod enrollment;
 mod openssl_device;
 mod operation;
+mod portal;
 mod promises;
 mod store;
 mod support;

@@ -42,11 +42,8 @@ impl Client {
 
     /// The owner that the first start made. Below its own customer, which is 0.
     pub async fn owner(service: &Service) -> Self {
-        let file = std::fs::read(service.data_dir().join("first-start.json")).expect("the owner's file");
-        let file: Value = serde_json::from_slice(&file).expect("JSON");
-        let member = |name: &str| file["administrator"][name].as_str().expect("a string").to_owned();
-        let owner = Self::of(service, "0");
-        owner.signed_in(&member("username"), &member("password")).await
+        let (username, password) = service.owner();
+        Self::of(service, "0").signed_in(&username, &password).await
     }
 
     /// Somebody without a token, below this customer.

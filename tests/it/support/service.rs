@@ -144,6 +144,14 @@ impl Service {
         serde_json::from_slice(&file).expect("JSON")
     }
 
+    /// Name and password of the owner whom the first start made.
+    pub fn owner(&self) -> (String, String) {
+        let file = fs::read(self.data_dir().join("first-start.json")).expect("the owner's file");
+        let file: Value = serde_json::from_slice(&file).expect("JSON");
+        let member = |name: &str| file["administrator"][name].as_str().expect("a string").to_owned();
+        (member("username"), member("password"))
+    }
+
     /// Where devices enroll. Changes with every launch.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint { address: self.enroll, anchor_pem: self.trust_anchor_pem() }
