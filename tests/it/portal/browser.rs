@@ -32,6 +32,13 @@ pub enum Screen {
     Phone,
 }
 
+/// Whether the browser runs the scripts of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scripts {
+    Off,
+    On,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
     Dark,
@@ -44,6 +51,7 @@ pub enum Theme {
 /// violation of the policy. A refusal that the test expects is taken note of by [`Self::status`].
 pub struct Browser {
     driver: WebDriver,
+    pub has_scripts: bool,
     base: String,
     /// Addresses whose refusal was seen by the test.
     refused: RefCell<Vec<String>>,
@@ -53,19 +61,11 @@ pub struct Browser {
 pub type Row = BTreeMap<String, String>;
 
 impl Browser {
-    pub fn open(service: &Service) -> Self {
-        Self::start(service, true)
-    }
-
-    /// One that runs no scripts.
-    pub fn without_scripts(service: &Service) -> Self {
-        Self::start(service, false)
-    }
-
-    fn start(service: &Service, has_scripts: bool) -> Self {
+    pub fn open(service: &Service, scripts: Scripts) -> Self {
+        let has_scripts = scripts == Scripts::On;
         let driver = WebDriver::start(&service.data_dir().join("tls-trust-anchor.pem"), has_scripts);
         let base = format!("https://localhost:{}", service.admin.port());
-        let browser = Self { driver, base, refused: RefCell::default() };
+        let browser = Self { driver, has_scripts, base, refused: RefCell::default() };
         browser.resize(Screen::Desk);
         browser.prefer(Theme::Light);
         browser
@@ -86,8 +86,18 @@ impl Browser {
             Theme::Dark => "dark",
             Theme::Light => "light",
         };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+        let prefers = |what: &str, value: &str| json!({ "name": format!("prefers-{what}"), "value": value });
+        // Without motion a new theme is there at once.
+        let media = json!({ "features": [prefers("color-scheme", theme), prefers("reduced-motion", "reduce")] });
         self.driver.devtools("Emulation.setEmulatedMedia", &media);
+    }
+
+    /// Opens a page by the navigation: the section that holds it, and its own name.
+    pub fn go(&self, section: &str, page: &str) {
+        self.visit("/");
+        self.click(section);
+        self.click(page);
+        self.sees_title(page);
     }
 
     /// Opens a path of the portal.
@@ -99,6 +109,13 @@ impl Browser {
         self.visit(&self.path());
     }
 
+    /// With the owner of the first start signed in.
+    pub fn signed_in(service: &Service, scripts: Scripts) -> Self {
+        let browser = Self::open(service, scripts);
+        browser.sign_in(service);
+        browser
+    }
+
     /// Signs in as the owner whom the first start made.
     pub fn sign_in(&self, service: &Service) {
         let (username, password) = service.owner();
@@ -106,7 +123,7 @@ impl Browser {
         self.fill("User name", &username);
         self.fill("Password", &password);
         self.click("Sign in");
-        self.sees_control("Home");
+        self.sees_title("Home");
     }
 
     pub fn sign_out(&self, service: &Service) {
@@ -121,7 +138,7 @@ impl Browser {
         self.on(CONTROLS, name, "", |element| self.driver.click(element));
     }
 
-    /// Presses the control with this name in the table's row that begins with `row`.
+    /// Presses the control with this name in the table's row with a link called `row`.
     pub fn click_in(&self, row: &str, name: &str) {
         self.on(CONTROLS, name, row, |element| self.driver.click(element));
     }
@@ -133,6 +150,15 @@ impl Browser {
 
     pub fn has_control_in(&self, row: &str, name: &str) -> bool {
         self.named(CONTROLS, name, row).is_ok_and(|found| !found.is_empty())
+    }
+
+    /// Whether the control is there and cannot be used, and says so to a screen reader.
+    pub fn is_off_in(&self, row: &str, name: &str) -> bool {
+        self.on(CONTROLS, name, row, |element| {
+            let script =
+                "const [it] = arguments; return it.ariaDisabled === 'true' && it.ariaDescribedByElements?.length > 0;";
+            self.driver.execute(script, &[element.to_json()])
+        }) == json!(true)
     }
 
     pub fn sees_control(&self, name: &str) {
@@ -191,6 +217,11 @@ impl Browser {
         );
     }
 
+    /// Waits until something is so.
+    pub fn until(&self, is_so: impl Fn() -> bool, what: &str) {
+        self.eventually(|| is_so().then_some(()).ok_or_else(String::new), || what.to_owned());
+    }
+
     /// What one can read on the page now.
     pub fn text(&self) -> String {
         text_of(&self.ask("return document.body.innerText.replace(/\\u00a0/g, ' ')"))
@@ -201,8 +232,11 @@ impl Browser {
         text_of(&self.ask("return document.documentElement.outerHTML"))
     }
 
-    pub fn title(&self) -> String {
-        text_of(&self.ask("return document.title"))
+    /// Waits until the page with this title is there.
+    pub fn sees_title(&self, title: &str) {
+        let title = format!("{title} · Muster");
+        let read = || text_of(&self.ask("return document.title"));
+        self.eventually(|| if read() == title { Ok(()) } else { Err(read()) }, || title.clone());
     }
 
     /// Path and query of the page.
@@ -256,6 +290,14 @@ impl Browser {
         text_of(&self.ask("return navigator.clipboard.readText()"))
     }
 
+    /// What a person gets who selects the element with this accessible name, and copies it.
+    pub fn selected(&self, name: &str) -> String {
+        self.on("[aria-label], [role]", name, "", |element| {
+            let script = "getSelection().selectAllChildren(arguments[0]); return getSelection().toString();";
+            Ok(text_of(&self.driver.execute(script, &[element.to_json()])?))
+        })
+    }
+
     /// Waits until this file has been downloaded whole.
     pub fn downloaded(&self, name: &str) -> String {
         let path = self.driver.downloads().join(name);
@@ -277,7 +319,9 @@ impl Browser {
 
     /// axe-core finds nothing on the page: WCAG 2.2 at A and AA, and good practice.
     pub fn assert_accessible(&self) {
-        self.driver.execute(&axe(), &[]).expect("axe-core loads");
+        if self.ask("return typeof axe") == "undefined" {
+            self.driver.execute(&axe(), &[]).expect("axe-core loads");
+        }
         let findings = self.ask(AXE_RUN);
         let findings: Vec<String> = findings.as_array().expect("a list").iter().map(text_of).collect();
         assert!(findings.is_empty(), "{}: axe-core found\n{}", self.path(), findings.join("\n"));
@@ -303,7 +347,9 @@ impl Browser {
     fn named(&self, selector: &str, name: &str, row: &str) -> Result<Vec<Element>, String> {
         let found = self.driver.execute(REACHABLE, &[json!(selector), json!(name), json!(row)]);
         let mut elements = WebDriver::elements(&found.map_err(|refused| refused.to_string())?);
-        elements.retain(|element| self.driver.label(element).is_ok_and(|label| label == name));
+        let is_named =
+            |label: String| label == name || label.strip_prefix(name).is_some_and(|rest| rest.starts_with(" optional"));
+        elements.retain(|element| self.driver.label(element).is_ok_and(is_named));
         Ok(elements)
     }
 
@@ -365,7 +411,7 @@ fn text_of(value: &Value) -> String {
 /// rest; where the content has the name, navigation is not meant.
 const REACHABLE: &str = "
 const [selector, name, row] = arguments;
-const flat = text => (text ?? '').replace(/\\s+/g, ' ').trim();
+const flat = text => (text ?? '').replace(/\\s/g, '');
 const is_reachable = element =>
     element.checkVisibility({ visibilityProperty: true }) && !element.closest('[aria-hidden=true], [inert]');
 const texts = element => [
@@ -374,11 +420,12 @@ const texts = element => [
     ...(element.getAttribute('aria-labelledby') ?? '').split(' ').map(id => document.getElementById(id)?.textContent),
 ];
 const candidates = root => [...root.querySelectorAll(selector)]
-    .filter(element => is_reachable(element) && texts(element).some(text => flat(text).includes(name)));
+    .filter(element => is_reachable(element) && texts(element).some(text => flat(text).includes(flat(name))));
 const dialog = document.querySelector('dialog:modal');
 if (dialog) return candidates(dialog);
 const main = document.querySelector('main') ?? document;
-if (row) return [...main.querySelectorAll('tbody tr')].filter(each => flat(each.innerText).startsWith(row)).flatMap(candidates);
+const is_of = name => row => [...row.querySelectorAll('a')].some(link => flat(link.textContent) === flat(name));
+if (row) return [...main.querySelectorAll('tbody tr')].filter(is_of(row)).flatMap(candidates);
 const content = candidates(main);
 return content.length ? content : candidates(document);
 ";
@@ -386,11 +433,13 @@ return content.length ? content : candidates(document);
 /// Reads the first table of the content into `heads` and `rows`; cells without a head have no name.
 const TABLE: &str = "
 const flat = text => (text ?? '').replace(/\\s+/g, ' ').trim();
+// A name that is cut in the middle is whole in its title.
+const text = cell => [...cell.querySelectorAll('.cut')].reduce((all, cut) => all.replace(flat(cut.innerText), cut.title), flat(cell.innerText));
 const table = document.querySelector('main table');
-const heads = [...(table?.tHead?.rows[0]?.cells ?? [])].map(cell => flat(cell.innerText));
+const heads = [...(table?.tHead?.rows[0]?.cells ?? [])].map(text);
 const rows = [...(table?.tBodies ?? [])].flatMap(body => [...body.rows])
     .filter(row => row.cells.length === heads.length)
-    .map(row => Object.fromEntries([...row.cells].map((cell, at) => [heads[at], flat(cell.innerText)])));
+    .map(row => Object.fromEntries([...row.cells].map((cell, at) => [heads[at], text(cell)])));
 ";
 
 /// One line per fault: rule, impact, what it says, and where.

@@ -2,6 +2,30 @@
 //! service's own anchor. Every browser fails its test when its console was not quiet.
 
 mod browser;
+mod keys;
+mod no_scripts;
 mod pages;
 mod sign_in;
 mod webdriver;
+mod wizard;
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::support::Service;
+use crate::support::service::muster;
+
+/// Whether a device of this name enrolls with a key, by `muster enroll`.
+fn enroll(service: &Service, device: &str, key: &str) -> bool {
+    let mut enroll = muster();
+    enroll
+        .args(["enroll", "--fingerprint", &format!("{device:-<16}"), "--key-file", "-", "--timeout", "0"])
+        .args(["--connect", &service.enroll.to_string(), "--state-dir"])
+        .arg(service.dir().join(device))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut enroll = enroll.spawn().expect("the binary runs");
+    enroll.stdin.take().expect("it is piped").write_all(key.as_bytes()).expect("it reads the key");
+    enroll.wait().expect("it ends").success()
+}
