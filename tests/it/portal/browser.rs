@@ -307,14 +307,15 @@ impl Browser {
         )
     }
 
-    /// The whole page as a picture, for people to look at, in the target directory's `portal/`.
+    /// The whole page as a picture, for people to look at, in the target directory's `portal-screens/`.
     pub fn screenshot(&self, name: &str) {
         let picture = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.driver.devtools("Page.captureScreenshot", &picture);
         let picture = STANDARD.decode(text_of(&picture["data"])).expect("base64");
-        let dir = target().join("portal");
+        let dir = target().join("portal-screens");
         fs::create_dir_all(&dir).expect("a directory");
-        fs::write(dir.join(name).with_extension("png"), picture).expect("a picture");
+        let name = name.trim_matches('/').replace(['/', ' '], "_");
+        fs::write(dir.join(format!("{name}.png")), picture).expect("a picture");
     }
 
     /// axe-core finds nothing on the page: WCAG 2.2 at A and AA, and good practice.
@@ -408,7 +409,7 @@ fn text_of(value: &Value) -> String {
 }
 
 /// (selector, name, row) → elements that may have the name, in a row or anywhere. An open dialog covers the
-/// rest; where the content has the name, navigation is not meant.
+/// rest; what an open menu has is meant there, and what the content has is not meant in the navigation.
 const REACHABLE: &str = "
 const [selector, name, row] = arguments;
 const flat = text => (text ?? '').replace(/\\s/g, '');
@@ -426,7 +427,8 @@ if (dialog) return candidates(dialog);
 const main = document.querySelector('main') ?? document;
 const is_of = name => row => [...row.querySelectorAll('a')].some(link => flat(link.textContent) === flat(name));
 if (row) return [...main.querySelectorAll('tbody tr')].filter(is_of(row)).flatMap(candidates);
-const content = candidates(main);
+const menus = [...main.querySelectorAll('details.menu[open]')].flatMap(candidates);
+const content = menus.length ? menus : candidates(main);
 return content.length ? content : candidates(document);
 ";
 

@@ -1,8 +1,11 @@
 //! The key pages: what the table shows of a key's life, and what can be done from it.
 
+use serde_json::Value;
+
 use super::browser::{Browser, Scripts};
 use super::enroll;
 use crate::support::Service;
+use crate::support::service::muster;
 
 const KIND: &str = "app-connector";
 const SECTION: &str = "App Connector Management";
@@ -24,6 +27,44 @@ pub fn service_with(names: &[&str]) -> Service {
 
 fn names(browser: &Browser) -> Vec<String> {
     browser.rows().iter().map(|row| row["Name"].clone()).collect()
+}
+
+#[test]
+fn what_a_row_offers_follows_from_the_state_of_its_key() {
+    let service = service_with(&["ordinary"]);
+    service.create_key(KIND, "HQ", "hidden", &["--max-uses", "1", "--no-view"]);
+    service.create_key(KIND, "HQ", "stopped", &["--max-uses", "1", "--disabled"]);
+    create_as_terraform(&service, "managed");
+    let browser = Browser::signed_in(&service, Scripts::On);
+    browser.go(SECTION, PAGE);
+    let offers = |row: &str| {
+        let names = [COPY, &format!("Download {row}.txt"), &format!("Edit {row}"), &format!("Delete {row}")];
+        names.map(|name| browser.has_control_in(row, name))
+    };
+    assert_eq!(offers("ordinary"), [true, true, true, true]);
+    assert_eq!(offers("stopped"), [true, true, true, true]);
+    assert_eq!(offers("hidden"), [false, false, true, true]);
+    assert_eq!(offers("managed"), [true, true, false, false]);
+    browser.sees("Not in your credential vault? Make a new key");
+    browser.sees("Managed by Terraform prod");
+    browser.sees("Disabled");
+}
+
+/// A key of an API client that manages what it makes.
+fn create_as_terraform(service: &Service, name: &str) {
+    let client =
+        ["api-client", "create", "--json", "--name", "terraform", "--role", "admin", "--managing-as", "Terraform prod"];
+    let client: Value = serde_json::from_str(&service.cli_ok(&client)).expect("JSON");
+    let member = |name: &str| client[name].as_str().unwrap_or_else(|| panic!("no {name} in {client}"));
+    let made = muster()
+        .args(["key", "create", "--kind", KIND, "--group", "HQ", "--name", name, "--max-uses", "1"])
+        .env("MUSTER_URL", format!("https://localhost:{}", service.admin.port()))
+        .env("MUSTER_CLIENT_ID", member("clientId"))
+        .env("MUSTER_CLIENT_SECRET", member("clientSecret"))
+        .env("MUSTER_CA_FILE", service.data_dir().join("tls-trust-anchor.pem"))
+        .output()
+        .expect("the binary runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 #[test]

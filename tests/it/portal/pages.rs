@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::browser::{Browser, Screen, Scripts, Theme};
-use crate::support::Service;
+use crate::api::support::Client;
+use crate::support::device::post;
+use crate::support::{Device, Service};
 
 /// Of pages that differ only in ids and values, so many are looked at.
 const OF_ONE_SHAPE_MAX: usize = 2;
@@ -58,15 +60,118 @@ fn pages_are_accessible_in_both_themes_at_both_widths() {
     println!("{pages:#?}");
 }
 
+/// `PORTAL_SCREENS=1` leaves a picture of each page, for people to look at, in the target directory.
 fn assert_page_is_fair(browser: &Browser) {
+    let has_pictures = std::env::var_os("PORTAL_SCREENS").is_some();
     for screen in [Screen::Desk, Screen::Phone] {
         browser.resize(screen);
         for theme in [Theme::Light, Theme::Dark] {
             browser.prefer(theme);
             browser.assert_accessible();
+            if has_pictures {
+                browser.screenshot(&format!("{} {screen:?} {theme:?}", shape(&browser.path())));
+            }
         }
         browser.assert_fits();
     }
     browser.resize(Screen::Desk);
     browser.prefer(Theme::Light);
+}
+
+/// Leaves its mark if it is ever more than text, in an element, an attribute or an address.
+const HOSTILE: &str = "\"'><script>owned=1</script><img src=owned onerror=owned=1><a href=javascript:owned=1>x</a>";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_text_stays_text_on_every_page() {
+    let service = Service::start();
+    let stored = store_hostile_text(&service).await;
+    let browser = Browser::signed_in(&service, Scripts::On);
+    let mut read = String::new();
+    walk(&browser, |path| {
+        assert_untouched(&browser, path);
+        browser.assert_fits();
+        read += &browser.html();
+        if !path.contains('?') {
+            browser.visit(&format!("{path}?name={HOSTILE}&sort={HOSTILE}&open={HOSTILE}&page={HOSTILE}"));
+            browser.status();
+            assert_untouched(&browser, path);
+        }
+    });
+    for what in stored {
+        assert!(read.contains(&format!("text of {what}")), "no page shows the {what}");
+    }
+    service.assert_healthy();
+}
+
+fn assert_untouched(browser: &Browser, path: &str) {
+    let marks = browser.ask(
+        "return [typeof owned, document.querySelectorAll('[src=owned], [onerror], [href^=\"javascript:\"]').length]",
+    );
+    assert_eq!(marks, serde_json::json!(["undefined", 0]), "{path}");
+}
+
+/// The same for places that take few characters.
+const SHORT: &str = "\"><img src=owned onerror=owned=1>";
+
+/// Puts hostile text, with its place behind it, wherever free text is taken. Gives the places.
+async fn store_hostile_text(service: &Service) -> [&'static str; 10] {
+    let short = |place: &str| format!("{SHORT} text of {place}");
+    let text = |place: &str| format!("{HOSTILE} \u{202e}{} text of {place}", "W".repeat(400));
+    let name = |what: &str| format!("{what}-{}", "W".repeat(200));
+    let cli = |args: &[&str]| service.cli_ok(args);
+
+    let (group, key) = (name("group"), name("key"));
+    cli(&["group", "create", "--kind", "machine", "--name", &group, "--description", &text("group")]);
+    let string = service.create_key("machine", &group, &key, &["--description", &text("key"), "--max-uses", "1"]);
+    let mut request = Device::new("hostile").request(&string);
+    for member in ["hostname", "platform", "softwareVersion"] {
+        request[member] = short(member).into();
+    }
+    let component = post(&service.endpoint(), &request).await.text("componentId");
+    cli(&["component", "edit", &component, "--description", &text("component")]);
+    assert_eq!(Device::new("refused").enroll(&service.endpoint(), &string).await.code(), "key-exhausted");
+
+    let (certificate, private_key) = authority(&short("subject"));
+    let file = |name: &str, text: String| {
+        let path = service.dir().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let (certificate, private_key) = (file("ca.pem", certificate), file("ca.key", private_key));
+    let import = ["signing-cert", "import", "--name", &name("cert"), "--description", &text("signing certificate")];
+    cli(&[&import[..], &["--certificate-file", &certificate, "--private-key-file", &private_key]].concat());
+
+    let role = ["--role", "auditor", "--description", &text("administrator")];
+    cli(&[
+        &["admin", "create", "--json", "--username", "hostile", "--password-file", &file("password", short(""))],
+        &role[..],
+    ]
+    .concat());
+    let (username, password) = service.owner();
+    let form = format!("username={username}&password={password}");
+    let agent = short("browser");
+    let signed_in = Client::of(service, "0").send("POST", "/signin", form, &[("user-agent", &agent)]).await;
+    assert_eq!(signed_in.status, 200, "{}", signed_in.body);
+    [
+        "group",
+        "key",
+        "hostname",
+        "platform",
+        "softwareVersion",
+        "component",
+        "subject",
+        "signing certificate",
+        "administrator",
+        "browser",
+    ]
+}
+
+/// A certificate that may sign, of this name, and its private key, as PEM.
+fn authority(name: &str) -> (String, String) {
+    let mut authority = rcgen::CertificateParams::default();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, name);
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    authority.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let key_pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key pair");
+    (authority.self_signed(&key_pair).expect("a certificate").pem(), key_pair.serialize_pem())
 }
