@@ -3,19 +3,20 @@
 
 const root = document.documentElement;
 
-function closeMenus(except) {
+function closeMenus(isKept = () => false) {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!except || !menu.contains(except)) menu.open = false;
+    if (!isKept(menu)) menu.open = false;
   }
 }
 
-function onElsewhere(event) {
-  closeMenus(event.target);
-  if (event.type === "focusin") delete root.dataset.tips;
-}
+document.addEventListener("pointerdown", ({ target }) => closeMenus((menu) => menu.contains(target)));
 
-document.addEventListener("pointerdown", onElsewhere);
-document.addEventListener("focusin", onElsewhere);
+// a click on a menu's text gives the focus to what surrounds the menu; that is not elsewhere
+document.addEventListener("focusin", ({ target }) => {
+  closeMenus((menu) => menu.contains(target) || target.contains(menu));
+  delete root.dataset.tips;
+});
+
 document.addEventListener("pointerover", () => delete root.dataset.tips);
 
 document.addEventListener("keydown", (event) => {
