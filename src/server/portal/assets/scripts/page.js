@@ -43,9 +43,10 @@ function requestOf(form, button) {
 }
 
 /**
- * Asks for a page and hands it to `use`. Whatever goes wrong, the browser does it without us: until
- * there is an answer the very same (`plainly`), afterwards only the page it led to, so that nothing
- * is posted twice. An ended session answers 401 or with the sign-in page; both go the same way.
+ * Asks for a page and hands it to `use`. Whatever goes wrong, the browser does it without us: the
+ * very same (`plainly`) without an answer or after a refusal that cannot be shown here, otherwise
+ * only the page it led to, so that nothing that was done is posted again. An ended session answers
+ * 401 or with the sign-in page; both go the same way.
  */
 async function attempt({ request, control, plainly, signal }, use) {
   const rest = busy(control);
@@ -55,13 +56,13 @@ async function attempt({ request, control, plainly, signal }, use) {
     const { url, ...init } = request;
     const headers = { "X-Requested-With": "muster" };
     const answer = await fetch(url, { ...init, headers, signal });
-    if (answer.status === 401) throw new Error("the session is over");
 
     const posted = request.method === "POST";
     const kept = posted && !answer.redirected;
-    instead = () => location.assign(kept ? shown : answer.url);
+    if (answer.ok || !kept) instead = () => location.assign(kept ? shown : answer.url);
     const isPage = answer.headers.get("Content-Type")?.startsWith("text/html");
-    if (!isPage || new URL(answer.url).pathname === SIGN_IN) throw new Error("not for this page");
+    const isOver = answer.status === 401 || new URL(answer.url).pathname === SIGN_IN;
+    if (!isPage || isOver) throw new Error("not for this page");
 
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (filesOf(page) !== filesOf(document)) throw new Error("the portal was updated");
