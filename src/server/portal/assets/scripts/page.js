@@ -8,8 +8,9 @@
 //                       read out if it is new ("14 keys").
 //   data-busy="Saving"  On a submit button: what it says from 400 ms on until there is an answer.
 //
-// All files together are one module: their names are shared among them and seen by nobody else.
-// Every page works without any of this, and nothing is kept outside the page.
+// A form names its action: its page may stand under another address. All files together are one
+// module: their names are shared among them and seen by nobody else. Every page works without any
+// of this, and nothing is kept outside the page.
 
 const SIGN_IN = "/sign-in";
 const BUSY_AFTER_MS = 400;
