@@ -22,6 +22,7 @@ pub(super) struct Table {
     pub(super) tools: Tools,
     /// Of the columns that are shown, the name's first.
     pub(super) heads: Vec<Head>,
+    pub(super) can_be_filtered: bool,
     pub(super) are_filters_shown: bool,
     /// What the filters' form sends besides them.
     pub(super) beside_filters: Vec<(&'static str, String)>,
@@ -276,7 +277,10 @@ impl Table {
         let problem = unasked.and_then(|id| columns.iter().find(|column| column.id == id)).map(|column| {
             format!("The filter on {} cannot be “{}”. Nothing matches it.", column.label, state.filter(column.id))
         });
-        let has_action_cell = has_actions || heads.iter().any(|head| head.filter.is_some());
+        let can_be_filtered = columns.iter().any(|column| column.filter.is_some());
+        let are_filters_shown = can_be_filtered && !state.are_filters_hidden;
+        // Apply stands at the end of the filters.
+        let has_action_cell = has_actions || are_filters_shown;
         Self {
             width: heads.len() + usize::from(bulk.is_some()) + usize::from(has_action_cell),
             label,
@@ -287,7 +291,8 @@ impl Table {
             address: state.address(),
             tools: tools(state, columns, saved),
             heads,
-            are_filters_shown: !state.are_filters_hidden && columns.iter().any(|column| column.filter.is_some()),
+            can_be_filtered,
+            are_filters_shown,
             beside_filters: state.beside_filters(),
             rows,
             bulk,
