@@ -46,6 +46,7 @@ pub(super) struct Account {
     pub(super) more: Vec<Leaf>,
     /// Customers to switch to, for owners; empty for others.
     pub(super) customers: Vec<Leaf>,
+    pub(super) account_address: String,
     pub(super) is_account_current: bool,
 }
 
@@ -101,7 +102,8 @@ impl Place {
             Self::Administrators => of_customer("administrators"),
             Self::ApiClients => of_customer("api-clients"),
             Self::Customers => "/c".to_owned(),
-            Self::Account => "/account".to_owned(),
+            // Around which customer, for owners, who have none.
+            Self::Account => format!("/account?customer={customer}"),
         }
     }
 
@@ -208,7 +210,9 @@ impl Account {
             None => portal.management().find_customer(actor, customer).await?.name.to_string(),
         };
         let mut last = "";
-        let sections = Kind::ALL.map(|kind| {
+        // The service itself has administrators and no devices.
+        let kinds: &[Kind] = if customer == CustomerId::SERVICE { &[] } else { &Kind::ALL };
+        let sections = kinds.iter().map(|&kind| {
             let words = words(kind);
             let (caption, caption_detail) = (words.captions[0], words.captions.get(1).copied().unwrap_or_default());
             let caption = if caption == last { "" } else { caption };
@@ -222,8 +226,8 @@ impl Account {
                 leaves: [Place::Components(kind), Place::Groups(kind), Place::Keys(kind)].map(leaf).into(),
             }
         });
-        let mut more =
-            vec![Place::SigningCertificates, Place::CheckKey, Place::Audit, Place::Administrators, Place::ApiClients];
+        let mut more = if kinds.is_empty() { Vec::new() } else { vec![Place::SigningCertificates, Place::CheckKey] };
+        more.extend([Place::Audit, Place::Administrators, Place::ApiClients]);
         more.extend(is_owner.then_some(Place::Customers));
         let name = match &actor.identity {
             ActorIdentity::Administrator { username, .. } => username.clone(),
@@ -236,8 +240,9 @@ impl Account {
             role: say::role(actor.role),
             customer_name,
             home: leaf(Place::Home),
+            account_address: Place::Account.address(customer),
             is_account_current: place == Place::Account,
-            sections: sections.into(),
+            sections: sections.collect(),
             more: more.into_iter().map(leaf).collect(),
             customers: customers
                 .into_iter()

@@ -84,6 +84,13 @@ pub(super) fn is_ours(headers: &HeaderMap, cookie: &str, sent_token: &str) -> bo
     same_origin && bool::from(form_token(cookie).as_bytes().ct_eq(sent_token.as_bytes()))
 }
 
+/// An address on this host, and no other: it begins with one slash, and has nothing that a browser
+/// would read as the begin of a host.
+pub(super) fn local(address: &str) -> &str {
+    let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if address.starts_with('/') && !address.starts_with("//") && is_plain { address } else { "/" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +133,15 @@ mod tests {
         assert_eq!(set.to_str().unwrap(), "__Host-muster-session=abc; Path=/; Secure; HttpOnly; SameSite=Strict");
         assert!(set.is_sensitive());
         assert!(set_cookie(SESSION, None).to_str().unwrap().ends_with("; Max-Age=0"));
+    }
+
+    #[test]
+    fn one_is_never_led_to_another_host() {
+        for address in ["/", "/c/7?page=2&name=a%20b"] {
+            assert_eq!(local(address), address);
+        }
+        for address in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\tx", "evil", "/ä"] {
+            assert_eq!(local(address), "/", "{address:?}");
+        }
     }
 }

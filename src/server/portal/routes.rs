@@ -14,7 +14,7 @@ use std::pin::Pin;
 use hyper::Method;
 
 use super::Portal;
-use super::pages::{home, keys, sign_in};
+use super::pages::{home, keys, preferences, sign_in};
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
 use crate::domain::Kind;
@@ -77,6 +77,12 @@ pub(super) static PAGES: &[Row] = &[
     public!(GET  "/sign-in", sign_in::show),
     public!(POST "/sign-in", sign_in::submit),
     page!(POST "/sign-out", sign_in::sign_out),
+
+    page!(POST "/preferences/columns", preferences::columns),
+    page!(POST "/preferences/theme", preferences::theme),
+    page!(POST "/saved-filters", preferences::save_filter),
+    page!(POST "/saved-filters/delete", preferences::delete_filter),
+    page!(POST "/saved-filters/rename", preferences::rename_filter),
 
     page!(GET  "/", home::redirect),
     page!(GET  "/c/{customer}", home::show),

@@ -110,7 +110,8 @@ pub(super) fn span(span: Duration) -> String {
         0..MINUTE => "under a minute".to_owned(),
         _ if seconds < HOUR => format!("{} min", seconds / MINUTE),
         _ if seconds < 2 * DAY => format!("{} h", seconds / HOUR),
-        _ => format!("{} days", number(seconds / DAY)),
+        // Days are rounded: in a moment less than five days is not in four.
+        _ => format!("{} days", number((seconds + DAY / 2) / DAY)),
     }
 }
 
@@ -185,6 +186,7 @@ mod tests {
             ("2026-11-20T16:06:20Z", "in under a minute"),
             ("2026-11-20T17:06:11Z", "in 1 h"),
             ("2026-11-22T16:06:10Z", "in 47 h"),
+            ("2026-11-25T16:06:10Z", "in 5 days"),
             ("2026-11-25T17:00:00Z", "in 5 days"),
         ] {
             assert_eq!(ahead(at(when), now), expected);

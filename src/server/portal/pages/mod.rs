@@ -2,4 +2,5 @@
 
 pub(super) mod home;
 pub(super) mod keys;
+pub(super) mod preferences;
 pub(super) mod sign_in;
