@@ -14,6 +14,7 @@
 //! | `request` | CSRs made here, for CAs that an operator's CA signs |
 //! | `endpoint` | the CA above this service's own TLS certificates, and their leaves |
 //! | `facts` | what people are shown of a certificate |
+//! | `describe` | all of it, decoded |
 //! | `signer` | private keys in memory |
 //! | `pem`, `der` | the two encodings |
 //!
@@ -29,6 +30,7 @@ mod certificate;
 mod chain;
 mod csr;
 mod der;
+mod describe;
 mod endpoint;
 mod facts;
 mod imported_key;
@@ -46,6 +48,7 @@ pub use authority::{
 pub use ca_certificate::CaCertificateError;
 pub use chain::{AuthorityChain, CertificatesError, certificates_of_pem};
 pub use csr::{CsrError, VerifiedCsr};
+pub use describe::{AlternativeNameText, AuthorityRole, CertificateDescription};
 pub use endpoint::{EndpointAnchor, EndpointLeaf};
 pub use facts::CertificateFacts;
 pub use imported_key::{ImportedKey, ImportedKeyError, PrivateKeyForeign};
