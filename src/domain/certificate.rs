@@ -95,6 +95,42 @@ pub enum SigningPurpose {
     ZappClient,
 }
 
+/// Whether a signing certificate can sign; if not, the first reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningState {
+    Active,
+    /// A CSR waits for the certificate that completes it.
+    AwaitsCertificate,
+    Expired,
+    NoPrivateKey,
+    /// The operator does not let it sign.
+    NotAllowed,
+    NotYetValid,
+}
+
+impl SigningState {
+    pub const ALL: [Self; 6] = [
+        Self::Active,
+        Self::AwaitsCertificate,
+        Self::Expired,
+        Self::NoPrivateKey,
+        Self::NotAllowed,
+        Self::NotYetValid,
+    ];
+
+    /// As lists are searched by it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::AwaitsCertificate => "awaits-certificate",
+            Self::Expired => "expired",
+            Self::NoPrivateKey => "no-private-key",
+            Self::NotAllowed => "not-allowed",
+            Self::NotYetValid => "not-yet-valid",
+        }
+    }
+}
+
 impl IssuedCertificate {
     /// From when on the device should renew: two thirds of the way from issue to end.
     pub fn renew_after(&self) -> Timestamp {
@@ -119,10 +155,23 @@ impl SigningCertificate {
     /// Whether it can be offered and accepted for a key: it has certificate and private key, is
     /// allowed to sign and in validity.
     pub fn is_usable(&self, now: Timestamp) -> bool {
-        self.certificate.is_some()
-            && self.sealed_private_key.is_some()
-            && self.allow_signing
-            && (self.not_before..self.not_after).contains(&now)
+        self.state(now) == SigningState::Active
+    }
+
+    pub fn state(&self, now: Timestamp) -> SigningState {
+        if self.certificate.is_none() {
+            SigningState::AwaitsCertificate
+        } else if self.sealed_private_key.is_none() {
+            SigningState::NoPrivateKey
+        } else if self.not_after <= now {
+            SigningState::Expired
+        } else if now < self.not_before {
+            SigningState::NotYetValid
+        } else if !self.allow_signing {
+            SigningState::NotAllowed
+        } else {
+            SigningState::Active
+        }
     }
 }
 

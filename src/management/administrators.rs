@@ -139,6 +139,26 @@ impl Management {
         .await
     }
 
+    /// Gives another administrator a new password: `password`, or one that is made here and given back, to be
+    /// shown once. Ends all sessions of theirs.
+    ///
+    /// # Errors
+    /// As [`edit_administrator`](Self::edit_administrator).
+    pub async fn reset_password(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        id: AdministratorId,
+        expected: Option<Revision>,
+        password: Option<Zeroizing<String>>,
+    ) -> Result<Option<Zeroizing<String>>, Error> {
+        let generated = password.is_none().then(password::generate);
+        let password = password.or_else(|| generated.clone()).map_or(Input::Absent, Input::Given);
+        let input = AdministratorInput { password, ..AdministratorInput::default() };
+        self.edit_administrator(actor, customer, id, expected, &input).await?;
+        Ok(generated)
+    }
+
     /// Changes one's own password, whatever one's role. Ends all sessions, this one included. Guesses at
     /// the current password, from a session that was left open, are slowed down as sign-ins are.
     ///

@@ -215,6 +215,21 @@ impl Management {
         .await
     }
 
+    /// What refers to a signing certificate, in numbers.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; rights and outages.
+    pub async fn find_signing_certificate_references(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<SigningCertificateReferences, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        let found = self.store().find_signing_certificate_references(customer, id).await?;
+        found.ok_or_else(|| Error::not_found(Object::SigningCertificate, id))
+    }
+
     /// What refers to a signing certificate, and whether it could be deleted now. Deletes nothing.
     ///
     /// # Errors
@@ -226,8 +241,7 @@ impl Management {
         id: SigningCertificateId,
     ) -> Result<DeletionPreview, Error> {
         self.authorise(actor, customer, Role::Admin).await?;
-        let found = self.store().find_signing_certificate_references(customer, id).await?;
-        let references = found.ok_or_else(|| Error::not_found(Object::SigningCertificate, id))?;
+        let references = self.find_signing_certificate_references(actor, customer, id).await?;
         Ok(DeletionPreview { in_the_way: references.in_the_way(self.now()), references })
     }
 

@@ -391,6 +391,8 @@ fields! {
         Managed: Flag,
         /// Who manages it.
         ManagedBy: Text,
+        /// The API client that manages it.
+        ManagedById: Number,
         /// None: no limit.
         Maximum: Number,
         ModifiedAt: Number,
@@ -427,6 +429,8 @@ fields! {
         PrivateKeyPresent: Flag,
         /// `isolation_client`, `none`, `zapp_client`.
         Purpose: Text,
+        /// The words of [`SigningState`](crate::domain::certificate::SigningState), by the store's clock.
+        State: Text,
     }
 }
 

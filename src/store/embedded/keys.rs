@@ -133,6 +133,7 @@ impl Columns for KeyField {
             Self::LastUsedBy => "last_used_by",
             Self::Managed => "(managed_by_client_id IS NOT NULL)",
             Self::ManagedBy => "managed_by_label",
+            Self::ManagedById => "managed_by_client_id",
             Self::Maximum => "maximum",
             Self::ModifiedAt => "modified_at",
             Self::Name => "name",

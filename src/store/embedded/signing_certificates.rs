@@ -63,7 +63,7 @@ pub(super) fn list(
 }
 
 impl Columns for SigningCertificateField {
-    fn column(self, _: &mut Values) -> Column {
+    fn column(self, values: &mut Values) -> Column {
         own(match self {
             Self::AllowSigning => "allow_signing",
             Self::CreatedAt => "created_at",
@@ -81,6 +81,19 @@ impl Columns for SigningCertificateField {
             Self::PrivateKeyPresent => "(sealed_private_key IS NOT NULL)",
             Self::Purpose => {
                 "(CASE purpose WHEN 1 THEN 'isolation_client' WHEN 2 THEN 'none' WHEN 3 THEN 'zapp_client' END)"
+            }
+            // As SigningCertificate::state.
+            Self::State => {
+                let now = values.bind_now();
+                return Column::Own(
+                    format!(
+                        "(CASE WHEN certificate IS NULL THEN 'awaits-certificate'
+                         WHEN sealed_private_key IS NULL THEN 'no-private-key' WHEN not_after <= {now} THEN 'expired'
+                         WHEN not_before > {now} THEN 'not-yet-valid' WHEN NOT allow_signing THEN 'not-allowed'
+                         ELSE 'active' END)"
+                    )
+                    .into(),
+                );
             }
         })
     }

@@ -219,6 +219,7 @@ pub async fn groups_and_signing_certificates_are_found_by_every_field(world: Wor
             SigningPurpose::None => "none",
             SigningPurpose::ZappClient => "zapp_client",
         }),
+        SigningCertificateField::State => text(&signer.state(world.now()).as_str()),
     };
     let list = async |query| world.store.list_signing_certificates(tenant.customer.id, &query).await.unwrap();
     assert_agrees_with_model(&signers, SigningCertificateField::ALL, value_of, |signer| signer.id, list).await;
@@ -275,6 +276,7 @@ pub async fn keys_are_found_by_every_field(world: World) {
         KeyField::LastUsedBy => key.usage.last_used.and_then(|last| number(last.by)),
         KeyField::Managed => Some(key.managed_by.is_some().into()),
         KeyField::ManagedBy => key.managed_by.as_ref().and_then(|managed| text(&managed.label)),
+        KeyField::ManagedById => key.managed_by.as_ref().and_then(|managed| number(managed.client_id)),
         KeyField::Maximum => key.maximum.map(|maximum| i64::from(maximum.get()).into()),
         KeyField::ModifiedAt => instant(key.modified_at),
         KeyField::Name => text(&key.name),
