@@ -318,21 +318,19 @@ impl Browser {
         fs::write(dir.join(format!("{name}.png")), picture).expect("a picture");
     }
 
-    /// axe-core finds nothing on the page: WCAG 2.2 at A and AA, and good practice.
-    pub fn assert_accessible(&self) {
+    /// What axe-core finds wrong with the page by WCAG 2.2 at A and AA, and by good practice: rule, reason, place.
+    pub fn faults(&self) -> Vec<String> {
         if self.ask("return typeof axe") == "undefined" {
             self.driver.execute(&axe(), &[]).expect("axe-core loads");
         }
-        let findings = self.ask(AXE_RUN);
-        let findings: Vec<String> = findings.as_array().expect("a list").iter().map(text_of).collect();
-        assert!(findings.is_empty(), "{}: axe-core found\n{}", self.path(), findings.join("\n"));
+        let faults = self.ask(AXE_RUN);
+        faults.as_array().expect("a list").iter().map(text_of).collect()
     }
 
-    /// The page is not wider than its window.
-    pub fn assert_fits(&self) {
-        let [page, window] = ["document.scrollingElement.scrollWidth", "innerWidth"]
-            .map(|width| self.ask(&format!("return {width}")).as_u64().expect("a width"));
-        assert!(page <= window, "{}: the page is {page} px wide, the window {window} px", self.path());
+    /// Width of the page, and of its window, in pixels.
+    pub fn widths(&self) -> (u64, u64) {
+        let width = |of: &str| self.ask(&format!("return {of}")).as_u64().expect("a width");
+        (width("document.scrollingElement.scrollWidth"), width("innerWidth"))
     }
 
     /// Does something to the one element with this accessible name, once it is there.
