@@ -55,6 +55,14 @@ pub struct ProvisioningKey {
     pub revision: Revision,
 }
 
+/// A key as others refer to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName {
+    pub id: ProvisioningKeyId,
+    pub kind: Kind,
+    pub name: Name,
+}
+
 /// Who manages a key from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagedBy {

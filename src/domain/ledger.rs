@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::certificate::PublicKeyHash;
+use super::key::KeyName;
 use super::{Reference, Refusal, RefusalReason, SerialNumber};
 use crate::clock::Timestamp;
 use crate::domain::address::SourcePrefix;
@@ -103,4 +104,15 @@ pub struct RefusalTally {
     pub count: u64,
     pub last_reference: Reference,
     pub last_reason: RefusalReason,
+}
+
+/// Refusals of all of a customer's keys for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalSum {
+    pub refusal: Refusal,
+    pub count: u64,
+    /// Start of the minute of the last one.
+    pub last_minute: Timestamp,
+    /// The key that was refused most for it, and how often; `None`: no key that was is there any more.
+    pub most_refused: Option<(KeyName, u64)>,
 }

@@ -1,7 +1,8 @@
 //! What an administrator sees first: what happened of late over all of a customer's keys.
 
 use super::{Error, Management};
-use crate::domain::{Actor, Buckets, Role};
+use crate::domain::ledger::RefusalSum;
+use crate::domain::{Actor, BucketStep, Buckets, Role};
 use crate::id::CustomerId;
 
 /// What became of devices over time, over all of a customer's keys.
@@ -44,5 +45,20 @@ impl Management {
             }
         }
         Ok(EnrollmentsOverTime { buckets, counts })
+    }
+
+    /// Why devices were refused over the last day, this hour and the 23 before it, the most frequent reason
+    /// first; each at most once. Strings that are no key of anybody's are counted in the metrics alone.
+    ///
+    /// # Errors
+    /// Rights and outages.
+    pub async fn refusals_of_last_day(&self, actor: &Actor, customer: CustomerId) -> Result<Vec<RefusalSum>, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        Ok(self.store().sum_refusals(customer, self.last_day().from()).await?)
+    }
+
+    /// This hour and the 23 before it.
+    fn last_day(&self) -> Buckets {
+        Buckets::until(self.now(), BucketStep::Hour, 24)
     }
 }

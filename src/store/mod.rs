@@ -30,7 +30,7 @@ use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::certificate::IssuedCertificate;
 use crate::domain::component::DeviceDescription;
 use crate::domain::key::IndexedKey;
-use crate::domain::ledger::{HourTally, LedgerRow, RefusalTally};
+use crate::domain::ledger::{HourTally, LedgerRow, RefusalSum, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, FilterName, Fingerprint, Group,
@@ -291,6 +291,9 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         key: ProvisioningKeyId,
     ) -> Result<Vec<RefusalTally>, StoreError>;
+    /// All refusals of a customer's keys by code, from the hour on that `since` is in, the most frequent code
+    /// first. Kept for two days; `since` is not longer ago. Costs a row per hour, code and key that was refused.
+    async fn sum_refusals(&self, customer: CustomerId, since: Timestamp) -> Result<Vec<RefusalSum>, StoreError>;
     /// What happened to a key hour by hour, from the hour on that `since` is in, and its uses as of the same
     /// moment. Costs its hours and what was not counted yet.
     async fn find_key_hours(

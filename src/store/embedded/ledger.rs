@@ -6,8 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::encoding::Address;
 use super::hours::Hours;
 use super::lists;
-use crate::clock::Timestamp;
-use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalTally};
+use crate::clock::{DAY, Timestamp};
+use crate::domain::buckets::{HOUR, start_of};
+use crate::domain::key::KeyName;
+use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalSum, RefusalTally};
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
 use crate::store::{KeyUse, Page, PageRequest};
 
@@ -127,14 +129,22 @@ pub(super) fn release(
     Ok(true)
 }
 
-/// Adds to the tallies of keys that still exist, and lets each key's oldest rows go.
-pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) -> rusqlite::Result<()> {
+/// Adds to the tallies of keys that still exist, and lets each key's oldest rows go, and each customer's hours
+/// of more than two days ago.
+pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally], now: Timestamp) -> rusqlite::Result<()> {
     let mut add = connection.prepare_cached(
         "INSERT INTO key_refusals (customer_id, key_id, minute, refusal, source, count, last_reference, last_reason)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
          WHERE EXISTS (SELECT 1 FROM provisioning_keys WHERE id = ?2 AND customer_id = ?1)
          ON CONFLICT DO UPDATE SET count = count + excluded.count, last_reference = excluded.last_reference,
              last_reason = excluded.last_reason",
+    )?;
+    let mut add_to_hour = connection.prepare_cached(
+        "INSERT INTO refusal_hours (customer_id, hour, refusal, key_id, count, first_minute, last_minute)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+         ON CONFLICT DO UPDATE SET count = count + excluded.count,
+             first_minute = min(first_minute, excluded.first_minute),
+             last_minute = max(last_minute, excluded.last_minute)",
     )?;
     let mut hours = Hours::default();
     for tally in tallies {
@@ -150,6 +160,8 @@ pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) ->
         ])?;
         if added > 0 {
             hours.add(tally.customer_id, tally.key_id, tally.minute, |hour| hour.refusals += tally.count);
+            let RefusalTally { customer_id, key_id, refusal, minute, count, .. } = tally;
+            add_to_hour.execute(params![customer_id, start_of(*minute, HOUR), refusal, key_id, count, minute])?;
         }
     }
     hours.write(connection)?;
@@ -161,10 +173,41 @@ pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally]) ->
              SELECT minute, refusal, source FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2
              ORDER BY minute DESC, refusal DESC, source DESC LIMIT -1 OFFSET ?3)",
     )?;
+    let mut forget = connection.prepare_cached("DELETE FROM refusal_hours WHERE customer_id = ?1 AND hour < ?2")?;
     for (customer, key) in keys {
         trim.execute(params![customer, key, REFUSALS_MAX])?;
+        forget.execute(params![customer, start_of(now.saturating_sub(2 * DAY), HOUR)])?;
     }
     Ok(())
+}
+
+/// By code, the most frequent first.
+pub(super) fn sum_refusals(
+    connection: &Connection,
+    customer: CustomerId,
+    since: Timestamp,
+) -> rusqlite::Result<Vec<RefusalSum>> {
+    connection
+        .prepare_cached(
+            "SELECT refusal, total, last_minute, id, kind, name, count FROM (
+                 SELECT r.refusal, r.count, k.id, k.kind, k.name,
+                     sum(r.count) OVER of_refusal AS total, max(r.last_minute) OVER of_refusal AS last_minute,
+                     row_number() OVER (PARTITION BY r.refusal ORDER BY k.id IS NULL, r.count DESC, r.key_id) AS place
+                 FROM (SELECT refusal, key_id, sum(count) AS count, max(last_minute) AS last_minute
+                       FROM refusal_hours WHERE customer_id = ?1 AND hour >= ?2 GROUP BY refusal, key_id) r
+                     LEFT JOIN provisioning_keys k ON k.id = r.key_id AND k.customer_id = ?1
+                 WINDOW of_refusal AS (PARTITION BY r.refusal))
+             WHERE place = 1 ORDER BY total DESC, refusal",
+        )?
+        .query_map(params![customer, start_of(since, HOUR)], |row| {
+            let id: Option<ProvisioningKeyId> = row.get(3)?;
+            let most_refused = match id {
+                Some(id) => Some((KeyName { id, kind: row.get(4)?, name: row.get(5)? }, row.get(6)?)),
+                None => None,
+            };
+            Ok(RefusalSum { refusal: row.get(0)?, count: row.get(1)?, last_minute: row.get(2)?, most_refused })
+        })?
+        .collect()
 }
 
 /// Newest minute first.

@@ -62,7 +62,7 @@ use super::{
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::key::IndexedKey;
-use crate::domain::ledger::{HourTally, LedgerRow, RefusalTally};
+use crate::domain::ledger::{HourTally, LedgerRow, RefusalSum, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
     Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind, Name,
@@ -313,10 +313,11 @@ impl EnrollmentStore for EmbeddedStore {
     }
 
     async fn add_refusals(&self, tallies: Vec<RefusalTally>) -> Result<(), StoreError> {
+        let now = self.clock.now();
         for part in tallies.chunks(REFUSALS_PER_TRANSACTION) {
             let part = part.to_vec();
             self.change(Lane::Background, move |connection| {
-                ledger::add_refusals(connection, &part).map(Verdict::Commit)
+                ledger::add_refusals(connection, &part, now).map(Verdict::Commit)
             })
             .await?;
         }
@@ -626,6 +627,10 @@ impl Store for EmbeddedStore {
         key: ProvisioningKeyId,
     ) -> Result<Vec<RefusalTally>, StoreError> {
         self.read(move |connection| ledger::list_refusals(connection, customer, key)).await
+    }
+
+    async fn sum_refusals(&self, customer: CustomerId, since: Timestamp) -> Result<Vec<RefusalSum>, StoreError> {
+        self.walk(move |connection| ledger::sum_refusals(connection, customer, since)).await
     }
 
     async fn find_key_hours(

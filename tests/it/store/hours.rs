@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use muster::clock::Timestamp;
 use muster::domain::address::SourcePrefix;
-use muster::domain::ledger::{HourTally, RefusalTally};
+use muster::domain::key::KeyName;
+use muster::domain::ledger::{HourTally, RefusalSum, RefusalTally};
 use muster::domain::{ProvisioningKey, Reference, Refusal, RefusalReason};
 use muster::id::{Id, ProvisioningKeyId};
 use muster::store::{Change, KeyHours};
@@ -78,4 +79,49 @@ pub async fn refusals_have_their_hour_however_many_rows_are_kept(world: World) {
     assert_eq!(hours(&world, &key, NOW).await, KeyHours { uses: 0, hours: expected.clone() });
     assert_eq!(world.store.list_customer_hours(key.customer_id, NOW).await.unwrap(), expected);
     world.assert_sound().await;
+}
+
+pub async fn refusals_are_summed_by_code_for_two_days(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let (one, two) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
+    let of_other = world.key(&other, None).await;
+    let tally = |key: &ProvisioningKey, refusal, minutes: u64, count| RefusalTally {
+        customer_id: key.customer_id,
+        key_id: key.id,
+        refusal,
+        source: SourcePrefix::of("192.0.2.1".parse().unwrap()),
+        minute: NOW.saturating_add(Duration::from_secs(minutes * 60)),
+        count,
+        last_reference: Reference::random(),
+        last_reason: RefusalReason::new("as the test asked"),
+    };
+    let (exhausted, disabled) = (Refusal::KeyExhausted, Refusal::KeyDisabled);
+    let tallies = vec![
+        tally(&one, exhausted, 0, 2),
+        tally(&one, exhausted, 60, 2),
+        tally(&two, exhausted, 61, 3),
+        tally(&two, disabled, 3, 5),
+        tally(&of_other, exhausted, 0, 100),
+    ];
+    world.store.add_refusals(tallies).await.unwrap();
+    let sums = async |since| world.store.sum_refusals(tenant.customer.id, since).await.unwrap();
+    let sum = |refusal, count, minutes: u64, key: Option<(&ProvisioningKey, u64)>| RefusalSum {
+        refusal,
+        count,
+        last_minute: NOW.saturating_add(Duration::from_secs(minutes * 60)),
+        most_refused: key.map(|(key, count)| (KeyName { id: key.id, kind: key.kind, name: key.name.clone() }, count)),
+    };
+    let both = [sum(exhausted, 7, 61, Some((&one, 4))), sum(disabled, 5, 3, Some((&two, 5)))];
+    assert_eq!(sums(NOW).await, both);
+    assert_eq!(sums(SECOND).await, [sum(exhausted, 5, 61, Some((&two, 3)))]);
+
+    // A key that is gone is nobody's to look at; what it was refused for happened.
+    let delete = Change::DeleteKey { customer: two.customer_id, id: two.id, revision: None, revoke: None };
+    world.apply(vec![delete]).await;
+    assert_eq!(sums(NOW).await, [sum(exhausted, 7, 61, Some((&one, 4))), sum(disabled, 5, 3, None)]);
+
+    // What is written two days later takes along what is older.
+    world.clock.advance(3 * 24 * HOUR);
+    world.store.add_refusals(vec![tally(&one, disabled, 3 * 24 * 60, 1)]).await.unwrap();
+    assert_eq!(sums(NOW).await, [sum(disabled, 1, 3 * 24 * 60, Some((&one, 1)))]);
 }

@@ -101,6 +101,7 @@ macro_rules! hold_to_contract {
                     sequences_follow_each_other_without_gaps;
                 hours:
                     hours_are_told_to_their_customer_only,
+                    refusals_are_summed_by_code_for_two_days,
                     refusals_have_their_hour_however_many_rows_are_kept,
                     what_happened_is_told_by_the_hour;
                 lists:

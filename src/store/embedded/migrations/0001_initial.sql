@@ -312,6 +312,18 @@ CREATE TABLE key_refusals (
     PRIMARY KEY (customer_id, key_id, minute, refusal, source)
 ) STRICT, WITHOUT ROWID;
 
+-- Refusals of the last days by code, all that were counted, though of key_refusals only the newest are kept.
+CREATE TABLE refusal_hours (
+    customer_id  INTEGER NOT NULL,
+    hour         INTEGER NOT NULL, -- when it begins
+    refusal      TEXT    NOT NULL, -- its code
+    key_id       INTEGER NOT NULL,
+    count        INTEGER NOT NULL,
+    first_minute INTEGER NOT NULL,
+    last_minute  INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, hour, refusal, key_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE audit_events (
     customer_id INTEGER NOT NULL,
     sequence    INTEGER NOT NULL,
