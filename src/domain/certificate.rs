@@ -109,14 +109,8 @@ pub enum SigningState {
 }
 
 impl SigningState {
-    pub const ALL: [Self; 6] = [
-        Self::Active,
-        Self::AwaitsCertificate,
-        Self::Expired,
-        Self::NoPrivateKey,
-        Self::NotAllowed,
-        Self::NotYetValid,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Active, Self::AwaitsCertificate, Self::Expired, Self::NoPrivateKey, Self::NotAllowed, Self::NotYetValid];
 
     /// As lists are searched by it.
     pub const fn as_str(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod administrator;
+pub mod attention;
 pub mod audit;
 pub mod buckets;
 pub mod certificate;
@@ -23,6 +24,7 @@ pub mod session;
 
 pub use address::AddressList;
 pub use administrator::{Actor, Administrator, ApiClient, Role};
+pub use attention::Attention;
 pub use buckets::{BucketStep, Buckets};
 pub use certificate::{CertificateRecord, CertificateStatus, IssuedCertificate, SerialNumber, SigningCertificate};
 pub use clean_up::{CleanUpDays, CleanUpSchedule};

@@ -2,8 +2,12 @@
 
 use super::{Error, Management};
 use crate::domain::ledger::RefusalSum;
-use crate::domain::{Actor, BucketStep, Buckets, Role};
+use crate::domain::{Actor, Attention, BucketStep, Buckets, Role};
 use crate::id::CustomerId;
+use crate::store::Page;
+
+/// Most things that are told at once to need attention.
+pub const ATTENTION_MAX: u32 = 20;
 
 /// What became of devices over time, over all of a customer's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,15 @@ impl Management {
     pub async fn refusals_of_last_day(&self, actor: &Actor, customer: CustomerId) -> Result<Vec<RefusalSum>, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         Ok(self.store().sum_refusals(customer, self.last_day().from()).await?)
+    }
+
+    /// What needs attention now, gravest first, at most [`ATTENTION_MAX`], with how much does.
+    ///
+    /// # Errors
+    /// Rights and outages.
+    pub async fn attention(&self, actor: &Actor, customer: CustomerId) -> Result<Page<Attention>, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        Ok(self.store().list_attention(customer, self.now(), ATTENTION_MAX).await?)
     }
 
     /// This hour and the 23 before it.

@@ -33,9 +33,9 @@ use crate::domain::key::IndexedKey;
 use crate::domain::ledger::{HourTally, LedgerRow, RefusalSum, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
-    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, FilterName, Fingerprint, Group,
-    Kind, Name, PageName, Preference, ProvisioningKey, Revision, SavedFilter, SerialNumber, SessionRecord,
-    SigningCertificate,
+    Administrator, ApiClient, Attention, CertificateRecord, CleanUpSchedule, Component, Customer, FilterName,
+    Fingerprint, Group, Kind, Name, PageName, Preference, ProvisioningKey, Revision, SavedFilter, SerialNumber,
+    SessionRecord, SigningCertificate,
 };
 use crate::id::{
     AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId,
@@ -294,6 +294,14 @@ pub trait Store: EnrollmentStore {
     /// All refusals of a customer's keys by code, from the hour on that `since` is in, the most frequent code
     /// first. Kept for two days; `since` is not longer ago. Costs a row per hour, code and key that was refused.
     async fn sum_refusals(&self, customer: CustomerId, since: Timestamp) -> Result<Vec<RefusalSum>, StoreError>;
+    /// What needs attention at `now`, gravest first, at most `limit`, and how much does. Costs one look at each
+    /// of the customer's keys; those with a use a row per hour of the last day, too.
+    async fn list_attention(
+        &self,
+        customer: CustomerId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Page<Attention>, StoreError>;
     /// What happened to a key hour by hour, from the hour on that `since` is in, and its uses as of the same
     /// moment. Costs its hours and what was not counted yet.
     async fn find_key_hours(

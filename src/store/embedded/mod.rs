@@ -6,6 +6,7 @@
 
 mod administrators;
 mod answers;
+mod attention;
 mod audit;
 mod blocks;
 mod certificates;
@@ -65,8 +66,8 @@ use crate::domain::key::IndexedKey;
 use crate::domain::ledger::{HourTally, LedgerRow, RefusalSum, RefusalTally};
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{
-    Administrator, ApiClient, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group, Kind, Name,
-    PageName, Preference, ProvisioningKey, SavedFilter, SerialNumber, SessionRecord, SigningCertificate,
+    Administrator, ApiClient, Attention, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group,
+    Kind, Name, PageName, Preference, ProvisioningKey, SavedFilter, SerialNumber, SessionRecord, SigningCertificate,
 };
 use crate::id::{
     AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
@@ -631,6 +632,15 @@ impl Store for EmbeddedStore {
 
     async fn sum_refusals(&self, customer: CustomerId, since: Timestamp) -> Result<Vec<RefusalSum>, StoreError> {
         self.walk(move |connection| ledger::sum_refusals(connection, customer, since)).await
+    }
+
+    async fn list_attention(
+        &self,
+        customer: CustomerId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Page<Attention>, StoreError> {
+        self.walk(move |connection| attention::list(connection, customer, now, limit)).await
     }
 
     async fn find_key_hours(

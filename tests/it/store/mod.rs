@@ -5,6 +5,7 @@
 
 mod administrators;
 mod answers;
+mod attention;
 mod audit;
 mod changes;
 mod clean_up;
@@ -39,6 +40,11 @@ macro_rules! hold_to_contract {
                     an_answer_is_remembered_once_in_its_day,
                     sweeping_lets_go_of_what_has_had_its_time,
                     what_a_repetition_would_make_is_not_made;
+                attention:
+                    a_key_that_fills_up_is_told_with_its_rate,
+                    ends_are_told_while_they_are_near,
+                    graver_things_come_first_and_all_are_counted,
+                    refusals_make_news_of_what_is_off_or_used_up;
                 audit:
                     a_search_is_answered_newest_first,
                     each_customer_has_a_chain_of_its_own,

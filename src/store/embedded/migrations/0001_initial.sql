@@ -137,6 +137,8 @@ CREATE INDEX provisioning_keys_by_signing_certificate ON provisioning_keys (cust
 CREATE INDEX provisioning_keys_by_manager ON provisioning_keys (customer_id, managed_by_client_id)
     WHERE managed_by_client_id IS NOT NULL;
 
+CREATE INDEX provisioning_keys_by_expiry ON provisioning_keys (customer_id, expires_at) WHERE expires_at IS NOT NULL;
+
 CREATE TABLE key_counters (
     key_id         INTEGER NOT NULL PRIMARY KEY,
     uses           INTEGER NOT NULL,
