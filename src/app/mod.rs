@@ -5,7 +5,6 @@
 //! (`telemetry`), or decide anything about an enrollment or an administrator.
 
 mod adapters;
-mod admin_door;
 mod audit;
 mod doctor;
 mod endpoint;

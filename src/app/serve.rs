@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::adapters::{AnnounceToDirectory, CountRefusals, ObserveCommits};
-use super::admin_door::AdminDoor;
 use super::endpoint::{Endpoint, Names};
 use super::first_start::{FirstStart, Opened, open};
 use super::readiness::NodeReadiness;
@@ -24,6 +23,7 @@ use crate::management::first_start::{ServiceSecrets, load_secrets};
 use crate::management::{self, Management, Which};
 use crate::metrics::{Door, Metrics};
 use crate::secret::random_bytes;
+use crate::server::admin::AdminDoor;
 use crate::server::api::Api;
 use crate::server::enroll::{self, EnrollDoor, EnrollLimits};
 use crate::server::http::Handler;

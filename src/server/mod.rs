@@ -2,8 +2,10 @@
 //!
 //! [`listener`] accepts and bounds connections, [`tls`] makes them private, [`http`] is what the
 //! doors share, and behind it stands one [`http::Handler`] per listener: [`enroll`] for devices,
-//! [`api`] for administrators' programs, [`portal`] for administrators, [`ops`] for whoever watches the service.
+//! [`admin`] for administrators,
+//! which is [`portal`] for people and [`api`] for programs, [`ops`] for whoever watches the service.
 
+pub mod admin;
 pub mod api;
 pub mod enroll;
 pub mod http;

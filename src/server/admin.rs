@@ -6,15 +6,15 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderMap};
 use hyper::{Request, Response};
 
-use crate::server::api::Api;
-use crate::server::http::{Handler, Peer};
-use crate::server::portal::Portal;
+use super::api::Api;
+use super::http::{Handler, Peer};
+use super::portal::Portal;
 
 /// Hands each request to the one it is for. Neither knows the other: API paths take only a Bearer token,
 /// pages only the cookie.
-pub(super) struct AdminDoor {
-    pub(super) portal: Portal,
-    pub(super) api: Api,
+pub struct AdminDoor {
+    pub portal: Portal,
+    pub api: Api,
 }
 
 #[async_trait]
