@@ -1,13 +1,19 @@
 //! What an administrator sees first: what happened of late over all of a customer's keys.
 
+use std::time::Duration;
+
 use super::{Error, Management};
+use crate::clock::DAY;
 use crate::domain::ledger::RefusalSum;
-use crate::domain::{Actor, Attention, BucketStep, Buckets, Role};
+use crate::domain::{Actor, Attention, BucketStep, Buckets, Kind, Role};
 use crate::id::CustomerId;
-use crate::store::Page;
+use crate::store::{EndingComponent, KindCounts, Page};
 
 /// Most things that are told at once to need attention.
 pub const ATTENTION_MAX: u32 = 20;
+
+/// How long before its end a component's certificate is spoken of.
+pub const CERTIFICATE_END_NEAR: Duration = DAY.saturating_mul(30);
 
 /// What became of devices over time, over all of a customer's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +74,32 @@ impl Management {
     pub async fn attention(&self, actor: &Actor, customer: CustomerId) -> Result<Page<Attention>, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         Ok(self.store().list_attention(customer, self.now(), ATTENTION_MAX).await?)
+    }
+
+    /// Live components whose certificate ends within [`CERTIFICATE_END_NEAR`], of all kinds, the soonest first, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// Rights and outages.
+    pub async fn ending_components(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        limit: u32,
+    ) -> Result<Vec<EndingComponent>, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        let now = self.now();
+        let until = now.saturating_add(CERTIFICATE_END_NEAR);
+        Ok(self.store().list_ending_components(customer, now, until, limit).await?)
+    }
+
+    /// How many components, groups and keys of a kind there are: one read of a few counters.
+    ///
+    /// # Errors
+    /// Rights and outages.
+    pub async fn kind_counts(&self, actor: &Actor, customer: CustomerId, kind: Kind) -> Result<KindCounts, Error> {
+        self.authorise(actor, customer, Role::Auditor).await?;
+        Ok(self.store().count_kind(customer, kind).await?)
     }
 
     /// This hour and the 23 before it.

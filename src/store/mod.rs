@@ -269,6 +269,17 @@ pub trait Store: EnrollmentStore {
         group: GroupId,
         limit: u32,
     ) -> Result<Vec<Component>, StoreError>;
+    /// Live components of a customer whose certificate ends after `after` and at `until` or before, of all kinds,
+    /// at most `limit`, the soonest first. Costs what it answers.
+    async fn list_ending_components(
+        &self,
+        customer: CustomerId,
+        after: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<EndingComponent>, StoreError>;
+    /// How much of a kind a customer has. One read.
+    async fn count_kind(&self, customer: CustomerId, kind: Kind) -> Result<KindCounts, StoreError>;
     /// Over all customers, in order of customer and kind.
     async fn list_clean_up_schedules(&self) -> Result<Vec<CleanUpSchedule>, StoreError>;
     /// A key's ledger, newest first. A page costs the same whatever its number.
@@ -738,6 +749,24 @@ pub struct KeyHours {
 pub struct GroupContents {
     pub keys: u64,
     pub components: u64,
+}
+
+/// How much of a kind a customer has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindCounts {
+    /// Those that are not deleted.
+    pub components: u64,
+    pub groups: u64,
+    pub keys: u64,
+}
+
+/// A component whose current certificate is about to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndingComponent {
+    pub id: ComponentId,
+    pub kind: Kind,
+    pub name: String,
+    pub not_after: Timestamp,
 }
 
 /// A component whose current certificate ended.

@@ -13,8 +13,8 @@ use crate::domain::redemption::KnownComponent;
 use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
 use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 use crate::store::{
-    BrokenRule, Comparison, ComponentField, ComponentRelations, Condition, EndedComponent, ListQuery, ObjectRef, Page,
-    StoreError, Value,
+    BrokenRule, Comparison, ComponentField, ComponentRelations, Condition, EndedComponent, EndingComponent, ListQuery,
+    ObjectRef, Page, StoreError, Value,
 };
 
 const COLUMNS: &str = "id, customer_id, key_id, group_id, kind, name, description, ordinal, fingerprint, hostname, \
@@ -318,6 +318,26 @@ pub(super) fn scan_ended(
         ))?
         .query_map(params![customer, ended_by, after.0, after.1, limit], |row| {
             Ok(EndedComponent { component: read(row)?, ended_at: row.get(columns.len())? })
+        })?
+        .collect()
+}
+
+/// In order of the end of their current certificates, which says that they are live.
+pub(super) fn list_ending(
+    connection: &Connection,
+    customer: CustomerId,
+    (after, until): (Timestamp, Timestamp),
+    limit: u32,
+) -> rusqlite::Result<Vec<EndingComponent>> {
+    connection
+        .prepare_cached(
+            "SELECT p.id, p.kind, p.name, t.not_after
+             FROM certificates t INDEXED BY certificates_by_end CROSS JOIN components p ON p.id = t.component_id
+             WHERE t.customer_id = ?1 AND t.status = 1 AND t.not_after > ?2 AND t.not_after <= ?3
+             ORDER BY t.not_after, t.component_id LIMIT ?4",
+        )?
+        .query_map(params![customer, after, until, limit], |row| {
+            Ok(EndingComponent { id: row.get(0)?, kind: row.get(1)?, name: row.get(2)?, not_after: row.get(3)? })
         })?
         .collect()
 }

@@ -74,6 +74,12 @@ impl Columns for GroupField {
     }
 }
 
+pub(super) fn count(connection: &Connection, customer: CustomerId, kind: Kind) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM groups WHERE customer_id = ?1 AND kind = ?2")?
+        .query_row(params![customer, kind], |row| row.get(0))
+}
+
 pub(super) fn scan(connection: &Connection, after: GroupId, limit: u32) -> rusqlite::Result<Vec<Group>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM groups WHERE id > ?1 ORDER BY id LIMIT ?2"))?

@@ -191,6 +191,12 @@ pub(super) fn list_of_group(
         .collect()
 }
 
+pub(super) fn count(connection: &Connection, customer: CustomerId, kind: Kind) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM provisioning_keys WHERE customer_id = ?1 AND kind = ?2")?
+        .query_row(params![customer, kind], |row| row.get(0))
+}
+
 pub(super) fn scan(connection: &Connection, after: ProvisioningKeyId, limit: u32) -> rusqlite::Result<Vec<IndexedKey>> {
     connection
         .prepare_cached(&format!("SELECT {INDEXED_COLUMNS} FROM {TABLE} WHERE id > ?1 ORDER BY id LIMIT ?2"))?

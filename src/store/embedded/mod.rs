@@ -46,6 +46,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use self::blocks::ComponentList;
 use self::components::NamesUse;
 use self::files::{DatabaseFile, OpenFiles};
 use self::lock::DirectoryLock;
@@ -55,10 +56,10 @@ use self::readers::{ReaderKind, Readers};
 use self::writer::{Verdict, WriterHandle};
 use super::{
     AdministratorField, AnswerId, ApiClientField, AuditQuery, BatchSettings, Change, ChangeError, ChangeSequence,
-    ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EnrollmentCommit,
-    EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyHours, KeyUse, ListQuery,
-    Page, PageRequest, SealedSecret, SigningCertificateField, SigningCertificateReferences, Store, StoreError,
-    StoredAnswer,
+    ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EndingComponent,
+    EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyHours,
+    KeyUse, KindCounts, ListQuery, Page, PageRequest, SealedSecret, SigningCertificateField,
+    SigningCertificateReferences, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
@@ -598,6 +599,27 @@ impl Store for EmbeddedStore {
         limit: u32,
     ) -> Result<Vec<Component>, StoreError> {
         self.read(move |connection| components::list_of_group(connection, customer, group, limit)).await
+    }
+
+    async fn list_ending_components(
+        &self,
+        customer: CustomerId,
+        after: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<EndingComponent>, StoreError> {
+        self.read(move |connection| components::list_ending(connection, customer, (after, until), limit)).await
+    }
+
+    async fn count_kind(&self, customer: CustomerId, kind: Kind) -> Result<KindCounts, StoreError> {
+        self.read(move |connection| {
+            Ok(KindCounts {
+                components: blocks::total(connection, customer, ComponentList::OfKind(kind))?,
+                groups: groups::count(connection, customer, kind)?,
+                keys: keys::count(connection, customer, kind)?,
+            })
+        })
+        .await
     }
 
     async fn list_clean_up_schedules(&self) -> Result<Vec<CleanUpSchedule>, StoreError> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use muster::domain::key::ManagedBy;
 use muster::domain::{CertificateStatus, ComponentState, Kind, Revision};
 use muster::id::{ApiClientId, ComponentId, GroupId, Id};
-use muster::store::{BrokenRule, Change, ChangeError, EnrollmentOutcome, GroupContents, ListQuery, ObjectRef};
+use muster::store::{
+    BrokenRule, Change, ChangeError, EnrollmentOutcome, GroupContents, KindCounts, ListQuery, ObjectRef,
+};
 
 use super::world::{Tenant, World};
 use crate::support::rows::{self, NOW, name};
@@ -246,4 +248,53 @@ pub async fn relations_come_in_the_order_asked(world: World) {
     }
     assert_eq!(world.store.find_component_relations(stranger.customer.id, &asked).await.unwrap(), []);
     assert_eq!(world.store.find_component_relations(customer, &[]).await.unwrap(), []);
+}
+
+pub async fn a_kind_is_counted(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let counts = async |kind| world.store.count_kind(tenant.customer.id, kind).await.unwrap();
+    assert_eq!(counts(Kind::Machine).await, KindCounts { components: 0, groups: 1, keys: 0 });
+    let (key, of_other) = (world.key(&tenant, None).await, world.key(&other, None).await);
+    world.key(&tenant, None).await;
+    let gone = world.enrolled(&tenant, &key, "first").await;
+    world.enrolled(&tenant, &key, "second").await;
+    world.enrolled(&other, &of_other, "first").await;
+    let customer = tenant.customer.id;
+    let delete = Change::DeleteComponent { customer, id: gone.id, revision: None, at: NOW, release_use: false };
+    world.apply(vec![delete]).await;
+    assert_eq!(counts(Kind::Machine).await, KindCounts { components: 1, groups: 1, keys: 2 });
+    assert_eq!(counts(Kind::AppConnector).await, KindCounts::default());
+}
+
+pub async fn certificates_end_in_the_order_of_their_ends(world: World) {
+    let (tenant, other) = (world.tenant().await, world.tenant().await);
+    let (key, of_other) = (world.key(&tenant, None).await, world.key(&other, None).await);
+    let customer = tenant.customer.id;
+    let end = |days: u64| NOW.saturating_add(Duration::from_secs(days * 86_400));
+    let mut ids = Vec::new();
+    for days in [3, 1, 2, 1] {
+        let mut commit = world.commit(&tenant, &key, &format!("device-{}", ids.len()));
+        commit.certificate.not_after = end(days);
+        ids.push(commit.intent.component());
+        world.store.commit_enrollment(commit).await.unwrap();
+    }
+    let mut elsewhere = world.commit(&other, &of_other, "device");
+    elsewhere.certificate.not_after = end(1);
+    world.store.commit_enrollment(elsewhere).await.unwrap();
+
+    let ending = async |after, until, limit| {
+        let found = world.store.list_ending_components(customer, after, until, limit).await.unwrap();
+        found.into_iter().map(|component| (component.id, component.not_after)).collect::<Vec<_>>()
+    };
+    let [third, first, second, also_first] = ids[..] else { unreachable!() };
+    let all = [(first, end(1)), (also_first, end(1)), (second, end(2)), (third, end(3))];
+    assert_eq!(ending(NOW, end(3), 10).await, all);
+    assert_eq!(ending(NOW, end(3), 2).await, all[..2]);
+    assert_eq!(ending(end(1), end(2), 10).await, all[2..3], "what has ended is not about to");
+
+    world.apply(vec![Change::RevokeComponent { customer, id: first, revision: None, at: NOW, by: None }]).await;
+    assert_eq!(ending(NOW, end(1), 10).await, all[1..2]);
+    let found = world.store.list_ending_components(customer, NOW, end(1), 1).await.unwrap().remove(0);
+    let component = world.component(customer, also_first).await;
+    assert_eq!((found.name, found.kind), (component.name, component.kind));
 }

@@ -83,6 +83,8 @@ macro_rules! hold_to_contract {
                     an_attached_component_is_where_its_new_key_looks,
                     components_come_in_the_order_asked,
                     endings_based_on_an_old_revision_are_refused,
+                    a_kind_is_counted,
+                    certificates_end_in_the_order_of_their_ends,
                     groups_are_counted_and_their_components_listed,
                     racing_attachments_of_one_fingerprint_have_one_winner,
                     relations_come_in_the_order_asked;
