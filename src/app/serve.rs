@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::adapters::{AnnounceToDirectory, CountRefusals, ObserveCommits};
 use super::endpoint::{Endpoint, Names};
 use super::first_start::{FirstStart, Opened, open};
-use super::readiness::NodeReadiness;
+use super::health::NodeHealth;
 use super::{AppError, EndpointError};
 use crate::ca::EndpointAnchor;
 use crate::clock::{Clock, SystemClock};
@@ -26,6 +26,7 @@ use crate::secret::random_bytes;
 use crate::server::admin::AdminDoor;
 use crate::server::api::Api;
 use crate::server::enroll::{self, EnrollDoor, EnrollLimits};
+use crate::server::health::HealthSource;
 use crate::server::http::Handler;
 use crate::server::http::failures::FailureRate;
 use crate::server::listener::{Limits, Listener, Service, Transport};
@@ -177,14 +178,22 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         profile,
         component_lifetime_seconds: settings.certificates.lifetime_seconds(),
     }));
+    let health: Arc<dyn HealthSource> = Arc::new(NodeHealth {
+        store,
+        engine: settings.store.engine.as_str(),
+        directory,
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+        endpoints: vec![("admin", node.admin_endpoint.slot()), ("enroll", node.enroll_endpoint.slot())],
+        last_probe: Mutex::default(),
+    });
     let portal = Portal::new(portal::Parts {
         management: Arc::clone(&management),
         clock: Arc::clone(&clock),
         cloud: Arc::clone(&cloud),
     });
     let admin_door: Arc<dyn Handler> = Arc::new(AdminDoor { portal, api: Api::new(Arc::clone(&management)) });
-    let readiness = Arc::new(NodeReadiness::new(store, directory, Arc::clone(&clock)));
-    let ops_door: Arc<dyn Handler> = Arc::new(OpsDoor::new(Arc::clone(&metrics), readiness));
+    let ops_door: Arc<dyn Handler> = Arc::new(OpsDoor::new(Arc::clone(&metrics), health));
 
     let tls = |endpoint: &Endpoint, client_certificates| {
         server_config(endpoint.slot(), client_certificates).map(Transport::Tls).map_err(AppError::Tls)

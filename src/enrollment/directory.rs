@@ -203,13 +203,32 @@ impl Directory {
         self.trust_anchors.get(&customer).map(|entry| Arc::clone(&entry))
     }
 
-    /// Whether every signing certificate that is in validity and meant to sign can sign. For
-    /// `/readyz`.
-    pub fn is_signing_ready(&self, now: Timestamp) -> bool {
-        self.signers
-            .iter()
-            .filter(|signer| signer.settings_allow && signer.validity.contains(&now))
-            .all(|signer| signer.issuer.is_ok())
+    /// Of the signing certificates that are in validity and meant to sign: how many there are, and how many can.
+    pub fn count_signers(&self, now: Timestamp) -> (usize, usize) {
+        let meant = |signer: &Signer| signer.settings_allow && signer.validity.contains(&now);
+        let mut counts = (0, 0);
+        for signer in self.signers.iter().filter(|signer| meant(signer)) {
+            match &signer.issuer {
+                Ok(Some(_)) => counts = (counts.0 + 1, counts.1 + 1),
+                Ok(None) => {}
+                Err(_) => counts.0 += 1,
+            }
+        }
+        counts
+    }
+
+    /// Keys in the index.
+    pub fn count_keys(&self) -> usize {
+        self.index.len()
+    }
+
+    /// How many changes in the store were not applied here yet; `None` while some are being applied.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn changes_behind(&self) -> Result<Option<u64>, StoreError> {
+        let newest = self.store.last_change().await?;
+        Ok(self.applied.try_lock().ok().map(|applied| newest.0.saturating_sub(applied.0)))
     }
 
     /// Reads every row, takes out what is gone, and answers the change up to which this holds. What

@@ -26,7 +26,7 @@ const DOOR_OUTCOMES: [&str; 11] = [
     "abandoned",
     INTERNAL,
     "body-too-large",
-    "invalid-key",
+    INVALID_KEY,
     "malformed-request",
     "method-not-allowed",
     "not-found",
@@ -35,6 +35,9 @@ const DOOR_OUTCOMES: [&str; 11] = [
     "store-unavailable",
     "unsupported-media-type",
 ];
+
+/// A string that is no key of anybody's.
+const INVALID_KEY: &str = "invalid-key";
 
 /// Where an outcome is counted that is in no list: it is a defect of ours.
 const INTERNAL: &str = "internal";
@@ -229,6 +232,13 @@ impl Metrics {
         self.enroll_seconds.observe(took.as_secs_f64());
     }
 
+    /// How many requests at the enrollment door brought a string that is no key, since the process began; without
+    /// those that were turned away before it was looked at.
+    pub fn unknown_keys(&self) -> u64 {
+        let place = self.enrollments.binary_search_by(|(known, _)| str::cmp(known, INVALID_KEY));
+        place.map_or(0, |place| self.enrollments[place].1.get())
+    }
+
     pub fn count_handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].inc();
     }
@@ -394,6 +404,8 @@ mod tests {
         assert!(text.contains("muster_enroll_requests_total{outcome=\"re-enrolled\"} 1"));
         assert!(text.contains("muster_enroll_requests_total{outcome=\"internal\"} 1"));
         assert!(text.contains("muster_enroll_duration_seconds_count 2"));
+        metrics.observe_enrollment("invalid-key", Duration::from_millis(1));
+        assert_eq!(metrics.unknown_keys(), 1);
         assert!(!text.contains("secret"));
     }
 

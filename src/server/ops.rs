@@ -18,6 +18,7 @@ use hyper::header::ALLOW;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
+use super::health::HealthSource;
 use super::http::route::{self, Found, Route};
 use super::http::{self, Handler, Peer, forbid_storing};
 use crate::metrics::Metrics;
@@ -26,44 +27,20 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// The exposition format that the `prometheus` crate writes.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Where the door learns whether the service can do its work. Asked on every `GET /readyz`, so it
-/// must answer in milliseconds, also while a part is away.
-#[async_trait]
-pub trait Readiness: Send + Sync + 'static {
-    async fn check(&self) -> ReadinessReport;
-}
-
-/// Which parts are ready. Also the JSON of the answer, with `ready` in front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ReadinessReport {
-    /// Answers, and takes commits.
-    pub store: bool,
-    /// Every signing certificate in use is parsed and in validity.
-    pub signing: bool,
-    /// Every key is in the index.
-    pub index: bool,
-    /// The clock agrees with the store's.
-    pub clock: bool,
-}
-
-impl ReadinessReport {
-    pub fn is_ready(self) -> bool {
-        let Self { store, signing, index, clock } = self;
-        store && signing && index && clock
-    }
-}
-
+/// Which parts are ready. The numbers behind them are in the metrics.
 #[derive(Serialize)]
 struct ReadinessAnswer {
     ready: bool,
-    #[serde(flatten)]
-    report: ReadinessReport,
+    store: bool,
+    signing: bool,
+    index: bool,
+    clock: bool,
 }
 
 /// The [`Handler`] of the metrics listener.
 pub struct OpsDoor {
     metrics: Arc<Metrics>,
-    readiness: Arc<dyn Readiness>,
+    health: Arc<dyn HealthSource>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +57,21 @@ static ROUTES: [Route<Endpoint>; 3] = [
 ];
 
 impl OpsDoor {
-    pub fn new(metrics: Arc<Metrics>, readiness: Arc<dyn Readiness>) -> Self {
-        Self { metrics, readiness }
+    pub fn new(metrics: Arc<Metrics>, health: Arc<dyn HealthSource>) -> Self {
+        Self { metrics, health }
     }
 
     async fn readiness(&self) -> Response<Full<Bytes>> {
-        let report = self.readiness.check().await;
-        let ready = report.is_ready();
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let body = serde_json::to_vec(&ReadinessAnswer { ready, report }).expect("flags serialize");
+        let health = self.health.check().await;
+        let answer = ReadinessAnswer {
+            ready: health.is_ready(),
+            store: health.store.is_ready,
+            signing: health.signing.is_ready(),
+            index: health.index.is_ready,
+            clock: health.clock_agrees,
+        };
+        let status = if answer.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = serde_json::to_vec(&answer).expect("flags serialize");
         http::answer(status, "application/json", body)
     }
 }

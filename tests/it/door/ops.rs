@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use muster::metrics::Metrics;
+use muster::server::health::{Health, HealthSource, IndexHealth, SigningHealth, StoreHealth};
 use muster::server::listener::Limits;
-use muster::server::ops::{OpsDoor, Readiness, ReadinessReport};
+use muster::server::ops::OpsDoor;
 
 use super::support::{SHORT, Server, ask, get};
 
@@ -16,9 +17,17 @@ struct Parts {
 }
 
 #[async_trait]
-impl Readiness for Parts {
-    async fn check(&self) -> ReadinessReport {
-        ReadinessReport { store: self.store.load(Ordering::SeqCst), signing: true, index: true, clock: true }
+impl HealthSource for Parts {
+    async fn check(&self) -> Health {
+        let is_ready = self.store.load(Ordering::SeqCst);
+        Health {
+            store: StoreHealth { is_ready, engine: "embedded", commit_took: is_ready.then_some(SHORT) },
+            signing: SigningHealth { meant: 2, able: 2 },
+            index: IndexHealth { is_ready: true, keys: 3, changes_behind: Some(0) },
+            clock_agrees: true,
+            endpoints: Vec::new(),
+            unknown_keys: 0,
+        }
     }
 }
 
