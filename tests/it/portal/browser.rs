@@ -25,6 +25,11 @@ const CONTROLS: &str = "a[href], button, summary, [role=button], input[type=subm
 /// Whatever one can fill in, tick or choose.
 const FIELDS: &str = "input:not([type=hidden]):not([type=submit]), textarea, select";
 
+/// Keys as WebDriver names them (§17.4.2).
+pub const TAB: char = '\u{e004}';
+pub const ENTER: char = '\u{e007}';
+pub const ESCAPE: char = '\u{e00c}';
+
 /// Widths that the portal is made for: a desk and a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Screen {
@@ -103,10 +108,6 @@ impl Browser {
     /// Opens a path of the portal.
     pub fn visit(&self, path: &str) {
         self.driver.navigate(&format!("{}{path}", self.base));
-    }
-
-    pub fn reload(&self) {
-        self.visit(&self.path());
     }
 
     /// With the owner of the first start signed in.
@@ -204,9 +205,19 @@ impl Browser {
         });
     }
 
-    /// Presses a key wherever the focus is, as `\u{e007}` for Enter.
+    /// Presses a key wherever the focus is.
     pub fn press(&self, key: char) {
         self.driver.press(key);
+    }
+
+    /// The accessible name of what has the focus.
+    pub fn focused(&self) -> String {
+        self.driver.focused().and_then(|element| self.driver.label(&element)).unwrap_or_default()
+    }
+
+    /// Takes the session away, as if its time were over.
+    pub fn lose_session(&self) {
+        self.driver.forget("__Host-muster-session");
     }
 
     /// Waits until the page says this.

@@ -31,10 +31,8 @@ fn names(browser: &Browser) -> Vec<String> {
 
 #[test]
 fn what_a_row_offers_follows_from_the_state_of_its_key() {
-    let service = service_with(&["ordinary"]);
-    service.create_key(KIND, "HQ", "hidden", &["--max-uses", "1", "--no-view"]);
-    service.create_key(KIND, "HQ", "stopped", &["--max-uses", "1", "--disabled"]);
-    create_as_terraform(&service, "managed");
+    let service = Service::start();
+    store_a_key_in_each_state(&service);
     let browser = Browser::signed_in(&service, Scripts::On);
     browser.go(SECTION, PAGE);
     let offers = |row: &str| {
@@ -45,9 +43,32 @@ fn what_a_row_offers_follows_from_the_state_of_its_key() {
     assert_eq!(offers("stopped"), [true, true, true, true]);
     assert_eq!(offers("hidden"), [false, false, true, true]);
     assert_eq!(offers("managed"), [true, true, false, false]);
+    assert_eq!(offers("exhausted"), [true, true, true, true]);
+    assert!(browser.is_off_in("exhausted", COPY));
+    assert!(!browser.is_off_in("ordinary", COPY));
     browser.sees("Not in your credential vault? Make a new key");
     browser.sees("Managed by Terraform prod");
-    browser.sees("Disabled");
+    for badge in ["Disabled", "Exhausted", "Expires in 2 days"] {
+        browser.sees(badge);
+    }
+}
+
+/// Keys in the group HQ, called by what becomes of them.
+pub fn store_a_key_in_each_state(service: &Service) {
+    service.create_group(KIND, "HQ");
+    for (name, more) in
+        [("ordinary", ""), ("hidden", "--no-view"), ("stopped", "--disabled"), ("ending", "--expires=2d")]
+    {
+        service.create_key(
+            KIND,
+            "HQ",
+            name,
+            &[&["--max-uses", "10"][..], &more.split_whitespace().collect::<Vec<_>>()].concat(),
+        );
+    }
+    let exhausted = service.create_key(KIND, "HQ", "exhausted", &["--max-uses", "1"]);
+    assert!(enroll(service, "the only one", &exhausted));
+    create_as_terraform(service, "managed");
 }
 
 /// A key of an API client that manages what it makes.

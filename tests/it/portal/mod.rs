@@ -2,6 +2,7 @@
 //! service's own anchor. Every browser fails its test when its console was not quiet.
 
 mod browser;
+mod keyboard;
 mod keys;
 mod no_scripts;
 mod pages;

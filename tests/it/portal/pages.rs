@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::browser::{Browser, Screen, Scripts, Theme};
+use super::keys;
 use super::wizard::KINDS;
 use crate::api::support::Client;
 use crate::support::device::post;
@@ -52,9 +53,11 @@ fn walk(browser: &Browser, each: usize, mut look: impl FnMut(&str)) -> (BTreeSet
     (shapes.into_keys().collect(), dead)
 }
 
-#[test]
-fn pages_are_accessible_in_both_themes_at_both_widths() {
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_accessible_in_both_themes_at_both_widths() {
     let service = Service::start();
+    store_hostile_text(&service).await;
+    keys::store_a_key_in_each_state(&service);
     let browser = Browser::open(&service, Scripts::On);
     // Many pages have the same parts: a fault is said once, with the first page that has it.
     let mut faults = BTreeMap::new();

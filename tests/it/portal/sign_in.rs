@@ -1,6 +1,6 @@
 //! Who comes in, and how.
 
-use super::browser::{Browser, Scripts};
+use super::browser::{Browser, Screen, Scripts};
 use crate::support::Service;
 
 #[test]
@@ -26,4 +26,44 @@ fn a_wrong_password_keeps_the_name_and_says_neither_which() {
     assert_eq!(browser.status(), 401);
     assert_eq!(browser.value("User name"), username);
     assert_eq!(browser.value("Password"), "");
+}
+
+#[test]
+fn on_a_phone_the_navigation_opens_from_its_button_without_scripts() {
+    let service = Service::start();
+    let browser = Browser::signed_in(&service, Scripts::Off);
+    browser.resize(Screen::Phone);
+    assert!(!browser.has_control("Device Authentication"));
+    browser.click("Menu");
+    browser.click("Device Authentication");
+    browser.click("Machines");
+    browser.sees_title("Machines");
+    assert!(!browser.has_control("Device Authentication"), "the sheet is gone");
+}
+
+#[test]
+fn a_form_that_was_sent_after_the_session_ended_comes_back_as_it_was_typed() {
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    let browser = Browser::signed_in(&service, Scripts::On);
+    browser.go("Device Authentication", "Machine Groups");
+    browser.click_in("HQ", "Edit HQ");
+    browser.fill("Description", "by the river");
+    browser.lose_session();
+    browser.click("Save");
+    browser.sees("Your session has ended");
+    assert_eq!(browser.status(), 401);
+    let (username, password) = service.owner();
+    browser.fill("User name", &username);
+    browser.fill("Password", &password);
+    browser.click("Sign in");
+    browser.sees_control("Save");
+    assert_eq!(browser.value("Description"), "by the river");
+    assert!(
+        !service.cli_ok(&["group", "show", "--json", "--kind", "machine", "HQ"]).contains("river"),
+        "nothing was saved"
+    );
+    browser.click("Save");
+    browser.sees("was saved");
+    assert!(service.cli_ok(&["group", "show", "--json", "--kind", "machine", "HQ"]).contains("river"));
 }

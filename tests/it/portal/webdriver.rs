@@ -112,6 +112,17 @@ impl WebDriver {
         Ok(label.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
+    /// The element that has the focus.
+    pub fn focused(&self) -> Result<Element, Refused> {
+        let element = self.command("GET", "element/active", &Value::Null)?;
+        Ok(Element(element[ELEMENT].as_str().unwrap_or_default().to_owned()))
+    }
+
+    /// Takes a cookie away.
+    pub fn forget(&self, cookie: &str) {
+        self.command("DELETE", &format!("cookie/{cookie}"), &Value::Null).unwrap_or_else(|refused| panic!("{refused}"));
+    }
+
     pub fn click(&self, element: &Element) -> Result<(), Refused> {
         self.post(&format!("element/{}/click", element.0), &json!({})).map(drop)
     }
