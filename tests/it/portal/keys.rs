@@ -67,7 +67,7 @@ pub fn store_a_key_in_each_state(service: &Service) {
         );
     }
     let exhausted = service.create_key(KIND, "HQ", "exhausted", &["--max-uses", "1"]);
-    assert!(enroll(service, "the only one", &exhausted));
+    assert!(enroll(service, "the-only-one", &exhausted));
     create_as_terraform(service, "managed");
 }
 

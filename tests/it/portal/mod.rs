@@ -24,8 +24,7 @@ fn enroll(service: &Service, device: &str, key: &str) -> bool {
         .args(["--connect", &service.enroll.to_string(), "--state-dir"])
         .arg(service.dir().join(device))
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stdout(Stdio::null());
     let mut enroll = enroll.spawn().expect("the binary runs");
     enroll.stdin.take().expect("it is piped").write_all(key.as_bytes()).expect("it reads the key");
     enroll.wait().expect("it ends").success()
