@@ -126,7 +126,7 @@ pub fn lives_from_copy_to_exhaustion_and_back(service: &Service, browser: &Brows
 fn copy(browser: &Browser, row: &str) -> String {
     browser.click_in(row, COPY);
     if browser.has_scripts {
-        browser.sees_control("Copied");
+        browser.sees("Provisioning key copied");
         browser.clipboard()
     } else {
         browser.selected("Provisioning key")
