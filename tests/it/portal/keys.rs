@@ -57,7 +57,7 @@ fn what_a_row_offers_follows_from_the_state_of_its_key() {
 pub fn store_a_key_in_each_state(service: &Service) {
     service.create_group(KIND, "HQ");
     for (name, more) in
-        [("ordinary", ""), ("hidden", "--no-view"), ("stopped", "--disabled"), ("ending", "--expires=2d")]
+        [("ordinary", ""), ("hidden", "--no-view"), ("stopped", "--disabled"), ("ending", "--expires=60h")]
     {
         service.create_key(
             KIND,
