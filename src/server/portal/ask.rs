@@ -37,7 +37,7 @@ pub(super) struct Confirmation {
     pub(super) form: Form,
     pub(super) action: String,
     pub(super) hidden: Vec<(&'static str, String)>,
-    /// Repeats the question's verb: "Delete key".
+    /// Repeats the question's verb: "Delete key". Empty: it cannot be done, and one can but go back.
     pub(super) button: &'static str,
     pub(super) is_destructive: bool,
     pub(super) cancel: String,

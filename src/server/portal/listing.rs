@@ -1,12 +1,28 @@
 //! From a visit to a list: what all list pages do, apart from what they list.
 
-use super::Portal;
+use askama::Template;
+
+use super::empty::Empty;
+use super::frame::Frame;
+use super::head::PageHead;
 use super::list::{Column, ListState};
-use super::table::{About, Bulk, Row, Table, Totals};
+use super::table::{About, Bulk, Cell, Row, Table, Totals};
 use super::visit::Visit;
+use super::{Portal, filters};
 use crate::management::Error;
 use crate::management::sessions::Session;
 use crate::store::{ListField, ListQuery};
+
+/// A list, or what stands in its place as long as there is nothing to list.
+#[derive(Template)]
+#[template(path = "list_page.html", config = "src/server/portal/askama.toml")]
+pub(super) struct ListPage {
+    pub(super) frame: Frame,
+    pub(super) head: PageHead,
+    pub(super) table: Table,
+    /// `None`: the table is shown.
+    pub(super) empty: Option<Empty>,
+}
 
 /// A list that was asked for: its state, and the question for the store.
 pub(super) struct Listing<F: 'static> {

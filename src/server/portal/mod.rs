@@ -20,6 +20,7 @@ mod head;
 mod kinds;
 mod list;
 mod listing;
+mod object;
 mod pages;
 mod preferences;
 mod reply;

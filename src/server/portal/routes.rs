@@ -14,7 +14,10 @@ use std::pin::Pin;
 use hyper::Method;
 
 use super::Portal;
-use super::pages::{home, keys, preferences, sign_in};
+use super::pages::{
+    administrator, administrators, api_client, api_clients, customers, home, keys, preferences, sign_in,
+    signing_certificate, signing_certificate_add, signing_certificates,
+};
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
 use crate::domain::Kind;
@@ -60,7 +63,6 @@ macro_rules! page {
     };
 }
 
-#[expect(unused_macros, reason = "the first form is about to come")]
 macro_rules! form {
     ($pattern:literal, $run:path) => {
         Row {
@@ -85,9 +87,51 @@ pub(super) static PAGES: &[Row] = &[
     page!(POST "/saved-filters/rename", preferences::rename_filter),
 
     page!(GET  "/", home::redirect),
+    page!(GET  "/c", customers::list),
+    page!(GET  "/c/add", customers::add),
+    form!(     "/c/add", customers::save_new),
     page!(GET  "/c/{customer}", home::show),
+    page!(GET  "/c/{customer}/edit", customers::edit),
+    form!(     "/c/{customer}/edit", customers::save),
 
     page!(GET  "/c/{customer}/{kind}/keys", keys::list),
+
+    page!(GET  "/c/{customer}/signing-certificates", signing_certificates::list),
+    page!(GET  "/c/{customer}/signing-certificates/add", signing_certificate_add::add),
+    form!(     "/c/{customer}/signing-certificates/add", signing_certificate_add::save),
+    page!(GET  "/c/{customer}/signing-certificates/{id}", signing_certificate::show),
+    page!(GET  "/c/{customer}/signing-certificates/{id}/certificate.pem", signing_certificate::certificate_file),
+    page!(GET  "/c/{customer}/signing-certificates/{id}/chain.pem", signing_certificate::chain_file),
+    page!(GET  "/c/{customer}/signing-certificates/{id}/request.pem", signing_certificate::request_file),
+    page!(GET  "/c/{customer}/signing-certificates/{id}/edit", signing_certificate::edit),
+    form!(     "/c/{customer}/signing-certificates/{id}/edit", signing_certificate::save),
+    page!(GET  "/c/{customer}/signing-certificates/{id}/certificate", signing_certificate::ask_certificate),
+    form!(     "/c/{customer}/signing-certificates/{id}/certificate", signing_certificate::upload),
+    page!(GET  "/c/{customer}/signing-certificates/{id}/delete", signing_certificate::ask_delete),
+    form!(     "/c/{customer}/signing-certificates/{id}/delete", signing_certificate::delete),
+
+    page!(GET  "/c/{customer}/administrators", administrators::list),
+    page!(GET  "/c/{customer}/administrators/add", administrator::add),
+    form!(     "/c/{customer}/administrators/add", administrator::save_new),
+    page!(GET  "/c/{customer}/administrators/{id}", administrator::show),
+    page!(GET  "/c/{customer}/administrators/{id}/edit", administrator::edit),
+    form!(     "/c/{customer}/administrators/{id}/edit", administrator::save),
+    page!(GET  "/c/{customer}/administrators/{id}/password", administrator::ask_password),
+    form!(     "/c/{customer}/administrators/{id}/password", administrator::reset_password),
+    page!(POST "/c/{customer}/administrators/{id}/end-session", administrator::end_session),
+    page!(GET  "/c/{customer}/administrators/{id}/delete", administrator::ask_delete),
+    page!(POST "/c/{customer}/administrators/{id}/delete", administrator::delete),
+
+    page!(GET  "/c/{customer}/api-clients", api_clients::list),
+    page!(GET  "/c/{customer}/api-clients/add", api_client::add),
+    form!(     "/c/{customer}/api-clients/add", api_client::save_new),
+    page!(GET  "/c/{customer}/api-clients/{id}", api_client::show),
+    page!(GET  "/c/{customer}/api-clients/{id}/edit", api_client::edit),
+    form!(     "/c/{customer}/api-clients/{id}/edit", api_client::save),
+    page!(GET  "/c/{customer}/api-clients/{id}/secret", api_client::ask_secret),
+    page!(POST "/c/{customer}/api-clients/{id}/secret", api_client::replace_secret),
+    page!(GET  "/c/{customer}/api-clients/{id}/delete", api_client::ask_delete),
+    page!(POST "/c/{customer}/api-clients/{id}/delete", api_client::delete),
 ];
 
 /// What the path says. Parts that the pattern does not have are empty.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, USER_AGENT};
 use hyper::http::request::Parts;
 use zeroize::Zeroizing;
 
@@ -20,6 +20,8 @@ pub(super) struct Visit {
     pub(super) path: PathParameters,
     /// As it was asked for, for links back to it: path and query.
     pub(super) address: String,
+    /// Host and port that the browser asked for; may be empty, and anything unless a form was sent.
+    pub(super) host: String,
     pub(super) query: Fields,
     pub(super) form: Fields,
     /// From where and with what somebody visits, for the list of sessions.
@@ -60,6 +62,7 @@ impl Visit {
         Ok(Self {
             path,
             address: head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            host: text(HOST.as_str()).to_owned(),
             query: Fields::parse(head.uri.query().unwrap_or_default())?,
             form,
             source,
@@ -100,6 +103,11 @@ impl Visit {
 impl Fields {
     pub(super) fn new(pairs: Vec<(String, Zeroizing<String>)>) -> Self {
         Self(pairs)
+    }
+
+    /// What a form of an object as it is would send; empty texts are ticks that are off, too.
+    pub(super) fn of<const N: usize>(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned()))).into())
     }
 
     /// # Errors

@@ -153,6 +153,7 @@ fn again(visit: &Visit, next: &str, form_token: String) -> Option<(Run, Visit)> 
     let visit = Visit {
         path,
         address: next.to_owned(),
+        host: visit.host.clone(),
         query: Fields::parse(query).ok()?,
         form: Fields::new(fields),
         source: visit.source,

@@ -1,0 +1,262 @@
+//! An object's own page: what matters most in large figures, then panels. Finished words for `object.html`.
+
+use askama::Template;
+use hyper::StatusCode;
+
+use super::form::{Faults, Form, Names};
+use super::frame::Frame;
+use super::head::{Link, PageHead};
+use super::reply::Trouble;
+use super::table::{Cell, Detail};
+use super::visit::{Fields, Visit};
+use super::words::Instant;
+use super::{Portal, filters};
+use crate::clock::Timestamp;
+use crate::domain::{Name, Revision};
+use crate::id::CustomerId;
+use crate::management::Error;
+use crate::management::sessions::Session;
+
+#[derive(Template)]
+#[template(path = "object.html", config = "src/server/portal/askama.toml")]
+pub(super) struct ObjectPage {
+    pub(super) frame: Frame,
+    pub(super) head: PageHead,
+    pub(super) remarks: Vec<Remark>,
+    pub(super) stats: Vec<Stat>,
+    pub(super) main: Vec<Panel>,
+    /// Beside the others where there is room; may be empty.
+    pub(super) side: Vec<Panel>,
+}
+
+/// What one should know before all else, and do about it.
+pub(super) struct Remark {
+    /// `note-warn`, `note-bad` or none.
+    pub(super) class: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) title: String,
+    pub(super) text: String,
+    pub(super) links: Vec<Link>,
+}
+
+/// A figure, and a line below it.
+pub(super) struct Stat {
+    pub(super) label: &'static str,
+    pub(super) value: String,
+    /// `tag-warn`, `tag-bad` or none.
+    pub(super) class: &'static str,
+    pub(super) below: Cell,
+}
+
+pub(super) struct Panel {
+    /// Of its heading.
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) links: Vec<Link>,
+    pub(super) body: Body,
+}
+
+pub(super) enum Body {
+    /// Certificates, each above the one that follows.
+    Chain(Vec<ChainLink>),
+    /// Values over the whole width.
+    Facts(Vec<Detail>),
+    Grid(Grid),
+    /// A label beside its value.
+    Pairs(Vec<Detail>),
+    /// In place of what is not there.
+    Text(String),
+}
+
+pub(super) struct ChainLink {
+    pub(super) subject: String,
+    /// Empty where it is none of ours, or this one.
+    pub(super) address: String,
+    pub(super) remark: String,
+}
+
+/// A short table that is not filtered.
+pub(super) struct Grid {
+    pub(super) heads: Vec<&'static str>,
+    pub(super) rows: Vec<GridRow>,
+    pub(super) has_buttons: bool,
+}
+
+pub(super) struct GridRow {
+    pub(super) cells: Vec<Cell>,
+    pub(super) button: Option<GridButton>,
+}
+
+/// Sends one value to an address.
+pub(super) struct GridButton {
+    pub(super) label: &'static str,
+    /// Names the thing too, for whoever does not see the row.
+    pub(super) whole_label: String,
+    pub(super) address: String,
+    pub(super) name: &'static str,
+    pub(super) value: String,
+}
+
+impl Panel {
+    pub(super) fn new(id: &'static str, title: &'static str, body: Body) -> Self {
+        Self { id, title, links: Vec::new(), body }
+    }
+
+    pub(super) fn with_links(self, links: Vec<Link>) -> Self {
+        Self { links, ..self }
+    }
+}
+
+impl Grid {
+    pub(super) fn new(heads: Vec<&'static str>, rows: Vec<GridRow>) -> Self {
+        Self { heads, has_buttons: rows.iter().any(|row| row.button.is_some()), rows }
+    }
+}
+
+impl GridRow {
+    pub(super) fn new(cells: Vec<Cell>) -> Self {
+        Self { cells, button: None }
+    }
+}
+
+impl Detail {
+    pub(super) const fn new(label: &'static str, value: Cell) -> Self {
+        Self { label, value }
+    }
+}
+
+/// A secret that was made just now, for the only page that shows it. Finished words for `shown_once.html`.
+#[derive(Template)]
+#[template(path = "shown_once.html", config = "src/server/portal/askama.toml")]
+pub(super) struct ShownOncePage<'a> {
+    pub(super) frame: Frame,
+    pub(super) head: PageHead,
+    /// What it is that is shown this once: "password".
+    pub(super) what: &'static str,
+    pub(super) advice: &'static str,
+    pub(super) values: Vec<ShownValue<'a>>,
+    /// Where Done leads.
+    pub(super) done: String,
+}
+
+/// A value with a button that copies it.
+pub(super) struct ShownValue<'a> {
+    /// The element's.
+    pub(super) id: &'static str,
+    pub(super) label: &'static str,
+    pub(super) text: &'a str,
+    pub(super) hint: &'static str,
+}
+
+/// What became of an edit that came from a form.
+pub(super) enum Edited {
+    Done,
+    /// Somebody else was faster: both versions are to be shown.
+    Outdated,
+    Refused(Faults),
+}
+
+impl Edited {
+    /// `object` says what a name is of, as for [`Faults::of_error`].
+    ///
+    /// # Errors
+    /// What neither other values nor another look would help.
+    pub(super) fn of<T>(
+        result: Result<T, Error>,
+        names: &Names,
+        values: &Fields,
+        object: &str,
+    ) -> Result<Self, Trouble> {
+        match result {
+            Ok(_) => Ok(Self::Done),
+            Err(Error::Outdated { .. }) => Ok(Self::Outdated),
+            Err(Error::LastOwner) => {
+                let sentence = "No enabled owner would be left. Make another owner first.";
+                Ok(Self::Refused(Faults::of("", sentence)))
+            }
+            Err(error) => Faults::of_error(error, names, values, object).map(Self::Refused),
+        }
+    }
+}
+
+/// An object as somebody else left it.
+pub(super) struct Other {
+    pub(super) values: Fields,
+    pub(super) revision: Revision,
+    /// [Who it was, and when](changed_meanwhile).
+    pub(super) sentence: String,
+}
+
+/// A form to be shown again: with which status, and the revision that it goes on from.
+pub(super) struct Again {
+    pub(super) status: StatusCode,
+    pub(super) form: Form,
+    pub(super) revision: Revision,
+}
+
+impl Edited {
+    /// For an edit that was not done. `form` has what was typed, of `expected`; without faults it is only shown.
+    pub(super) fn again(self, form: Form, expected: Revision, other: Other) -> Again {
+        let Self::Refused(faults) = self else {
+            let form = form.compared_with(&other.values, other.sentence);
+            return Again { status: StatusCode::CONFLICT, form, revision: other.revision };
+        };
+        let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        Again { status, form: form.with_faults(&faults), revision: expected }
+    }
+}
+
+/// The hidden field of the revision that was edited.
+pub(super) const REVISION: &str = "revision";
+
+/// The revision that a form was made of.
+///
+/// # Errors
+/// [`Trouble::Malformed`]: it is no form of ours.
+pub(super) fn revision(visit: &Visit) -> Result<Revision, Trouble> {
+    visit.form.text(REVISION).parse().map(Revision).map_err(|_| Trouble::Malformed)
+}
+
+/// "Tom Okafor changed this key 2 min ago. Compare both versions before you save."
+pub(super) fn changed_meanwhile(who: Option<&Name>, object: &str, at: Timestamp, now: Timestamp) -> String {
+    let (who, when) = (who.map_or("Somebody", |name| name.as_str()), Instant::past(at, now).text);
+    format!("{who} changed this {object} {when}. Compare both versions before you save.")
+}
+
+/// Who is behind the id that a row was changed by; `None` for the service itself, and for those that are gone.
+///
+/// # Errors
+/// Rights and outages.
+pub(super) async fn author(
+    portal: &Portal,
+    session: &Session,
+    customer: CustomerId,
+    id: Option<u64>,
+) -> Result<Option<Name>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    let mut names = portal.management().name_actors(&session.actor, customer, &[id]).await?;
+    Ok(names.remove(&id))
+}
+
+/// When something was changed last, and by whom.
+pub(super) fn modified(at: Timestamp, author: Option<Name>) -> Cell {
+    match author {
+        Some(name) => Cell::TimeBy { at: Instant::at(at), by: name.to_string(), address: String::new() },
+        None => Cell::Time(Instant::at(at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_names_who_and_when() {
+        let now = Timestamp::from_rfc3339("2026-11-20T16:06:00Z").unwrap();
+        let at = Timestamp::from_rfc3339("2026-11-20T16:04:00Z").unwrap();
+        let tom = Name::new("Tom Okafor").unwrap();
+        let expected = "Tom Okafor changed this customer 2 min ago. Compare both versions before you save.";
+        assert_eq!(changed_meanwhile(Some(&tom), "customer", at, now), expected);
+        assert!(changed_meanwhile(None, "customer", at, now).starts_with("Somebody changed"));
+    }
+}

@@ -1,0 +1,530 @@
+//! An administrator: the page with the sessions, add, edit, a new password, delete.
+
+use zeroize::Zeroizing;
+
+use super::administrators::status;
+use crate::domain::{Administrator, Name, Revision, Role, SessionRecord};
+use crate::id::{AdministratorId, CustomerId};
+use crate::management::administrators::{AdministratorInput, NewAdministrator};
+use crate::management::sessions::Session;
+use crate::management::{Error, Field as Subject, Input};
+use crate::server::portal::Portal;
+use crate::server::portal::ask::{Confirmation, FormPage};
+use crate::server::portal::form::{Faults, Field, Form, Names, text};
+use crate::server::portal::frame::{Frame, Place};
+use crate::server::portal::head::{HeadAction, Link, PageHead};
+use crate::server::portal::object::{
+    Again, Body, Edited, Grid, GridButton, GridRow, ObjectPage, Other, Panel, REVISION, Remark, ShownOncePage,
+    ShownValue, Stat, author, changed_meanwhile, modified, revision,
+};
+use crate::server::portal::reply::{Reply, Trouble};
+use crate::server::portal::table::{Badge, Cell, Detail};
+use crate::server::portal::visit::{Fields, Visit};
+use crate::server::portal::words::{self as say, Instant};
+use crate::store::PageRequest;
+
+const PLACE: Place = Place::Administrators;
+
+/// More sessions than anybody looks through; they end by themselves.
+const SESSIONS_MAX: u32 = 50;
+
+const NAMES: &Names = &[
+    (Subject::Username, "username", "User name"),
+    (Subject::Role, "role", "Role"),
+    (Subject::Password, "password", "Password"),
+    (Subject::Enabled, "enabled", "Enabled"),
+    (Subject::Description, "description", "Description"),
+];
+
+fn address(customer: CustomerId, id: AdministratorId, what: &str) -> String {
+    format!("{}/{id}{what}", PLACE.address(customer))
+}
+
+pub(in crate::server::portal) async fn show(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, id, management, actor) = (visit.customer()?, visit.id()?, portal.management(), &session.actor);
+    let administrator = management.find_administrator(actor, customer, id).await?;
+    let is_oneself = actor.is_administrator(id);
+    let sessions = if is_oneself || actor.role >= Role::Admin {
+        let page = PageRequest { offset: 0, limit: SESSIONS_MAX };
+        Some(management.list_sessions(actor, customer, id, page).await?)
+    } else {
+        None
+    };
+    let author = author(portal, session, customer, administrator.modified_by).await?;
+    let name = administrator.username.as_str();
+    let mut head = PageHead::below_place(customer, PLACE, name);
+    if !administrator.enabled {
+        head.badges.push(Badge::new("", "pause", "Disabled"));
+    }
+    let mut remarks = Vec::new();
+    if is_oneself {
+        head.badges.push(Badge::new("badge-line", "user", "You"));
+        remarks.push(Remark {
+            class: "",
+            icon: "info",
+            title: "This is you".to_owned(),
+            text: "Nobody changes their own role, disables or deletes themselves. Another administrator can."
+                .to_owned(),
+            links: vec![Link { label: "Change your password".to_owned(), address: Place::Account.address(customer) }],
+        });
+    }
+    if actor.role >= Role::Admin {
+        head.actions.push(HeadAction::new("Edit", "edit", address(customer, id, "/edit")));
+        if !is_oneself {
+            head.actions.push(HeadAction::new("Reset password", "key", address(customer, id, "/password")));
+            head.actions.push(HeadAction::delete(address(customer, id, "/delete")));
+        }
+    }
+    let now = portal.now();
+    let last = administrator.last_sign_in_at;
+    let stats = vec![
+        Stat {
+            label: "Last sign-in",
+            value: last.map_or_else(|| "Never".to_owned(), |at| Instant::past(at, now).text),
+            class: "",
+            below: Cell::text(match last {
+                Some(at) if now.since(at).as_secs() < crate::clock::DAY.as_secs() => say::minute(at),
+                _ => String::new(),
+            }),
+        },
+        Stat {
+            label: "Role",
+            value: say::role(administrator.role).to_owned(),
+            class: "",
+            below: Cell::text(what_role_may(administrator.role)),
+        },
+        Stat {
+            label: "Sessions",
+            value: sessions.as_ref().map_or_else(|| "–".to_owned(), |page| say::number(page.total)),
+            class: "",
+            below: Cell::text(if sessions.is_some() { "signed in now" } else { "shown to admins" }),
+        },
+        Stat {
+            label: "Status",
+            value: if administrator.enabled { "Enabled" } else { "Disabled" }.to_owned(),
+            class: "",
+            below: Cell::text(if administrator.enabled { "can sign in" } else { "cannot sign in" }),
+        },
+    ];
+    let settings = vec![
+        Detail::new("User name", Cell::text(name)),
+        Detail::new("Role", Cell::text(say::role(administrator.role))),
+        Detail::new("Status", status(administrator.enabled)),
+        Detail::new("Description", Cell::text(administrator.description.as_str())),
+        Detail::new("Created", Cell::Time(Instant::at(administrator.created_at))),
+        Detail::new("Modified", modified(administrator.modified_at, author)),
+        Detail::new("Id", Cell::Mono(id.to_string())),
+    ];
+    let mut main = Vec::new();
+    if let Some(page) = sessions {
+        let rows = page.rows.iter().map(|record| session_row(customer, id, record, session)).collect::<Vec<_>>();
+        let body = if rows.is_empty() {
+            Body::Text(format!("{name} is not signed in."))
+        } else {
+            Body::Grid(Grid::new(vec!["Signed in", "From", "With", "Ends"], rows))
+        };
+        main.push(Panel::new("sessions", "Sessions", body));
+    }
+    let settings = Panel::new("settings", "Settings", Body::Pairs(settings));
+    let side = if main.is_empty() {
+        main.push(settings);
+        Vec::new()
+    } else {
+        vec![settings]
+    };
+    let frame = Frame::around(portal, visit, session, customer, PLACE, name).await?;
+    Ok(Reply::ok(&ObjectPage { frame, head, remarks, stats, main, side }))
+}
+
+fn session_row(customer: CustomerId, id: AdministratorId, record: &SessionRecord, session: &Session) -> GridRow {
+    let is_this = record.id == session.id();
+    let from = record.remote_address.map(|address| address.to_string()).unwrap_or_default();
+    let started = Instant::at(record.created_at);
+    let button = GridButton {
+        label: "End",
+        whole_label: format!("End the session of {}", started.text),
+        address: address(customer, id, "/end-session"),
+        name: "session",
+        value: record.id.clone(),
+    };
+    GridRow {
+        cells: vec![
+            Cell::Time(started),
+            Cell::text(from),
+            Cell::text(if is_this { "this session".to_owned() } else { record.user_agent.clone() }),
+            Cell::Time(Instant::at(record.expires_at)),
+        ],
+        button: (!is_this).then_some(button),
+    }
+}
+
+pub(in crate::server::portal) async fn end_session(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, id) = (visit.customer()?, visit.id()?);
+    portal.management().end_session(&session.actor, customer, id, visit.form.text("session")).await?;
+    let notice = "It was ended; its next request is refused.";
+    Ok(Reply::see_other(address(customer, id, "")).with_notice("The session", notice))
+}
+
+const fn what_role_may(role: Role) -> &'static str {
+    match role {
+        Role::Auditor => "reads, never a key string",
+        Role::Operator => "keys and components",
+        Role::Admin => "everything of this customer",
+        Role::Owner => "everything, of all customers",
+    }
+}
+
+/// Those that somebody may give in a customer, the weakest first: owners belong to the service, which has nobody else.
+pub(super) fn roles_to_give(customer: CustomerId, giver: Role) -> impl Iterator<Item = Role> {
+    Role::ALL
+        .into_iter()
+        .filter(move |role| (*role == Role::Owner) == (customer == CustomerId::SERVICE) && *role <= giver)
+}
+
+/// The field in which a role is chosen.
+pub(super) fn role_field(values: &Fields, customer: CustomerId, giver: Role) -> Field {
+    let option = |role: Role| (role.as_str().to_owned(), format!("{}: {}", say::role(role), what_role_may(role)));
+    Field::select("role", "Role", values, roles_to_give(customer, giver).map(option))
+}
+
+// --- add
+
+pub(in crate::server::portal) async fn add(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    portal.management().authorise(&session.actor, visit.customer()?, Role::Admin).await?;
+    let values = Fields::of([("enabled", "on")]);
+    Ok(Reply::ok(&add_page(portal, visit, session, &values, &Faults::default()).await?))
+}
+
+pub(in crate::server::portal) async fn save_new(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, values) = (visit.customer()?, &visit.form);
+    if visit.is_shown_again {
+        return Ok(Reply::ok(&add_page(portal, visit, session, values, &Faults::default()).await?));
+    }
+    let input = AdministratorInput { password: password(values).map_or(Input::Absent, Input::Given), ..input(values) };
+    let new = match portal.management().create_administrator(&session.actor, customer, input).await {
+        Ok(new) => new,
+        Err(error) => {
+            let faults = Faults::of_error(error, NAMES, values, "administrator")?;
+            return Ok(Reply::unprocessable(&add_page(portal, visit, session, values, &faults).await?));
+        }
+    };
+    if new.password.is_some() {
+        return shown_password(portal, visit, session, &new, PLACE.address(customer)).await;
+    }
+    let sentence = "was added, with the password that you gave.";
+    Ok(Reply::see_other(PLACE.address(customer)).with_notice(new.administrator.username.as_str(), sentence))
+}
+
+async fn add_page(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+    values: &Fields,
+    faults: &Faults,
+) -> Result<FormPage, Trouble> {
+    const TITLE: &str = "Add Administrator";
+    let customer = visit.customer()?;
+    let form = Form::new(vec![
+        Field::text("username", "User name", values).hint("Unique over all customers; one signs in with it alone."),
+        role_field(values, customer, session.actor.role),
+        password_field(),
+        Field::text("description", "Description", values).optional(),
+        enabled_field(values),
+    ]);
+    Ok(FormPage {
+        frame: Frame::around(portal, visit, session, customer, PLACE, TITLE).await?,
+        head: PageHead::below_place(customer, PLACE, TITLE),
+        form: form.with_faults(faults),
+        action: format!("{}/add", PLACE.address(customer)),
+        hidden: Vec::new(),
+        button: TITLE,
+        cancel: PLACE.address(customer),
+    })
+}
+
+fn password_field() -> Field {
+    Field::secret("password", "Password", "new-password")
+        .hint("At least 12 characters. Leave it empty to have one made, which is shown once.")
+        .optional()
+}
+
+fn enabled_field(values: &Fields) -> Field {
+    Field::tick("enabled", "Enabled", values, true)
+        .hint("When somebody is disabled, all sessions of theirs end and they cannot sign in.")
+}
+
+fn password(values: &Fields) -> Option<Zeroizing<String>> {
+    values.find("password").filter(|password| !password.is_empty()).map(|password| Zeroizing::new(password.to_owned()))
+}
+
+/// The page with a new administrator's password, which nobody sees again.
+pub(super) async fn shown_password(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+    new: &NewAdministrator,
+    done: String,
+) -> Result<Reply, Trouble> {
+    let password = new.password.as_ref().map_or("", |password| password.as_str());
+    let page = password_page(portal, visit, session, &new.administrator, password, done).await?;
+    Ok(Reply::ok(&page))
+}
+
+async fn password_page<'a>(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+    administrator: &'a Administrator,
+    password: &'a str,
+    done: String,
+) -> Result<ShownOncePage<'a>, Trouble> {
+    let customer = administrator.customer_id;
+    let username = administrator.username.as_str();
+    Ok(ShownOncePage {
+        frame: Frame::around(portal, visit, session, customer, PLACE, username).await?,
+        head: PageHead::below_place(customer, PLACE, username),
+        what: "password",
+        advice: "Hand it over on a way that others do not read, and ask for a change after the first sign-in.",
+        values: vec![
+            ShownValue { id: "username", label: "User name", text: username, hint: "" },
+            ShownValue { id: "password", label: "Password", text: password, hint: "" },
+        ],
+        done,
+    })
+}
+
+// --- edit
+
+pub(in crate::server::portal) async fn edit(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, management, actor) = (visit.customer()?, portal.management(), &session.actor);
+    management.authorise(actor, customer, Role::Admin).await?;
+    let administrator = management.find_administrator(actor, customer, visit.id()?).await?;
+    let form = edit_form(&values_of(&administrator), &administrator, session);
+    Ok(Reply::ok(&edit_page(portal, visit, session, &administrator, form, administrator.revision).await?))
+}
+
+pub(in crate::server::portal) async fn save(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, id, management, actor) = (visit.customer()?, visit.id()?, portal.management(), &session.actor);
+    let (expected, values) = (revision(visit)?, &visit.form);
+    let before = management.find_administrator(actor, customer, id).await?;
+    let edited = if visit.is_shown_again {
+        Edited::Refused(Faults::default())
+    } else {
+        let mut input = input(values);
+        if actor.is_administrator(id) {
+            // The form does not have these for oneself.
+            (input.role, input.enabled) = (Input::Absent, Input::Absent);
+        }
+        let result = management.edit_administrator(actor, customer, id, Some(expected), &input).await;
+        Edited::of(result, NAMES, values, "administrator")?
+    };
+    if let Edited::Done = edited {
+        let name = text(values.text("username")).given().unwrap_or_default();
+        return Ok(Reply::see_other(address(customer, id, "")).with_notice(name, "was saved."));
+    }
+    let current = management.find_administrator(actor, customer, id).await.unwrap_or(before);
+    let author = author(portal, session, customer, current.modified_by).await?;
+    let other = Other {
+        values: values_of(&current),
+        revision: current.revision,
+        sentence: changed_meanwhile(author.as_ref(), "administrator", current.modified_at, portal.now()),
+    };
+    let Again { status, form, revision } = edited.again(edit_form(values, &current, session), expected, other);
+    Ok(Reply::page(status, &edit_page(portal, visit, session, &current, form, revision).await?))
+}
+
+fn edit_form(values: &Fields, administrator: &Administrator, session: &Session) -> Form {
+    let mut fields = vec![Field::text("username", "User name", values)];
+    // Nobody changes their own.
+    if !session.actor.is_administrator(administrator.id) {
+        fields.push(role_field(values, administrator.customer_id, session.actor.role));
+        fields.push(enabled_field(values));
+    }
+    fields.push(Field::text("description", "Description", values).optional());
+    Form::new(fields)
+}
+
+async fn edit_page(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+    administrator: &Administrator,
+    form: Form,
+    revision: Revision,
+) -> Result<FormPage, Trouble> {
+    let (customer, id) = (administrator.customer_id, administrator.id);
+    let title = format!("Edit {}", administrator.username);
+    Ok(FormPage {
+        frame: Frame::around(portal, visit, session, customer, PLACE, &title).await?,
+        head: PageHead::below_place(customer, PLACE, title),
+        form,
+        action: address(customer, id, "/edit"),
+        hidden: vec![(REVISION, revision.0.to_string())],
+        button: "Save administrator",
+        cancel: address(customer, id, ""),
+    })
+}
+
+fn values_of(administrator: &Administrator) -> Fields {
+    Fields::of([
+        ("username", administrator.username.as_str()),
+        ("role", administrator.role.as_str()),
+        ("enabled", if administrator.enabled { "on" } else { "" }),
+        ("description", administrator.description.as_str()),
+    ])
+}
+
+/// Everything but the password.
+fn input(values: &Fields) -> AdministratorInput {
+    AdministratorInput {
+        username: text(values.text("username")),
+        role: text(values.text("role")),
+        enabled: Input::Given(!values.text("enabled").is_empty()),
+        description: text(values.text("description")),
+        password: Input::Absent,
+    }
+}
+
+// --- a new password
+
+pub(in crate::server::portal) async fn ask_password(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, management, actor) = (visit.customer()?, portal.management(), &session.actor);
+    management.authorise(actor, customer, Role::Admin).await?;
+    let administrator = management.find_administrator(actor, customer, visit.id()?).await?;
+    let revision = administrator.revision;
+    Ok(Reply::ok(&reset_page(portal, visit, session, &administrator, revision, &Faults::default()).await?))
+}
+
+pub(in crate::server::portal) async fn reset_password(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, id, management, actor) = (visit.customer()?, visit.id()?, portal.management(), &session.actor);
+    let (expected, values) = (revision(visit)?, &visit.form);
+    let administrator = management.find_administrator(actor, customer, id).await?;
+    if visit.is_shown_again {
+        let page = reset_page(portal, visit, session, &administrator, expected, &Faults::default()).await?;
+        return Ok(Reply::ok(&page));
+    }
+    match management.reset_password(actor, customer, id, Some(expected), password(values)).await {
+        Ok(Some(made)) => {
+            let done = address(customer, id, "");
+            Ok(Reply::ok(&password_page(portal, visit, session, &administrator, &made, done).await?))
+        }
+        Ok(None) => {
+            let notice = "has the new password; all sessions were ended.";
+            Ok(Reply::see_other(address(customer, id, "")).with_notice(administrator.username.as_str(), notice))
+        }
+        Err(error) => {
+            let faults = Faults::of_error(error, NAMES, values, "administrator")?;
+            let page = reset_page(portal, visit, session, &administrator, expected, &faults).await?;
+            Ok(Reply::unprocessable(&page))
+        }
+    }
+}
+
+async fn reset_page(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+    administrator: &Administrator,
+    revision: Revision,
+    faults: &Faults,
+) -> Result<FormPage, Trouble> {
+    let (customer, id, name) = (administrator.customer_id, administrator.id, &administrator.username);
+    let title = format!("Reset the password of {name}");
+    let mut head = PageHead::below_place(customer, PLACE, &*title);
+    head.lead = format!("The old password is refused at once, and all sessions of {name} end.");
+    Ok(FormPage {
+        frame: Frame::around(portal, visit, session, customer, PLACE, title).await?,
+        head,
+        form: Form::new(vec![password_field()]).with_faults(faults),
+        action: address(customer, id, "/password"),
+        hidden: vec![(REVISION, revision.0.to_string())],
+        button: "Reset password",
+        cancel: address(customer, id, ""),
+    })
+}
+
+// --- delete
+
+pub(in crate::server::portal) async fn ask_delete(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, id, management, actor) = (visit.customer()?, visit.id()?, portal.management(), &session.actor);
+    management.authorise(actor, customer, Role::Admin).await?;
+    let administrator = management.find_administrator(actor, customer, id).await?;
+    if actor.is_administrator(id) {
+        return Err(Error::NobodyMay { what: "delete themselves" }.into());
+    }
+    let page = PageRequest { offset: 0, limit: 1 };
+    let sessions = management.list_sessions(actor, customer, id, page).await?.total;
+    let name = &administrator.username;
+    let mut sentences = vec![sessions_end(name, sessions)];
+    if administrator.role == Role::Owner {
+        sentences.push("At least one enabled owner stays; the last one is not deleted.".to_owned());
+    }
+    sentences.push("What they did stays in the audit log.".to_owned());
+    let frame = Frame::around(portal, visit, session, customer, PLACE, format!("Delete {name}")).await?;
+    Ok(Reply::ok(&Confirmation {
+        frame,
+        question: format!("Delete {name}?"),
+        sentences,
+        form: Form::default(),
+        action: address(customer, id, "/delete"),
+        hidden: vec![(REVISION, administrator.revision.0.to_string())],
+        button: "Delete administrator",
+        is_destructive: true,
+        cancel: address(customer, id, ""),
+    }))
+}
+
+fn sessions_end(name: &Name, sessions: u64) -> String {
+    match sessions {
+        0 => format!("{name} is not signed in, and cannot sign in any more."),
+        1 => format!("{name} is signed in; the session ends at once."),
+        _ => format!("{name} is signed in; {} sessions end at once.", say::number(sessions)),
+    }
+}
+
+pub(in crate::server::portal) async fn delete(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Reply, Trouble> {
+    let (customer, id, management, actor) = (visit.customer()?, visit.id()?, portal.management(), &session.actor);
+    let administrator = management.find_administrator(actor, customer, id).await?;
+    management.delete_administrator(actor, customer, id, Some(revision(visit)?)).await?;
+    Ok(Reply::see_other(PLACE.address(customer)).with_notice(administrator.username.as_str(), "was deleted."))
+}
