@@ -11,6 +11,8 @@ use crate::domain::Role;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = DAY_SECONDS as u64;
+/// Roughly; where spans are so long, nobody counts days.
+const YEAR: u64 = 365 * DAY;
 
 /// `4,812`.
 pub(super) fn number(number: impl Into<u64>) -> String {
@@ -103,15 +105,16 @@ pub(super) fn ahead(at: Timestamp, now: Timestamp) -> String {
     if left == 0 { "now".to_owned() } else { format!("in {}", span(Duration::from_secs(left))) }
 }
 
-/// One figure: `41 days`, `7 h`, `20 min`, `under a minute`.
+/// One figure: `15 years`, `41 days`, `7 h`, `20 min`, `under a minute`.
 pub(super) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..MINUTE => "under a minute".to_owned(),
         _ if seconds < HOUR => format!("{} min", seconds / MINUTE),
         _ if seconds < 2 * DAY => format!("{} h", seconds / HOUR),
-        // Days are rounded: in a moment less than five days is not in four.
-        _ => format!("{} days", number((seconds + DAY / 2) / DAY)),
+        // Rounded: in a moment less than five days is not in four.
+        _ if seconds < 3 * YEAR => format!("{} days", number((seconds + DAY / 2) / DAY)),
+        _ => format!("{} years", (seconds + YEAR / 2) / YEAR),
     }
 }
 
@@ -188,6 +191,8 @@ mod tests {
             ("2026-11-22T16:06:10Z", "in 47 h"),
             ("2026-11-25T16:06:10Z", "in 5 days"),
             ("2026-11-25T17:00:00Z", "in 5 days"),
+            ("2029-11-19T16:06:10Z", "in 1,095 days"),
+            ("2041-11-17T16:06:11Z", "in 15 years"),
         ] {
             assert_eq!(ahead(at(when), now), expected);
         }

@@ -86,10 +86,7 @@ pub(in crate::server::portal) async fn show(
             label: "Last sign-in",
             value: last.map_or_else(|| "Never".to_owned(), |at| Instant::past(at, now).text),
             class: "",
-            below: Cell::text(match last {
-                Some(at) if now.since(at).as_secs() < crate::clock::DAY.as_secs() => say::minute(at),
-                _ => String::new(),
-            }),
+            below: Cell::Text(last.map_or_else(String::new, |at| format!("{} UTC", say::minute(at)))),
         },
         Stat {
             label: "Role",
