@@ -323,7 +323,7 @@ pub trait Store: EnrollmentStore {
     ) -> Result<Option<KeyHours>, StoreError>;
     /// What happened to all keys of a customer hour by hour, from the hour on that `since` is in; hours in
     /// which something did, in order. Those that are deleted since count too. Costs the hours, and while
-    /// enrollments are not counted yet one look per key and their rows: tenths of a second per million.
+    /// enrollments are not counted yet one look per key and their rows: about a second per million.
     async fn list_customer_hours(&self, customer: CustomerId, since: Timestamp) -> Result<Vec<HourTally>, StoreError>;
     /// An administrator's sessions that are good at `now`, newest first.
     async fn list_sessions(

@@ -21,7 +21,8 @@ struct Watch {
     read: fn(&Row<'_>) -> rusqlite::Result<Attention>,
 }
 
-/// In the order of [`Attention`], at most `limit`. Costs one look at each key of the customer, mostly.
+/// In the order of [`Attention`], at most `limit`. Costs one look at each key of the customer, mostly:
+/// a tenth of a second for 100,000.
 pub(super) fn list(
     connection: &Connection,
     customer: CustomerId,

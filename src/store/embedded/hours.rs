@@ -127,7 +127,7 @@ pub(super) fn of_key(
 /// What happened to a customer's keys from the hour on that `since` is in, in order, hours in which something did.
 ///
 /// Costs these rows, and while anything is not counted yet one look per key and the ledger rows that are
-/// not: hundreds of milliseconds per million. Of a key that was deleted, those appear once they are counted.
+/// not: about a second per million. Of a key that was deleted, those appear once they are counted.
 pub(super) fn of_customer(
     connection: &Connection,
     customer: CustomerId,

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 mod drain;
+mod health;
 mod log;
 mod proxy;
 mod reload;
