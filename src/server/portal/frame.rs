@@ -187,6 +187,47 @@ impl Frame {
     }
 }
 
+#[cfg(test)]
+impl Frame {
+    /// Around a page that a test looks at: nobody is signed in.
+    pub(super) fn for_tests() -> Self {
+        Self {
+            title: "Test".to_owned(),
+            style: ASSETS.style.path(),
+            script: ASSETS.script.path(),
+            icons: ASSETS.icons.path(),
+            mark: ASSETS.mark.path(),
+            theme: None,
+            form_token: "form-token".to_owned(),
+            notice: None,
+            address: "/".to_owned(),
+            account: None,
+            cloud: "localhost:8443".to_owned(),
+            version: "0",
+        }
+    }
+}
+
+#[cfg(test)]
+impl Account {
+    /// Somebody who can go nowhere.
+    pub(super) fn for_tests() -> Self {
+        let home = Leaf { label: "Home".to_owned(), address: "/c/7".to_owned(), icon: "home", is_current: false };
+        Self {
+            name: "test".to_owned(),
+            face: "T".to_owned(),
+            role: "Owner",
+            customer_name: "Test".to_owned(),
+            account_address: "/account".to_owned(),
+            home,
+            sections: Vec::new(),
+            more: Vec::new(),
+            customers: Vec::new(),
+            is_account_current: false,
+        }
+    }
+}
+
 impl Account {
     async fn look_up(portal: &Portal, session: &Session, customer: CustomerId, place: Place) -> Result<Self, Trouble> {
         let actor = &session.actor;

@@ -249,6 +249,7 @@ pub(super) fn modified(at: Timestamp, author: Option<Name>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::portal::frame::Account;
 
     #[test]
     fn a_conflict_names_who_and_when() {
@@ -258,5 +259,89 @@ mod tests {
         let expected = "Tom Okafor changed this customer 2 min ago. Compare both versions before you save.";
         assert_eq!(changed_meanwhile(Some(&tom), "customer", at, now), expected);
         assert!(changed_meanwhile(None, "customer", at, now).starts_with("Somebody changed"));
+    }
+
+    const HOSTILE: &str = "\"><script>alert(1)</script>";
+
+    fn frame() -> Frame {
+        Frame { account: Some(Account::for_tests()), ..Frame::for_tests() }
+    }
+
+    fn page(rows: usize, side: Vec<Panel>) -> String {
+        let row = |_| GridRow {
+            cells: vec![Cell::text(HOSTILE), Cell::Mono(HOSTILE.to_owned())],
+            button: Some(GridButton {
+                label: "End",
+                whole_label: format!("End {HOSTILE}"),
+                address: "/end".to_owned(),
+                name: "session",
+                value: HOSTILE.to_owned(),
+            }),
+        };
+        let body = match rows {
+            0 => Body::Text("Nothing is here.".to_owned()),
+            _ => Body::Grid(Grid::new(vec!["One", "Two"], (0..rows).map(row).collect())),
+        };
+        let link = || Link { label: HOSTILE.to_owned(), address: "/x".to_owned() };
+        let page = ObjectPage {
+            frame: frame(),
+            head: PageHead::new(HOSTILE),
+            remarks: vec![Remark {
+                class: "note-warn",
+                icon: "warn",
+                title: HOSTILE.to_owned(),
+                text: HOSTILE.to_owned(),
+                links: vec![link(), link()],
+            }],
+            stats: vec![Stat {
+                label: "Keys",
+                value: HOSTILE.to_owned(),
+                class: "tag-bad",
+                below: Cell::text(HOSTILE),
+            }],
+            main: vec![Panel::new("grid", "Grid", body).with_links(vec![link()])],
+            side,
+        };
+        page.render().unwrap()
+    }
+
+    #[test]
+    fn an_object_without_one_and_with_many_rows() {
+        assert!(page(0, Vec::new()).contains("<p class=\"panel-text\">Nothing is here.</p>"));
+        for rows in [1, 40] {
+            let html = page(rows, Vec::new());
+            assert_eq!(html.matches("<form method=\"post\" action=\"/end\">").count(), rows);
+            assert_eq!(html.matches("name=\"csrf\" value=\"form-token\"").count(), rows + 1, "and the sign-out");
+        }
+    }
+
+    #[test]
+    fn nothing_of_an_object_becomes_markup() {
+        let chain = |address: &str| ChainLink {
+            subject: HOSTILE.to_owned(),
+            address: address.to_owned(),
+            remark: HOSTILE.to_owned(),
+        };
+        let detail = || Detail::new("Subject", Cell::text(HOSTILE));
+        let side = vec![
+            Panel::new("chain", "Chain", Body::Chain(vec![chain(""), chain("/x")])),
+            Panel::new("facts", "Facts", Body::Facts(vec![detail()])),
+            Panel::new("pairs", "Pairs", Body::Pairs(vec![detail()])),
+            Panel::new("text", "Text", Body::Text(HOSTILE.to_owned())),
+        ];
+        let html = page(2, side);
+        assert!(!html.contains("<script>alert") && !html.contains("\">&#60;script\""), "{html}");
+        assert!(html.contains("&#60;script&#62;alert(1)"), "{html}");
+    }
+
+    #[test]
+    fn a_secret_is_shown_as_it_is_and_can_be_copied() {
+        let value = ShownValue { id: "secret", label: "Client secret", text: "a<b&c", hint: "" };
+        let (head, done) = (PageHead::new(HOSTILE), "/done".to_owned());
+        let page = ShownOncePage { frame: frame(), head, what: "secret", advice: "", values: vec![value], done };
+        let html = page.render().unwrap();
+        assert!(html.contains("id=\"secret\">a&#60;b&#38;c</pre>"), "{html}");
+        assert!(html.contains("data-copy=\"Client secret copied\" data-copy-from=\"secret\""), "{html}");
+        assert!(!html.contains("<script>alert"), "{html}");
     }
 }

@@ -11,6 +11,6 @@ mod enrollment;
 mod keys;
 mod must;
 mod openapi;
-mod signing_certificates;
+pub mod signing_certificates;
 pub mod support;
 mod wire;

@@ -55,21 +55,21 @@ async fn signing_certificates_give_the_lifetime_that_was_configured_when_they_we
 }
 
 /// CAs of an operator, made with openssl in a folder of their own: `NAME.pem` and `NAME.key` (PKCS#8).
-struct Operator {
-    openssl: Openssl,
+pub struct Operator {
+    pub openssl: Openssl,
 }
 
 const P256: &str = "EC -pkeyopt ec_paramgen_curve:P-256";
 const RSA: &str = "RSA -pkeyopt rsa_keygen_bits:2048";
 
 /// What CAs say of themselves; a path length can be added to the first line.
-const CA: &str = "basicConstraints=critical,CA:TRUE";
-const CA_MORE: &str =
+pub const CA: &str = "basicConstraints=critical,CA:TRUE";
+pub const CA_MORE: &str =
     "keyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always";
 
 impl Operator {
     /// With a root without a path length.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let openssl = Openssl::new();
         openssl.write("empty.cnf", "[req]\ndistinguished_name=empty\n[empty]\n");
         let operator = Self { openssl };
@@ -95,7 +95,7 @@ impl Operator {
     }
 
     /// Makes `NAME.pem` of `NAME.csr`.
-    fn sign(&self, parent: &str, name: &str, extensions: &str, days: i32) {
+    pub fn sign(&self, parent: &str, name: &str, extensions: &str, days: i32) {
         self.openssl.write("extensions.cnf", extensions);
         self.openssl.run(&format!(
             "x509 -req -in @{name}.csr -CA @{parent}.pem -CAkey @{parent}.key -CAcreateserial -extfile \
@@ -104,16 +104,16 @@ impl Operator {
     }
 
     /// An issuing CA right below the root, without a path length.
-    fn issuing(&self, name: &str) {
+    pub fn issuing(&self, name: &str) {
         self.below("root", name, P256, &format!("{CA}\n{CA_MORE}"), 20);
     }
 
-    fn text(&self, file: &str) -> String {
+    pub fn text(&self, file: &str) -> String {
         String::from_utf8(self.openssl.read(file)).expect("PEM is ASCII")
     }
 
     /// The certificates of these after each other.
-    fn chain(&self, names: &[&str]) -> String {
+    pub fn chain(&self, names: &[&str]) -> String {
         names.iter().map(|name| self.text(&format!("{name}.pem"))).collect()
     }
 

@@ -6,7 +6,10 @@ mod keyboard;
 mod keys;
 mod no_scripts;
 mod pages;
+mod people;
 mod sign_in;
+mod signing_certificates;
+mod support;
 mod webdriver;
 mod wizard;
 
