@@ -143,7 +143,7 @@ async fn an_api_client_that_manages_keys_stays_and_they_are_named() {
     let service = Service::start();
     let owner = Visitor::owner(&service).await;
     let list = format!("/c/{}/api-clients", owner.customer);
-    let fields = [("name", "robot"), ("role", "operator"), ("managing", "on"), ("label", "Fleet"), ("enabled", "on")];
+    let fields = [("name", "robot"), ("role", "admin"), ("managing", "on"), ("label", "Fleet"), ("enabled", "on")];
     let shown = owner.post(&format!("{list}/add"), &fields).await;
     let (id, secret) = (copied(&shown.body, "id=\"client-id\""), copied(&shown.body, "id=\"client-secret\""));
     let mut robot = Client::without_token(&service);
