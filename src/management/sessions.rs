@@ -279,6 +279,40 @@ impl Management {
         self.commit_session(Change::EndSession { session: found, at: now }, event).await
     }
 
+    /// Ends all sessions of an administrator but `kept`, and tells how many those were.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session). Some may have ended when an outage comes between.
+    pub async fn end_other_sessions(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        id: AdministratorId,
+        kept: &str,
+    ) -> Result<u64, Error> {
+        let whose = self.authorise_own(actor, customer, id).await?;
+        let mut ended = 0;
+        loop {
+            let now = self.now();
+            let page = PageRequest { offset: 0, limit: PageRequest::LIMIT_MAX };
+            let mut found = self.store().list_sessions(customer, id, now, page).await?.rows;
+            found.retain(|session| session.id != kept);
+            if found.is_empty() {
+                return Ok(ended);
+            }
+            ended += found.len() as u64;
+            let event = |session: &SessionRecord| {
+                let object = (Object::Session.as_str(), session.id.clone(), whose.username.as_str());
+                AuditEvent::new(actor, customer, now, "end-session", object)
+            };
+            let events = found.iter().map(event).collect();
+            let ends = found.into_iter().map(|session| Change::EndSession { session, at: now }).collect();
+            if let Err(error) = self.store().commit_changes(ends, events, &self.parts.audit_key).await {
+                return Err(CommitError::from(error).about(Object::Session, id, ""));
+            }
+        }
+    }
+
     /// The administrator, for whom it is or who manages it.
     async fn authorise_own(
         &self,

@@ -14,8 +14,11 @@
 //!
 //! What the address leaves out is as the administrator last had it on this list, else as the list has it.
 
+use std::time::Duration;
+
 use super::preferences::ListPreference;
 use super::visit::Fields;
+use crate::clock::{DAY_SECONDS, Timestamp};
 use crate::server::http::form::encode_into;
 use crate::store::{Comparison, Condition, ListField, ListQuery, Sort, Value};
 
@@ -53,6 +56,10 @@ pub(super) enum Filter<F> {
     /// One of a few: what each means.
     Choice(Vec<FilterChoice<F>>),
     Contains(F),
+    /// Exactly this text.
+    Equals(F),
+    /// An instant within a [period](period).
+    Period(F),
     StartsWith(F),
 }
 
@@ -152,6 +159,13 @@ impl<F: ListField> Filter<F> {
                 choices.iter().find(|choice| choice.value == value).map(|choice| choice.conditions.clone())
             }
             Self::Contains(field) => Some(text(*field, Comparison::Contains)),
+            Self::Equals(field) => Some(text(*field, Comparison::Equals)),
+            Self::Period(field) => {
+                let (from, end) = period(value)?;
+                let limit = |comparison, at: Timestamp| Condition::new(*field, comparison, at.unix_seconds());
+                let from = from.map(|at| limit(Comparison::GreaterOrEquals, at));
+                Some(from.into_iter().chain(end.map(|at| limit(Comparison::Less, at))).collect())
+            }
             Self::StartsWith(field) => Some(text(*field, Comparison::StartsWith)),
         }
     }
@@ -162,7 +176,7 @@ impl ListState {
     /// say it.
     pub(super) fn read<F: ListField>(path: &str, query: &Fields, columns: &[Column<F>], kept: &ListPreference) -> Self {
         let column = |id: &str| columns.iter().find(|column| column.id == id);
-        let filters = columns
+        let filters: Vec<_> = columns
             .iter()
             .filter(|column| column.filter.is_some())
             .filter_map(|column| {
@@ -185,7 +199,10 @@ impl ListState {
             .iter()
             .enumerate()
             .filter(|(index, column)| {
-                *index == 0 || chosen.map_or(column.is_default, |ids| ids.split(',').any(|id| id == column.id))
+                // A filter in force is never out of sight.
+                *index == 0
+                    || filters.iter().any(|(id, _)| *id == column.id)
+                    || chosen.map_or(column.is_default, |ids| ids.split(',').any(|id| id == column.id))
             })
             .map(|(_, column)| column.id)
             .collect();
@@ -312,6 +329,12 @@ impl ListState {
         Self { filters: Vec::new(), page: 1, ..self.clone() }
     }
 
+    pub(super) fn with_filter(&self, id: &'static str, value: String) -> Self {
+        let mut state = self.without_filter(id);
+        state.filters.push((id, value));
+        state
+    }
+
     pub(super) fn with_filters_hidden(&self, are_filters_hidden: bool) -> Self {
         Self { are_filters_hidden, ..self.clone() }
     }
@@ -332,6 +355,27 @@ impl ListState {
         }
         self.with_open(Open::These(ids))
     }
+}
+
+/// A span of time as people write it, in UTC: `2026-11-20` is that day, `2026-11-20 16:06` that minute,
+/// `2026-11-14..2026-11-20` from the begin of the one to the end of the other; either may be left out. The first
+/// instant of it, and the first behind it.
+fn period(text: &str) -> Option<(Option<Timestamp>, Option<Timestamp>)> {
+    let part = |text: &str| {
+        let text = text.trim().replace(' ', "T");
+        let (whole, seconds) = match text.len() {
+            10 => (format!("{text}T00:00:00Z"), DAY_SECONDS),
+            16 => (format!("{text}:00Z"), 60),
+            _ => (format!("{}Z", text.trim_end_matches('Z')), 1),
+        };
+        let from = Timestamp::from_rfc3339(&whole).ok()?;
+        Some((from, from.saturating_add(Duration::from_secs(seconds.into()))))
+    };
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let (from, to) = (from.trim(), to.trim());
+    let from = if from.is_empty() { None } else { Some(part(from)?.0) };
+    let end = if to.is_empty() { None } else { Some(part(to)?.1) };
+    (from.is_some() || end.is_some()).then_some((from, end))
 }
 
 fn push(query: &mut String, name: &str, value: &str) {
@@ -412,6 +456,32 @@ mod tests {
         for (query, id) in [("max=many", "max"), ("status=colourful", "status")] {
             assert_eq!(read(query, &kept).query(&columns()), Err(id));
         }
+    }
+
+    #[test]
+    fn a_period_is_written_as_people_do() {
+        let at = |text: &str| Some(Timestamp::from_rfc3339(text).unwrap());
+        for (text, expected) in [
+            ("2026-11-20", (at("2026-11-20T00:00:00Z"), at("2026-11-21T00:00:00Z"))),
+            ("2026-11-20 16:06", (at("2026-11-20T16:06:00Z"), at("2026-11-20T16:07:00Z"))),
+            ("2026-11-20T16:06:11Z", (at("2026-11-20T16:06:11Z"), at("2026-11-20T16:06:12Z"))),
+            ("2026-11-14 .. 2026-11-20", (at("2026-11-14T00:00:00Z"), at("2026-11-21T00:00:00Z"))),
+            ("2026-11-14..", (at("2026-11-14T00:00:00Z"), None)),
+            ("..2026-11-20 16:06:11", (None, at("2026-11-20T16:06:12Z"))),
+        ] {
+            assert_eq!(period(text), Some(expected), "{text}");
+        }
+        for text in
+            ["..", " ", "yesterday", "2026-11", "2026-13-01", "2026-11-20..x", "2026-11-14..15..16", "20-11-2026"]
+        {
+            assert_eq!(period(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_column_with_a_filter_in_force_is_shown() {
+        let state = read("status=disabled", &ListPreference::default());
+        assert_eq!(state.columns, ["name", "max", "status", "key"]);
     }
 
     #[test]

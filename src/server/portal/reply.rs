@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_DISPOSITION, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use hyper::header::{CONTENT_DISPOSITION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use hyper::{Response, StatusCode};
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ pub(super) struct Reply {
     status: StatusCode,
     body: Body,
     cookies: Vec<(&'static str, Option<Zeroizing<String>>)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 enum Body {
@@ -113,6 +114,11 @@ impl Reply {
         self
     }
 
+    pub(super) fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
@@ -139,6 +145,7 @@ impl Reply {
         for (name, value) in &self.cookies {
             headers.append(SET_COOKIE, guard::set_cookie(name, value.as_deref().map(String::as_str)));
         }
+        headers.extend(self.headers);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
         }
@@ -146,7 +153,7 @@ impl Reply {
     }
 
     fn new(status: StatusCode, body: Body) -> Self {
-        Self { status, body, cookies: Vec::new() }
+        Self { status, body, cookies: Vec::new(), headers: Vec::new() }
     }
 }
 

@@ -15,8 +15,8 @@ use hyper::Method;
 
 use super::Portal;
 use super::pages::{
-    administrator, administrators, api_client, api_clients, customers, home, keys, preferences, sign_in,
-    signing_certificate, signing_certificate_add, signing_certificates,
+    account, administrator, administrators, api_client, api_clients, audit, customers, home, keys, preferences,
+    sign_in, signing_certificate, signing_certificate_add, signing_certificates,
 };
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
@@ -80,6 +80,10 @@ pub(super) static PAGES: &[Row] = &[
     public!(POST "/sign-in", sign_in::submit),
     page!(POST "/sign-out", sign_in::sign_out),
 
+    page!(GET  "/account", account::show),
+    form!(     "/account/password", account::change_password),
+    page!(POST "/account/sessions/end", account::end_session),
+    page!(POST "/account/sessions/end-others", account::end_other_sessions),
     page!(POST "/preferences/columns", preferences::columns),
     page!(POST "/preferences/theme", preferences::theme),
     page!(POST "/saved-filters", preferences::save_filter),
@@ -132,6 +136,9 @@ pub(super) static PAGES: &[Row] = &[
     page!(POST "/c/{customer}/api-clients/{id}/secret", api_client::replace_secret),
     page!(GET  "/c/{customer}/api-clients/{id}/delete", api_client::ask_delete),
     page!(POST "/c/{customer}/api-clients/{id}/delete", api_client::delete),
+
+    page!(GET  "/c/{customer}/audit", audit::list),
+    page!(GET  "/c/{customer}/audit/export", audit::export),
 ];
 
 /// What the path says. Parts that the pattern does not have are empty.

@@ -142,6 +142,8 @@ pub(super) struct Tag {
 pub(super) enum Cell {
     Nothing,
     Badge(Badge),
+    /// What was and what is, side by side, over the whole width.
+    Changes(Vec<Change>),
     Key(KeyCell),
     Link {
         label: String,
@@ -162,6 +164,15 @@ pub(super) enum Cell {
         text: String,
     },
     Usage(Usage),
+}
+
+/// One setting, before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) label: String,
+    /// `None`: there was none.
+    pub(super) before: Option<String>,
+    pub(super) after: Option<String>,
 }
 
 /// How much of a key is used, in a number and a bar.
@@ -347,6 +358,10 @@ impl Cell {
         if text.is_empty() { Self::Nothing } else { Self::Text(text) }
     }
 
+    pub(super) const fn is_wide(&self) -> bool {
+        matches!(self, Self::Changes(_))
+    }
+
     pub(super) fn yes_no(is_so: bool) -> Self {
         Self::Text(if is_so { "On" } else { "Off" }.to_owned())
     }
@@ -391,6 +406,8 @@ fn filter_field<F: ListField>(state: &ListState, column: &Column<F>, filter: &Fi
     let (suffix, placeholder, options) = match filter {
         Filter::AtLeast(_) => (", at least", "At least", Vec::new()),
         Filter::Contains(_) => (" contains", "", Vec::new()),
+        Filter::Equals(_) => (" is", "", Vec::new()),
+        Filter::Period(_) => (" from..to, in UTC", "2026-11-20..", Vec::new()),
         Filter::StartsWith(_) => (" starts with", "Begins with", Vec::new()),
         Filter::Choice(choices) => {
             let any = FieldOption { value: String::new(), label: "Any".to_owned(), is_chosen: value.is_empty() };
@@ -461,6 +478,7 @@ fn chip<F: ListField>(state: &ListState, columns: &[Column<F>], id: &str, value:
         }
         (_, Some(exact)) => ("is", exact),
         (Filter::Contains(_), None) => ("contains", value),
+        (Filter::Equals(_) | Filter::Period(_), None) => ("is", value),
         (Filter::StartsWith(_), None) => ("starts with", value),
     };
     Some(Chip {

@@ -127,6 +127,40 @@ pub(super) const fn role(role: Role) -> &'static str {
     }
 }
 
+/// A `User-Agent` in words: "Firefox on Windows". Browsers name each other in theirs, so the order of the looking
+/// matters. What is no browser is known by its first word.
+pub(super) fn program(user_agent: &str) -> String {
+    const BROWSERS: [(&str, &str); 8] = [
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("SamsungBrowser/", "Samsung Internet"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 7] = [
+        ("Windows", "Windows"),
+        ("iPhone", "an iPhone"),
+        ("iPad", "an iPad"),
+        ("Mac OS X", "macOS"),
+        ("Android", "Android"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ];
+    let find = |table: &[(&str, &'static str)]| {
+        table.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, word)| *word)
+    };
+    let browser = if user_agent.starts_with("Mozilla/") { find(&BROWSERS) } else { None };
+    let first = user_agent.split(['/', ' ']).next().filter(|word| !word.is_empty());
+    match (browser.or(first), find(&SYSTEMS)) {
+        (None, _) => "Unknown program".to_owned(),
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), None) => browser.to_owned(),
+    }
+}
+
 /// A long text that is cut in its middle: the head may be shortened by the browser, the tail, the
 /// last eight characters, always stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +229,36 @@ mod tests {
             ("2041-11-17T16:06:11Z", "in 15 years"),
         ] {
             assert_eq!(ahead(at(when), now), expected);
+        }
+    }
+
+    #[test]
+    fn programs_are_known_by_what_they_say_of_themselves() {
+        let webkit = "AppleWebKit/537.36 (KHTML, like Gecko)";
+        for (user_agent, expected) in [
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0".to_owned(), "Firefox on Linux"),
+            (
+                format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/131.0 Safari/537.36"),
+                "Chrome on Windows",
+            ),
+            (format!("Mozilla/5.0 (Windows NT 10.0) {webkit} Chrome/131.0 Safari/537.36 Edg/131.0"), "Edge on Windows"),
+            (
+                format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {webkit} Version/18.1 Safari/605.1"),
+                "Safari on macOS",
+            ),
+            (
+                format!("Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) {webkit} CriOS/131.0 Safari/604.1"),
+                "Chrome on an iPhone",
+            ),
+            (
+                format!("Mozilla/5.0 (Linux; Android 14) {webkit} Chrome/131.0 Mobile Safari/537.36"),
+                "Chrome on Android",
+            ),
+            ("curl/8.5.0".to_owned(), "curl"),
+            ("muster/0.1.0 (Linux)".to_owned(), "muster on Linux"),
+            (String::new(), "Unknown program"),
+        ] {
+            assert_eq!(program(&user_agent), expected, "{user_agent}");
         }
     }
 

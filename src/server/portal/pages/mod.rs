@@ -1,9 +1,11 @@
 //! One file per page, or per object with its pages.
 
+pub(super) mod account;
 pub(super) mod administrator;
 pub(super) mod administrators;
 pub(super) mod api_client;
 pub(super) mod api_clients;
+pub(super) mod audit;
 pub(super) mod customers;
 pub(super) mod home;
 pub(super) mod keys;
