@@ -9,6 +9,15 @@ use crate::domain::{AddressList, Name};
 use crate::management::fields::Problem;
 use crate::management::{Error, Field as Subject, FieldErrors, Input, Object};
 
+/// Fields whose values are never sent back: a page shows a secret once, or not at all.
+const SECRETS: [&str; 7] =
+    ["csrf", "current-password", "key", "new-password", "new-password-again", "password", "private_key"];
+
+/// Whether a field of this name is one that is filled in with a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRETS.contains(&name)
+}
+
 /// What one fills in.
 #[derive(Default)]
 pub(super) struct Form {
@@ -86,8 +95,9 @@ impl Control {
 
 impl Field {
     fn new(name: &'static str, label: impl Into<String>, values: &Fields, control: Control) -> Self {
-        let is_secret = matches!(control, Control::Secret { .. } | Control::SecretArea);
-        let value = if is_secret { String::new() } else { values.text(name).to_owned() };
+        let has_secret = matches!(control, Control::Secret { .. } | Control::SecretArea);
+        debug_assert!(!has_secret || is_secret(name), "{name} is to be among SECRETS");
+        let value = if has_secret { String::new() } else { values.text(name).to_owned() };
         Self {
             name,
             label: label.into(),

@@ -40,19 +40,22 @@ pub(super) fn protect(headers: &mut HeaderMap) {
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// A cookie's value.
+/// A cookie's value, which is never empty.
 pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<Zeroizing<String>> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
     let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(found, _)| *found == name);
-    found.next().map(|(_, value)| Zeroizing::new(value.to_owned()))
+    found.next().map(|(_, value)| value).filter(|value| !value.is_empty()).map(|value| Zeroizing::new(value.to_owned()))
 }
 
 /// A `Set-Cookie` that only this host sends back, over TLS, and no script reads. `None`: it goes away.
 /// Ends with the browser, unless the token in it ends before.
+///
+/// Lax, not Strict: with Strict, whoever follows a link from a mail or a chat to a view that was shared seems to be
+/// signed out. What changes something is a POST, with which no page elsewhere sends it either.
 pub(super) fn set_cookie(name: &str, value: Option<&str>) -> HeaderValue {
     let text = match value {
-        Some(value) => format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict"),
-        None => format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"),
+        Some(value) => format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        None => format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"),
     };
     let mut header = HeaderValue::try_from(text).expect("tokens and base64url are visible ASCII");
     header.set_sensitive(true);
@@ -73,15 +76,18 @@ pub(super) fn form_token(cookie: &str) -> String {
     URL_SAFE_NO_PAD.encode(&context.finish().as_ref()[..24])
 }
 
-/// Whether a form that was sent is one of ours: sent from a page of this host (RFC 6454 §7), and with
-/// the token that belongs to the cookie.
-pub(super) fn is_ours(headers: &HeaderMap, cookie: &str, sent_token: &str) -> bool {
+/// Whether a form was sent from a page of this host (RFC 6454 §7).
+pub(super) fn is_from_here(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let same_origin = match (text(ORIGIN), text(HOST)) {
+    match (text(ORIGIN), text(HOST)) {
         (Some(origin), Some(host)) => origin.strip_prefix("https://").is_some_and(|origin| origin == host),
         _ => false,
-    };
-    same_origin && bool::from(form_token(cookie).as_bytes().ct_eq(sent_token.as_bytes()))
+    }
+}
+
+/// Whether a form carries the token that the page was shown with; without one nothing is.
+pub(super) fn is_token(expected: &str, sent: &str) -> bool {
+    !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(sent.as_bytes()))
 }
 
 /// An address on this host, and no other: it begins with one slash, and has nothing that a browser
@@ -108,16 +114,16 @@ mod tests {
         let (cookie, other) = (new_visit(), new_visit());
         let token = form_token(&cookie);
         let from = |origin: &'static str| headers(&[("host", "muster.example:8444"), ("origin", origin)]);
-        let here = from("https://muster.example:8444");
-        assert!(is_ours(&here, &cookie, &token));
-        for token in [String::new(), form_token(&other), token[1..].to_owned(), format!("{token}A")] {
-            assert!(!is_ours(&here, &cookie, &token), "{token:?}");
+        assert!(is_token(&token, &token) && is_from_here(&from("https://muster.example:8444")));
+        for sent in [String::new(), form_token(&other), token[1..].to_owned(), format!("{token}A")] {
+            assert!(!is_token(&token, &sent), "{sent:?}");
         }
+        assert!(!is_token("", ""));
         for origin in ["https://muster.example", "http://muster.example:8444", "https://evil.example", "null", ""] {
-            assert!(!is_ours(&from(origin), &cookie, &token), "{origin:?}");
+            assert!(!is_from_here(&from(origin)), "{origin:?}");
         }
-        assert!(!is_ours(&headers(&[("host", "muster.example:8444")]), &cookie, &token));
-        assert!(!is_ours(&headers(&[("origin", "https://muster.example:8444")]), &cookie, &token));
+        assert!(!is_from_here(&headers(&[("host", "muster.example:8444")])));
+        assert!(!is_from_here(&headers(&[("origin", "https://muster.example:8444")])));
     }
 
     #[test]
@@ -125,12 +131,13 @@ mod tests {
         let sent = headers(&[("cookie", "a=1; x__Host-muster-session=2"), ("cookie", "__Host-muster-session=3; b=4")]);
         assert_eq!(cookie(&sent, SESSION).as_deref().map(String::as_str), Some("3"));
         assert!(cookie(&sent, VISIT).is_none());
+        assert!(cookie(&headers(&[("cookie", "__Host-muster-visit=")]), VISIT).is_none());
     }
 
     #[test]
     fn a_cookie_stays_on_this_host_and_away_from_scripts() {
         let set = set_cookie(SESSION, Some("abc"));
-        assert_eq!(set.to_str().unwrap(), "__Host-muster-session=abc; Path=/; Secure; HttpOnly; SameSite=Strict");
+        assert_eq!(set.to_str().unwrap(), "__Host-muster-session=abc; Path=/; Secure; HttpOnly; SameSite=Lax");
         assert!(set.is_sensitive());
         assert!(set_cookie(SESSION, None).to_str().unwrap().ends_with("; Max-Age=0"));
     }

@@ -66,6 +66,11 @@ pub struct Parts {
     pub cloud: Arc<ArcSwap<Cloud>>,
 }
 
+/// All rows of the table of pages: method, pattern, and whether it is for everybody. For whoever visits them all.
+pub fn pages() -> impl Iterator<Item = (&'static Method, &'static str, bool)> {
+    routes::PAGES.iter().map(|row| (&row.method, row.pattern, matches!(row.page, Page::Public(_))))
+}
+
 /// The handler behind the management listener for [everything that is a page](Portal::has).
 pub struct Portal {
     parts: Parts,
@@ -103,18 +108,27 @@ impl Portal {
         let (page, path) = match lookup {
             Lookup::Found(page, _, path) => (page, path),
             Lookup::WrongMethod => return Err(bare(Trouble::WrongMethod)),
+            Lookup::None if ASSETS.find(head.uri.path()).is_some() => return Err(bare(Trouble::WrongMethod)),
             Lookup::None => return Err(bare(Trouble::NoSuchPage)),
         };
         let session = session.map_err(|error| bare(error.into()))?;
         let form = form.map_err(|error| bare(Trouble::Body(error)))?;
-        let mut visit = Visit::read(path, head, &form, peer.address.ip()).map_err(bare)?;
+        // The form of a sign-in is the browser's, whoever is signed in meanwhile; all others are the session's.
+        let proof = match (page, &session) {
+            (Page::SignedIn(_) | Page::Form(_), Some(_)) => guard::SESSION,
+            _ => guard::VISIT,
+        };
+        let mut visit = Visit::read(path, head, &form, peer.address.ip(), proof).map_err(bare)?;
         if let Some(session) = &session {
             visit.preferences = self.preferences(session).await.map_err(|error| bare(error.into()))?;
         }
+        let is_post = head.method == Method::POST;
         let outcome = match (page, &session) {
+            // Nor is it kept, and offered to whoever signs in.
+            _ if is_post && !guard::is_from_here(&head.headers) => Err(Trouble::ForeignForm),
             // Nothing is done, so whose form it is does not matter.
             (Page::SignedIn(_) | Page::Form(_), None) => Err(Trouble::SignedOut),
-            _ if head.method == Method::POST && !is_ours(head, &visit, session.is_some()) => Err(Trouble::ForeignForm),
+            _ if is_post && !guard::is_token(&visit.form_token, visit.form.text("csrf")) => Err(Trouble::ForeignForm),
             (Page::Public(run), _) => run(self, &visit, session.as_ref()).await,
             (Page::SignedIn(run) | Page::Form(run), Some(session)) => run(self, &visit, session).await,
         };
@@ -126,11 +140,11 @@ impl Portal {
         Ok(Preferences(kept.into_iter().map(|(page, value)| (page.to_string(), value.to_string())).collect()))
     }
 
-    /// Whose session the cookie is, if it is one that is still good.
+    /// Whose session the cookie is, if it is one that is still good. Tokens of API clients are none.
     async fn identify(&self, headers: &HeaderMap) -> Result<Option<Session>, Error> {
         let Some(token) = guard::cookie(headers, guard::SESSION) else { return Ok(None) };
         match self.management().authenticate(&token).await {
-            Ok(session) => Ok(Some(session)),
+            Ok(session) => Ok(Some(session).filter(|session| session.actor.administrator_id().is_some())),
             Err(Error::InvalidToken(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -179,13 +193,6 @@ impl Handler for Portal {
         guard::protect(response.headers_mut());
         if is_head { without_body(response) } else { response }
     }
-}
-
-/// Whether a form was sent from a page of this host, and one that was shown to this session, or to nobody yet.
-fn is_ours(head: &Head, visit: &Visit, is_signed_in: bool) -> bool {
-    let cookie = if is_signed_in { guard::SESSION } else { guard::VISIT };
-    guard::cookie(&head.headers, cookie)
-        .is_some_and(|cookie| guard::is_ours(&head.headers, &cookie, visit.form.text("csrf")))
 }
 
 fn sum_up(left_out: u64) {

@@ -5,13 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_DISPOSITION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use hyper::header::{ALLOW, CONTENT_DISPOSITION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use hyper::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use super::frame::Frame;
 use super::visit::Visit;
-use super::{Portal, guard, pages};
+use super::{Portal, guard, pages, routes};
 use crate::domain::Reference;
 use crate::management::{Error, Object};
 use crate::server::http::{BodyError, answer};
@@ -171,14 +171,25 @@ fn wiped(text: Zeroizing<String>) -> Bytes {
 }
 
 impl Notice {
+    /// Longest that it may be, subject and sentence together, in bytes: browsers take 4 KiB, encoded.
+    const BYTES_MAX: usize = 2_048;
+
     fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}\n{}", self.subject, self.sentence))
+        let mut text = format!("{}\n{}", self.subject, self.sentence);
+        text.truncate(text.floor_char_boundary(Self::BYTES_MAX));
+        URL_SAFE_NO_PAD.encode(text)
     }
 
+    /// `None` for what is none of ours. Whoever writes their own cookies can make one up, and then reads it: it is
+    /// text and nothing else.
     pub(super) fn decode(value: &str) -> Option<Self> {
+        if value.len() > Self::BYTES_MAX.div_ceil(3) * 4 {
+            return None;
+        }
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(value).ok()?).ok()?;
         let (subject, sentence) = text.split_once('\n')?;
-        Some(Self { subject: subject.to_owned(), sentence: sentence.to_owned() })
+        let is_plain = !subject.chars().chain(sentence.chars()).any(char::is_control);
+        is_plain.then(|| Self { subject: subject.to_owned(), sentence: sentence.to_owned() })
     }
 }
 
@@ -221,7 +232,10 @@ impl Portal {
         reference: &Reference,
     ) -> Reply {
         let Explanation { status, title, sentences } = match trouble {
-            Trouble::SignedOut => return pages::sign_in::ask(self, visit, address),
+            Trouble::SignedOut => match visit {
+                Some(visit) => return pages::sign_in::ask(self, visit, address),
+                None => return Reply::see_other("/sign-in"),
+            },
             Trouble::Malformed => Explanation::new(
                 StatusCode::BAD_REQUEST,
                 "The form could not be read",
@@ -238,19 +252,33 @@ impl Portal {
                 "This page takes no such request",
                 "Go back to the page that you came from.",
             ),
-            Trouble::Body(error) => {
-                let status = match error {
-                    BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                    BodyError::Broken | BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
-                };
-                let sentences = format!("Of what was sent, {error}. Send it again.");
-                Explanation::new(status, "The form did not arrive", sentences)
-            }
+            Trouble::Body(BodyError::TooLarge { maximum_bytes }) => Explanation::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The form is too large",
+                format!("What was sent is larger than {} KiB. Send less of it.", maximum_bytes / 1024),
+            ),
+            Trouble::Body(BodyError::Broken | BodyError::TimedOut) => Explanation::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "The form did not arrive",
+                "What was sent broke off, or took too long. Send it again.",
+            ),
             Trouble::UseCase(error) => of_use_case(error, reference),
         };
         let reference = status.is_server_error().then(|| reference.to_string());
-        let frame = Frame::bare(self, String::new(), title);
-        Reply::page(status, &TroublePage { frame, title, sentences, reference })
+        let mut frame = Frame::bare(self, String::new(), title);
+        frame.theme = visit.and_then(|visit| visit.preferences.theme()).map(str::to_owned);
+        let reply = Reply::page(status, &TroublePage { frame, title, sentences, reference });
+        match trouble {
+            Trouble::WrongMethod => {
+                let allowed = routes::allowed(address.split('?').next().unwrap_or_default());
+                let allowed = if allowed.is_empty() { "GET, HEAD".to_owned() } else { allowed };
+                reply.with_header(ALLOW, HeaderValue::try_from(allowed).expect("names of methods are ASCII"))
+            }
+            Trouble::UseCase(Error::TooManySignIns { retry_after }) => {
+                reply.with_header(RETRY_AFTER, retry_after.as_secs().max(1))
+            }
+            _ => reply,
+        }
     }
 }
 
@@ -309,11 +337,15 @@ fn of_use_case(error: &Error, reference: &Reference) -> Explanation {
         Error::AlreadyRotated { .. } => {
             refused("The key has a successor already. Rotate that one, or delete it first.".to_owned())
         }
+        Error::TooManySignIns { retry_after } => Explanation::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many passwords were wrong",
+            format!("Try again in {} s.", retry_after.as_secs().max(1)),
+        ),
         Error::Invalid(_)
         | Error::InvalidWithGroup { .. }
         | Error::IdempotencyKeyReused
         | Error::InvalidCredentials
-        | Error::TooManySignIns { .. }
         | Error::InvalidToken(_)
         | Error::DuplicateFingerprint
         | Error::DuplicateKeyPair
@@ -324,6 +356,37 @@ fn of_use_case(error: &Error, reference: &Reference) -> Explanation {
             let mut sentence = error.to_string();
             sentence[..1].make_ascii_uppercase();
             refused(sentence + ".")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(subject: &str, sentence: &str) -> Notice {
+        Notice { subject: subject.to_owned(), sentence: sentence.to_owned() }
+    }
+
+    #[test]
+    fn a_notice_arrives_as_it_was_left() {
+        for left in [notice("eu-lab", "is deleted."), notice("", "You are signed out."), notice("<b>", "Zürich “1”")]
+        {
+            assert_eq!(Notice::decode(&left.encode()), Some(left));
+        }
+        let long = notice("ä", &"ü".repeat(Notice::BYTES_MAX));
+        let encoded = long.encode();
+        assert!(encoded.len() < 4_000);
+        assert!(long.sentence.starts_with(&Notice::decode(&encoded).unwrap().sentence));
+    }
+
+    #[test]
+    fn a_notice_that_is_made_up_is_none_or_text() {
+        let encoded = |text: &[u8]| URL_SAFE_NO_PAD.encode(text);
+        let too_long = encoded(format!("a\n{}", "b".repeat(Notice::BYTES_MAX + 2)).as_bytes());
+        for value in ["", "x", "%", "====", &encoded(b"no line"), &encoded(b"a\n\xff"), &encoded(b"a\nb\0"), &too_long]
+        {
+            assert_eq!(Notice::decode(value), None, "{value}");
         }
     }
 }

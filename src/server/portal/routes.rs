@@ -178,6 +178,16 @@ pub(super) fn find(method: &Method, path: &str) -> Lookup {
     if is_there { Lookup::WrongMethod } else { Lookup::None }
 }
 
+/// The methods that a path is there for, as the header `Allow` has them (RFC 9110 §10.2.1).
+pub(super) fn allowed(path: &str) -> String {
+    let mut methods = Vec::new();
+    for row in PAGES.iter().filter(|row| match_pattern(row.pattern, path).is_some()) {
+        let names: &[_] = if row.method == Method::GET { &["GET", "HEAD"] } else { &[row.method.as_str()] };
+        methods.extend(names.iter().filter(|name| !methods.contains(*name)).copied().collect::<Vec<_>>());
+    }
+    methods.join(", ")
+}
+
 fn match_pattern(pattern: &str, path: &str) -> Option<PathParameters> {
     let mut parameters = PathParameters::default();
     let mut parts = path.split('/');
@@ -210,6 +220,8 @@ mod tests {
     fn unknown_paths_and_methods_are_told_apart() {
         assert!(matches!(find(&Method::GET, "/sign-in"), Lookup::Found(Page::Public(_), "/sign-in", _)));
         assert!(matches!(find(&Method::PUT, "/sign-in"), Lookup::WrongMethod));
+        assert_eq!(allowed("/sign-in"), "GET, HEAD, POST");
+        assert_eq!(allowed("/sign-out"), "POST");
         for path in ["", "/sign-in/", "/Sign-in", "//", "/c/7/nothing"] {
             assert!(matches!(find(&Method::GET, path), Lookup::None), "{path:?}");
         }

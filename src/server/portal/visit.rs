@@ -31,7 +31,8 @@ pub(super) struct Visit {
     pub(super) notice: Option<Notice>,
     /// Of whoever is signed in.
     pub(super) preferences: Preferences,
-    /// What the forms of the page are to carry.
+    /// What the forms of the page are to carry, and what a form must carry that was sent. Empty without the cookie
+    /// that it is made from.
     pub(super) form_token: String,
     /// Whether our script asks. It gets the same answers, but for a copied key string, which it wants as text.
     pub(super) is_fetch: bool,
@@ -46,9 +47,17 @@ pub(super) struct Visit {
 pub(super) struct Fields(Vec<(String, Zeroizing<String>)>);
 
 impl Visit {
+    /// `proof` is the cookie that forms are tied to: [`guard::SESSION`] or [`guard::VISIT`].
+    ///
     /// # Errors
     /// [`Trouble::Malformed`]: query or form are not form-encoded UTF-8.
-    pub(super) fn read(path: PathParameters, head: &Parts, form: &Bytes, source: IpAddr) -> Result<Self, Trouble> {
+    pub(super) fn read(
+        path: PathParameters,
+        head: &Parts,
+        form: &Bytes,
+        source: IpAddr,
+        proof: &str,
+    ) -> Result<Self, Trouble> {
         let headers = &head.headers;
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let form = if form.is_empty() {
@@ -58,7 +67,6 @@ impl Visit {
         } else {
             return Err(Trouble::Malformed);
         };
-        let cookie = guard::cookie(headers, guard::SESSION).or_else(|| guard::cookie(headers, guard::VISIT));
         Ok(Self {
             path,
             address: head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
@@ -69,7 +77,7 @@ impl Visit {
             user_agent: text(USER_AGENT.as_str()).to_owned(),
             notice: guard::cookie(headers, guard::NOTICE).and_then(|value| Notice::decode(&value)),
             preferences: Preferences::default(),
-            form_token: cookie.map(|cookie| guard::form_token(&cookie)).unwrap_or_default(),
+            form_token: guard::cookie(headers, proof).map(|cookie| guard::form_token(&cookie)).unwrap_or_default(),
             is_fetch: text("x-requested-with") == "muster",
             is_from_here: text("sec-fetch-site") == "same-origin",
             is_shown_again: false,

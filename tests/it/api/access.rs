@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use muster::auth::token::{Claims, SubjectKind};
 use muster::clock::Clock as _;
-use muster::domain::{Actor, Administrator, ApiClient, Customer, Kind, Revision, Role, SessionRecord};
+use muster::domain::{Actor, Administrator, ApiClient, Customer, Kind, Revision, Role};
 use muster::id::CustomerId;
 use muster::management::Input;
 use muster::management::clean_up::CleanUpInput;
@@ -119,7 +119,7 @@ impl Arranged {
         let (other, closed) = (rows::customer(800_001, "Other"), rows::customer(800_002, "Closed"));
         let closed = Customer { enabled: false, ..closed };
         for customer in [&other, &closed] {
-            apply(&world, Change::InsertCustomer(customer.clone())).await;
+            world.apply(Change::InsertCustomer(customer.clone())).await;
         }
 
         let mut clients = BTreeMap::new();
@@ -140,7 +140,7 @@ impl Arranged {
             let name = format!("client {number}");
             let enabled = caller != Caller::Disabled;
             let client = rows::api_client(900_000 + number as u64, customer, &name, &name);
-            apply(&world, Change::InsertApiClient(ApiClient { role, enabled, ..client })).await;
+            world.apply(Change::InsertApiClient(ApiClient { role, enabled, ..client })).await;
             match caller {
                 Caller::Expired => drop(tokens.insert(caller, token(&world, &name, customer, TOKEN_LIFETIME))),
                 Caller::SignedOut => drop(tokens.insert(caller, token(&world, &name, customer, Duration::ZERO))),
@@ -155,14 +155,14 @@ impl Arranged {
             let customer = if role == Role::Owner { CustomerId::SERVICE } else { world.customer };
             let row = rows::administrator(950_000 + number as u64, customer, &format!("person-{number}"));
             let row = Administrator { role, enabled: caller != Caller::DisabledAdministrator, ..row };
-            apply(&world, Change::InsertAdministrator(row.clone())).await;
+            world.apply(Change::InsertAdministrator(row.clone())).await;
             if matches!(caller, Caller::Administrator(_)) {
                 administrators.insert(caller, row);
                 continue;
             }
-            let (token, session) = session(&world, &row).await;
+            let (token, session) = world.session(&row).await;
             if caller == Caller::EndedSession {
-                apply(&world, Change::EndSession { session, at: world.clock.now() }).await;
+                world.apply(Change::EndSession { session, at: world.clock.now() }).await;
             }
             tokens.insert(caller, token);
             somebody = row.id.to_string();
@@ -251,7 +251,7 @@ impl Arranged {
         let peer = Peer { address: SocketAddr::new(IpAddr::from([192, 0, 2, host]), 50_000), client_certificate: None };
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
         let token = match (self.administrators.get(&caller), self.clients.get(&caller)) {
-            (Some(administrator), _) => Some(session(&self.world, administrator).await.0),
+            (Some(administrator), _) => Some(self.world.session(administrator).await.0),
             (None, Some((id, customer))) => Some(token(&self.world, id, *customer, Duration::ZERO)),
             (None, None) => self.tokens.get(&caller).cloned(),
         };
@@ -282,33 +282,11 @@ impl Arranged {
     }
 }
 
-async fn apply(world: &World, change: Change) {
-    world.store.commit_changes(vec![change], vec![], &world.audit_key).await.expect("a change");
-}
-
 /// A token that was given so long ago.
 fn token(world: &World, client_id: &str, customer: CustomerId, age: Duration) -> String {
     let issued = muster::clock::Timestamp::from_unix_seconds(world.clock.now().unix_seconds() - age.as_secs() as i64);
     let claims = Claims::new(client_id, SubjectKind::ApiClient, customer, issued, TOKEN_LIFETIME);
     world.token_key.sign(&claims).to_string()
-}
-
-/// A session that has just begun, with its token.
-async fn session(world: &World, administrator: &Administrator) -> (String, SessionRecord) {
-    let (id, customer, now) = (administrator.id, administrator.customer_id, world.clock.now());
-    let claims = Claims::new(&id.to_string(), SubjectKind::Administrator, customer, now, TOKEN_LIFETIME);
-    let session = SessionRecord {
-        id: claims.jti.clone(),
-        customer_id: customer,
-        administrator_id: Some(id),
-        created_at: now,
-        expires_at: now.saturating_add(TOKEN_LIFETIME),
-        ended_at: None,
-        remote_address: None,
-        user_agent: String::new(),
-    };
-    apply(world, Change::InsertSession { session: session.clone(), revision: administrator.revision }).await;
-    (world.token_key.sign(&claims).to_string(), session)
 }
 
 /// As long as `id`, and nobody's.

@@ -1,7 +1,12 @@
 //! The portal of the real binary in a real browser: headless Chromium over TLS, verified against the
-//! service's own anchor. Every browser fails its test when its console was not quiet.
+//! service's own anchor. Every browser fails its test when its console was not quiet. What a browser would not
+//! send is sent by a [`visitor`].
 
+mod access;
+mod account;
+mod audit;
 mod browser;
+mod forms;
 mod keyboard;
 mod keys;
 mod no_scripts;
@@ -10,6 +15,7 @@ mod people;
 mod sign_in;
 mod signing_certificates;
 mod support;
+mod visitor;
 mod webdriver;
 mod wizard;
 

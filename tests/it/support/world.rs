@@ -8,11 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use muster::auth::TokenKey;
+use muster::auth::token::{Claims, SubjectKind};
 use muster::ca::Profile;
 use muster::clock::{Clock, ManualClock, Timestamp};
 use muster::domain::audit::AuditKey;
 use muster::domain::component::DeviceDescription;
-use muster::domain::{Actor, Fingerprint, Kind, SigningCertificate, TrustPin};
+use muster::domain::{Actor, Administrator, Fingerprint, Kind, SessionRecord, SigningCertificate, TrustPin};
 use muster::enrollment::{
     Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService,
 };
@@ -21,11 +22,12 @@ use muster::index::KeyIndex;
 use muster::management::first_start::{FirstStart, PreparedFirstStart, ServiceSecrets, load_secrets};
 use muster::management::groups::GroupInput;
 use muster::management::keys::KeyInput;
+use muster::management::sessions::TOKEN_LIFETIME;
 use muster::management::{Announce, AnnounceError, Input, Management, Parts};
 use muster::metrics::Metrics;
 use muster::secret::master::MasterKeys;
 use muster::store::embedded::EmbeddedStore;
-use muster::store::{BatchSettings, ChangeSequence, CommitObserver, EnrollmentStore, IdAllocator, Store};
+use muster::store::{BatchSettings, Change, ChangeSequence, CommitObserver, EnrollmentStore, IdAllocator, Store};
 
 /// 2026-11-20T16:06:00Z.
 pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_190_760);
@@ -124,6 +126,28 @@ impl World {
     /// Another enrollment service on the same state, which talks to the store through `store`.
     pub fn service_through(&self, store: Arc<dyn EnrollmentStore>) -> EnrollmentService {
         EnrollmentService::new(EnrollmentParts { store, ..self.parts.clone() })
+    }
+
+    pub async fn apply(&self, change: Change) {
+        self.store.commit_changes(vec![change], vec![], &self.audit_key).await.expect("a change");
+    }
+
+    /// A session that has just begun, with its token.
+    pub async fn session(&self, administrator: &Administrator) -> (String, SessionRecord) {
+        let (id, customer, now) = (administrator.id, administrator.customer_id, self.clock.now());
+        let claims = Claims::new(&id.to_string(), SubjectKind::Administrator, customer, now, TOKEN_LIFETIME);
+        let session = SessionRecord {
+            id: claims.jti.clone(),
+            customer_id: customer,
+            administrator_id: Some(id),
+            created_at: now,
+            expires_at: now.saturating_add(TOKEN_LIFETIME),
+            ended_at: None,
+            remote_address: None,
+            user_agent: String::new(),
+        };
+        self.apply(Change::InsertSession { session: session.clone(), revision: administrator.revision }).await;
+        (self.token_key.sign(&claims).to_string(), session)
     }
 
     pub async fn group(&self, kind: Kind, name: &str) -> GroupId {

@@ -2,11 +2,13 @@
 //! signed in again, with what was typed.
 
 use askama::Template;
+use hyper::header::RETRY_AFTER;
 use hyper::{Method, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::management::Error;
 use crate::management::sessions::{PORTAL_SESSION_LIFETIME, Session};
+use crate::server::portal::form::is_secret;
 use crate::server::portal::frame::Frame;
 use crate::server::portal::guard::local;
 use crate::server::portal::preferences::Preferences;
@@ -17,9 +19,6 @@ use crate::server::portal::{Portal, filters, guard};
 
 /// What the names of kept fields begin with.
 const KEPT: &str = "kept.";
-
-/// Fields whose values are not sent to and fro: a page shows a secret once, or never.
-const SECRETS: [&str; 5] = ["csrf", "key", "password", "new-password", "private-key"];
 
 #[derive(Template)]
 #[template(path = "sign_in.html", config = "src/server/portal/askama.toml")]
@@ -34,28 +33,51 @@ struct SignInPage {
 }
 
 /// The way to sign in for somebody who asked for `address` without a session. A form that was sent there is
-/// kept in the page.
-pub(in crate::server::portal) fn ask(portal: &Portal, visit: Option<&Visit>, address: &str) -> Reply {
-    let kept: Vec<_> = visit
-        .into_iter()
-        .flat_map(|visit| visit.form.iter())
-        .filter(|(name, _)| !SECRETS.contains(name))
-        .map(|(name, value)| (format!("{KEPT}{name}"), value.to_owned()))
-        .collect();
+/// kept in the page, if it is one that can be shown again.
+pub(in crate::server::portal) fn ask(portal: &Portal, visit: &Visit, address: &str) -> Reply {
+    let path = address.split('?').next().unwrap_or_default();
+    let is_form = matches!(routes::find(&Method::POST, path), Lookup::Found(Page::Form(_), ..));
+    let sent = visit.form.iter().filter(|(name, _)| is_form && !is_secret(name));
+    let kept: Vec<_> = sent.map(|(name, value)| (format!("{KEPT}{name}"), value.to_owned())).collect();
     if kept.is_empty() {
-        return Reply::see_other(way(address));
+        let next = if is_page(address) { address } else { visit.form.text("back") };
+        return Reply::see_other(way(next_page(next)));
     }
-    let cookie = guard::new_visit();
+    let (form_token, cookie) = proof(visit);
     let page = SignInPage {
-        frame: Frame::bare(portal, guard::form_token(&cookie), "Sign in"),
+        frame: Frame::bare(portal, form_token, "Sign in"),
         problem: Some("Your session has ended. Sign in to go on; what you typed is kept.".to_owned()),
         username: String::new(),
         next: local(address).to_owned(),
         kept,
     };
-    Reply::page(StatusCode::UNAUTHORIZED, &page)
-        .with_cookie(guard::SESSION, None)
-        .with_cookie(guard::VISIT, Some(cookie))
+    with_proof(Reply::page(StatusCode::UNAUTHORIZED, &page), cookie).with_cookie(guard::SESSION, None)
+}
+
+/// What the form of a sign-in carries, and the cookie for it if the browser has none. One that is there stays, so
+/// that several tabs can stand at the sign-in.
+fn proof(visit: &Visit) -> (String, Option<Zeroizing<String>>) {
+    if !visit.form_token.is_empty() {
+        return (visit.form_token.clone(), None);
+    }
+    let cookie = guard::new_visit();
+    (guard::form_token(&cookie), Some(cookie))
+}
+
+fn with_proof(reply: Reply, cookie: Option<Zeroizing<String>>) -> Reply {
+    if cookie.is_some() { reply.with_cookie(guard::VISIT, cookie) } else { reply }
+}
+
+/// Whether one can look at an address: it is a page's, and not only where a form goes.
+fn is_page(address: &str) -> bool {
+    let path = address.split('?').next().unwrap_or_default();
+    matches!(routes::find(&Method::GET, path), Lookup::Found(..))
+}
+
+/// Where one goes after signing in: to a page of this portal, whatever was asked for.
+fn next_page(asked: &str) -> &str {
+    let address = local(asked);
+    if is_page(address) { address } else { "/" }
 }
 
 /// Where one signs in to go on to `next`.
@@ -75,20 +97,19 @@ pub(in crate::server::portal) async fn show(
 ) -> Result<Reply, Trouble> {
     let next = local(visit.query.text("next"));
     if session.is_some() {
-        return Ok(Reply::see_other(next));
+        return Ok(Reply::see_other(next_page(next)));
     }
-    // What belongs to nobody yet gets a token of its own to be recognised by.
-    let cookie = guard::new_visit();
-    let mut frame = Frame::bare(portal, guard::form_token(&cookie), "Sign in");
+    let (form_token, cookie) = proof(visit);
+    let mut frame = Frame::bare(portal, form_token, "Sign in");
     frame.notice.clone_from(&visit.notice);
     let page = SignInPage { frame, problem: None, username: String::new(), next: next.to_owned(), kept: Vec::new() };
-    Ok(Reply::ok(&page).with_cookie(guard::VISIT, Some(cookie)))
+    Ok(with_proof(Reply::ok(&page), cookie))
 }
 
 pub(in crate::server::portal) async fn submit(
     portal: &Portal,
     visit: &Visit,
-    _session: Option<&Session>,
+    before: Option<&Session>,
 ) -> Result<Reply, Trouble> {
     let (username, next) = (visit.form.text("username"), local(visit.form.text("next")));
     let password = Zeroizing::new(visit.form.text("password").to_owned());
@@ -96,24 +117,29 @@ pub(in crate::server::portal) async fn submit(
         .management()
         .sign_in_administrator(username, password, visit.source, &visit.user_agent, PORTAL_SESSION_LIFETIME)
         .await;
-    let (status, problem) = match signed_in {
+    let (status, problem, retry_after) = match signed_in {
         Ok(signed_in) => {
+            // A browser has one session.
+            if let Some(before) = before {
+                portal.management().sign_out(before).await?;
+            }
             let token = signed_in.token;
             let reply = match again(visit, next, guard::form_token(&token)) {
                 Some((run, mut visit)) => {
                     visit.preferences = portal.preferences(&signed_in.session).await?;
                     run(portal, &visit, &signed_in.session).await?
                 }
-                None => Reply::see_other(next),
+                None => Reply::see_other(next_page(next)),
             };
-            return Ok(reply.with_cookie(guard::SESSION, Some(token)).with_cookie(guard::VISIT, None));
+            return Ok(reply.with_cookie(guard::SESSION, Some(token)));
         }
         Err(Error::InvalidCredentials) => {
-            (StatusCode::UNAUTHORIZED, "Name and password do not match. Check both and try again.".to_owned())
+            (StatusCode::UNAUTHORIZED, "Name and password do not match. Check both and try again.".to_owned(), None)
         }
         Err(Error::TooManySignIns { retry_after }) => {
-            let seconds = retry_after.as_secs() + 1;
-            (StatusCode::TOO_MANY_REQUESTS, format!("Too many sign-ins failed. Try again in {seconds} s."))
+            let seconds = retry_after.as_secs().max(1);
+            let problem = format!("Too many sign-ins failed. Try again in {seconds} s.");
+            (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
         }
         Err(error) => return Err(error.into()),
     };
@@ -124,7 +150,11 @@ pub(in crate::server::portal) async fn submit(
         next: next.to_owned(),
         kept: kept(visit).map(|(name, value)| (format!("{KEPT}{name}"), value.to_owned())).collect(),
     };
-    Ok(Reply::page(status, &page))
+    let reply = Reply::page(status, &page);
+    Ok(match retry_after {
+        Some(seconds) => reply.with_header(RETRY_AFTER, seconds),
+        None => reply,
+    })
 }
 
 pub(in crate::server::portal) async fn sign_out(
@@ -171,6 +201,18 @@ fn again(visit: &Visit, next: &str, form_token: String) -> Option<(Run, Visit)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_goes_on_to_a_page_and_nowhere_else() {
+        for address in ["/", "/account?customer=7", "/c/7/machine/keys?name=a%20b"] {
+            assert_eq!(next_page(address), address);
+        }
+        // No page's, only for forms, or not here.
+        for address in ["/nothing", "/sign-out", "/mgmtconfig/v1/admin", "//evil.example/c/7", "https://evil.example/"]
+        {
+            assert_eq!(next_page(address), "/", "{address}");
+        }
+    }
 
     #[test]
     fn the_way_back_survives_the_query() {

@@ -1,0 +1,181 @@
+//! What is sent to the portal by accident or by an attacker, and what becomes of a form whose session has ended.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::visitor::{NOTICE, SESSION, VISIT, Visitor, encoded, form_token};
+use crate::api::support::Client;
+use crate::support::Service;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_form_of_ours_is_refused() {
+    let service = Service::start();
+    let mut visitor = Visitor::signed_in(&service).await;
+    let origin = format!("https://localhost:{}", service.admin.port());
+    let token = form_token(&visitor.get("/account").await.body);
+    let form = encoded(&[("csrf", &token), ("theme", "dark")]);
+    for (content_type, body, status) in [
+        (FORM, form.clone().into_bytes(), 303),
+        ("application/x-www-form-urlencoded;charset=UTF-8", form.clone().into_bytes(), 303),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\n--x--".to_vec(), 400),
+        ("application/json", b"{\"csrf\":\"x\"}".to_vec(), 400),
+        ("text/plain", form.clone().into_bytes(), 400),
+        ("", form.clone().into_bytes(), 400),
+        (FORM, b"csrf=%zz".to_vec(), 400),
+        (FORM, b"csrf=\xff".to_vec(), 400),
+        (FORM, [form.as_bytes(), b"&more=", &vec![b'a'; 256 * 1024 - form.len() - 6]].concat(), 303),
+        (FORM, [form.as_bytes(), b"&more=", &vec![b'a'; 256 * 1024 - form.len() - 5]].concat(), 413),
+    ] {
+        let headers = [("origin", &*origin), ("content-type", content_type)];
+        let answer = visitor.send("POST", "/preferences/theme", &headers, &body).await;
+        assert_eq!(answer.status, status, "{content_type:?}: {}", answer.body);
+    }
+    // Somebody who is not signed in has less room.
+    visitor.cookies.clear();
+    for (length, status) in [(16 * 1024, 303), (16 * 1024 + 1, 413)] {
+        let headers = [("origin", &*origin), ("content-type", FORM)];
+        let answer = visitor.send("POST", "/preferences/theme", &headers, &vec![b'a'; length]).await;
+        assert_eq!(answer.status, status, "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fields_of_one_name_the_first_counts() {
+    let service = Service::start();
+    let mut visitor = Visitor::signed_in(&service).await;
+    let token = form_token(&visitor.get("/account").await.body);
+    let themes = [("theme", "dark"), ("theme", "light")];
+    let answer =
+        visitor.post("/preferences/theme", &[&[("csrf", "wrong"), ("csrf", &token)], &themes[..]].concat()).await;
+    assert_eq!(answer.status, 403);
+    let answer =
+        visitor.post("/preferences/theme", &[&[("csrf", &*token), ("csrf", "wrong")], &themes[..]].concat()).await;
+    assert_eq!(answer.status, 303);
+    assert!(visitor.get("/account").await.body.contains("data-theme=\"dark\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_is_there_for_other_methods_says_which() {
+    let service = Service::start();
+    let mut visitor = Visitor::signed_in(&service).await;
+    let page = visitor.get("/account").await.body;
+    let style = page.split('"').find(|part| part.ends_with(".css")).expect("a style sheet").to_owned();
+    for (method, path, allowed) in [
+        ("GET", "/sign-out", "POST"),
+        ("GET", "/sign-out?x", "POST"),
+        ("DELETE", "/account", "GET, HEAD"),
+        ("PUT", "/sign-in", "GET, HEAD, POST"),
+        ("POST", &style, "GET, HEAD"),
+    ] {
+        let answer = visitor.send(method, path, &[("accept", "text/html")], b"").await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{method} {path}");
+        assert!(answer.body.contains("This page takes no such request"), "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_was_made_up_is_text_and_gone_afterwards() {
+    let service = Service::start();
+    let mut visitor = Visitor::signed_in(&service).await;
+    let forged = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    visitor.cookies.insert(NOTICE.to_owned(), forged("<script>1</script>\n\"><img src=x onerror=1>"));
+    let page = visitor.get("/account").await.body;
+    assert!(page.contains("&#60;script&#62;1&#60;/script&#62;"), "{page}");
+    assert!(!page.contains("<script>1") && !page.contains("<img"), "{page}");
+    assert_eq!(visitor.cookies.get(NOTICE), None);
+    for value in [forged(&format!("long\n{}", "a".repeat(4_000))), forged("control\n\u{1b}[31m"), "%%%".to_owned()] {
+        visitor.cookies.insert(NOTICE.to_owned(), value);
+        let answer = visitor.get("/account").await;
+        assert_eq!((answer.status, answer.body.contains("role=\"status\"")), (200, false));
+        assert_eq!(visitor.cookies.get(NOTICE), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_leads_to_a_page_of_ours_only() {
+    let service = Service::start();
+    let (username, password) = service.owner();
+    for (next, expected) in [
+        ("/account?customer=0", "/account?customer=0"),
+        ("/sign-out", "/"),
+        ("/nothing", "/"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example/", "/"),
+        ("/\r\nset-cookie: x=y", "/"),
+        ("javascript:alert(1)", "/"),
+    ] {
+        let mut visitor = Visitor::new(&service);
+        let page = visitor.get(&format!("/sign-in?{}", encoded(&[("next", next)]))).await.body;
+        assert!(!page.contains("evil.example") && !page.contains("javascript:"), "{page}");
+        let token = form_token(&page);
+        let fields = [("csrf", &*token), ("next", next), ("username", &username), ("password", &password)];
+        let answer = visitor.post("/sign-in", &fields).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some(expected)), "{next}");
+        let answer = visitor.get(&format!("/sign-in?{}", encoded(&[("next", next)]))).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some(expected)), "{next} when signed in");
+    }
+}
+
+/// Each tab has the form of the one browser, and a session that has ended is in nobody's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stands_at_the_sign_in_can_try_again() {
+    let service = Service::start();
+    let (username, password) = service.owner();
+    let mut visitor = Visitor::signed_in(&service).await;
+    let ended = visitor.cookies[SESSION].clone();
+    let token = form_token(&visitor.get("/account").await.body);
+    assert_eq!(visitor.post("/sign-out", &[("csrf", &token)]).await.status, 303);
+    visitor.cookies.insert(SESSION.to_owned(), ended);
+
+    let first_tab = form_token(&visitor.get("/sign-in").await.body);
+    let second_tab = form_token(&visitor.get("/sign-in").await.body);
+    assert_eq!(first_tab, second_tab);
+    let wrong = [("csrf", &*first_tab), ("username", &*username), ("password", "not the password")];
+    let refused = visitor.post("/sign-in", &wrong).await;
+    assert_eq!(refused.status, 401);
+    let again = form_token(&refused.body);
+    let right = [("csrf", &*again), ("username", &*username), ("password", &*password)];
+    assert_eq!(visitor.post("/sign-in", &right).await.status, 303);
+    // The other tab signs in anew; the browser's session before ends.
+    let before = visitor.cookies[SESSION].clone();
+    let right = [("csrf", &*second_tab), ("username", &*username), ("password", &*password)];
+    assert_eq!(visitor.post("/sign-in", &right).await.status, 303);
+    assert_ne!(visitor.cookies[SESSION], before);
+    assert_eq!(visitor.get("/account").await.status, 200);
+    visitor.cookies.insert(SESSION.to_owned(), before);
+    assert_eq!(visitor.get("/account").await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_sign_ins_that_failed_say_when_to_try_again() {
+    let service = Service::start();
+    let mut visitor = Visitor::new(&service);
+    let mut statuses = Vec::new();
+    let last = loop {
+        let answer = visitor.sign_in("nobody", "not the password").await;
+        statuses.push(answer.status);
+        if answer.status != 401 {
+            break answer;
+        }
+    };
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+    let seconds: u64 = last.header("retry-after").expect("it says when").parse().expect("seconds");
+    assert!((1..=15).contains(&seconds), "{seconds}");
+    assert!(last.body.contains(&format!("Too many sign-ins failed. Try again in {seconds} s.")), "{}", last.body);
+    assert!(last.body.contains("value=\"nobody\"") && !last.body.contains("not the password"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_program_opens_no_page() {
+    let service = Service::start();
+    let client = Client::sign_in(&service).await;
+    let mut visitor = Visitor::new(&service);
+    visitor.cookies.insert(SESSION.to_owned(), client.token.clone().expect("a token"));
+    let answer = visitor.get("/account").await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/sign-in?next=%2Faccount")));
+    assert!(visitor.get("/sign-in").await.body.contains("Sign in to Muster"));
+    assert!(visitor.cookies.contains_key(VISIT));
+}

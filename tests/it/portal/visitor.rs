@@ -1,0 +1,127 @@
+//! What a browser would not do: a client of the portal that sends what it is told to. It keeps cookies, and
+//! holds every answer to what all answers must have.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::device::{connect_to, read_answer};
+use crate::support::{Answer, Service};
+
+pub const SESSION: &str = "__Host-muster-session";
+pub const VISIT: &str = "__Host-muster-visit";
+pub const NOTICE: &str = "__Host-muster-notice";
+
+/// On pages, files and redirections alike.
+const HEADERS: [(&str, &str); 8] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action \
+         'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+    ("referrer-policy", "same-origin"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("cache-control", "no-store"),
+];
+
+/// Fails unless the answer has all that keeps others out. `headers` are names, in lower case, and values.
+pub fn assert_protected<'a>(headers: impl Iterator<Item = (&'a str, &'a str)> + Clone, what: &str) {
+    for (name, expected) in HEADERS {
+        let found: Vec<_> = headers.clone().filter(|(found, _)| *found == name).map(|(_, value)| value).collect();
+        assert_eq!(found, [expected], "{name} of {what}");
+    }
+    for (_, cookie) in headers.filter(|(name, _)| *name == "set-cookie") {
+        let (pair, attributes) = cookie.split_once("; ").expect("a cookie has attributes");
+        assert!([SESSION, VISIT, NOTICE].contains(&pair.split('=').next().expect("a name")), "{cookie}");
+        let is_end = pair.ends_with('=');
+        let expected = format!("Path=/; Secure; HttpOnly; SameSite=Lax{}", if is_end { "; Max-Age=0" } else { "" });
+        assert_eq!(attributes, expected, "{what}");
+    }
+}
+
+/// Form-encoded, every byte that needs it.
+pub fn encoded(fields: &[(&str, &str)]) -> String {
+    let text = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    fields.iter().map(|(name, value)| format!("{}={}", text(name), text(value))).collect::<Vec<_>>().join("&")
+}
+
+/// The hidden field `csrf` of a page.
+pub fn form_token(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form on the page");
+    rest.split('"').next().expect("an end").to_owned()
+}
+
+/// Somebody with a jar of cookies.
+pub struct Visitor {
+    address: SocketAddr,
+    anchor_pem: String,
+    pub cookies: BTreeMap<String, String>,
+}
+
+impl Visitor {
+    pub fn new(service: &Service) -> Self {
+        Self { address: service.admin, anchor_pem: service.trust_anchor_pem(), cookies: BTreeMap::new() }
+    }
+
+    /// With the owner of the first start signed in.
+    pub async fn signed_in(service: &Service) -> Self {
+        let mut visitor = Self::new(service);
+        let (username, password) = service.owner();
+        let answer = visitor.sign_in(&username, &password).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
+        visitor
+    }
+
+    pub async fn sign_in(&mut self, username: &str, password: &str) -> Answer {
+        let token = form_token(&self.get("/sign-in").await.body);
+        self.post("/sign-in", &[("csrf", &token), ("username", username), ("password", password)]).await
+    }
+
+    fn host(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.send("GET", path, &[], b"").await
+    }
+
+    /// As a browser sends a form from one of our pages.
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let origin = format!("https://{}", self.host());
+        let headers = [("origin", &*origin), ("content-type", "application/x-www-form-urlencoded")];
+        self.send("POST", path, &headers, encoded(fields).as_bytes()).await
+    }
+
+    pub async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", self.host(), body.len());
+        if !self.cookies.is_empty() {
+            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            head += &format!("cookie: {}\r\n", cookies.join("; "));
+        }
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let mut stream = connect_to(self.address, &self.anchor_pem).await.expect("a connection");
+        stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await.expect("a request");
+        // The service may answer before it has read a body that is too large, and close.
+        let _ = stream.write_all(body).await;
+        let answer = read_answer(&mut stream).await.expect("an answer");
+        let lines: Vec<_> = answer.head.lines().filter_map(|line| line.split_once(": ")).collect();
+        assert_protected(lines.iter().copied(), &format!("{method} {path}"));
+        for (_, cookie) in lines.iter().filter(|(name, _)| *name == "set-cookie") {
+            let (name, value) = cookie.split(';').next().expect("a pair").split_once('=').expect("a pair");
+            if value.is_empty() {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        answer
+    }
+}
