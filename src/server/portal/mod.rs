@@ -11,6 +11,7 @@
 
 mod ask;
 mod assets;
+mod chart;
 mod empty;
 mod filters;
 mod form;

@@ -80,6 +80,24 @@ pub(super) fn day(at: Timestamp) -> String {
     at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
 }
 
+/// `20 Nov`, where the year goes without saying.
+pub(super) fn day_of_month(at: Timestamp) -> String {
+    let shape = format_description!("[day padding:none] [month repr:short]");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
+/// `Nov`.
+pub(super) fn month(at: Timestamp) -> String {
+    let shape = format_description!("[month repr:short]");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
+/// `16:06`.
+pub(super) fn hour(at: Timestamp) -> String {
+    let shape = format_description!("[hour]:[minute]");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
 /// `Friday 20 November 2026, 16:06 UTC`.
 pub(super) fn whole_date(at: Timestamp) -> String {
     let shape = format_description!("[weekday] [day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
