@@ -191,6 +191,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         management: Arc::clone(&management),
         clock: Arc::clone(&clock),
         cloud: Arc::clone(&cloud),
+        health: Arc::clone(&health),
     });
     let admin_door: Arc<dyn Handler> = Arc::new(AdminDoor { portal, api: Api::new(Arc::clone(&management)) });
     let ops_door: Arc<dyn Handler> = Arc::new(OpsDoor::new(Arc::clone(&metrics), health));

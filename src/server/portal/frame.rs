@@ -189,7 +189,7 @@ impl Frame {
 
 #[cfg(test)]
 impl Frame {
-    /// Around a page that a test looks at: nobody is signed in.
+    /// Around a page that a test looks at.
     pub(super) fn for_tests() -> Self {
         Self {
             title: "Test".to_owned(),
@@ -201,7 +201,7 @@ impl Frame {
             form_token: "form-token".to_owned(),
             notice: None,
             address: "/".to_owned(),
-            account: None,
+            account: Some(Account::for_tests()),
             cloud: "localhost:8443".to_owned(),
             version: "0",
         }

@@ -50,6 +50,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::domain::{Cloud, Reference};
 use crate::management::sessions::Session;
 use crate::management::{Error, Management};
+use crate::server::health::HealthSource;
 use crate::server::http::quiet::Quiet;
 use crate::server::http::{BodyError, Handler, Peer, read_body};
 
@@ -65,6 +66,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Named in the footer, and in what devices are told to do.
     pub cloud: Arc<ArcSwap<Cloud>>,
+    /// Shown on Home.
+    pub health: Arc<dyn HealthSource>,
 }
 
 /// All rows of the table of pages: method, pattern, and whether it is for everybody. For whoever visits them all.

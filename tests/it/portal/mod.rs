@@ -7,6 +7,7 @@ mod account;
 mod audit;
 mod browser;
 mod forms;
+mod home;
 mod keyboard;
 mod keys;
 mod no_scripts;
