@@ -28,6 +28,7 @@ mod reply;
 mod routes;
 mod table;
 mod visit;
+mod window;
 mod words;
 
 use std::sync::Arc;

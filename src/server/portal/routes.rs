@@ -15,8 +15,8 @@ use hyper::Method;
 
 use super::Portal;
 use super::pages::{
-    account, administrator, administrators, api_client, api_clients, audit, customers, home, keys, preferences,
-    sign_in, signing_certificate, signing_certificate_add, signing_certificates,
+    account, add_component, administrator, administrators, api_client, api_clients, audit, customers, home, keys,
+    preferences, sign_in, signing_certificate, signing_certificate_add, signing_certificates, wizard,
 };
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
@@ -99,6 +99,11 @@ pub(super) static PAGES: &[Row] = &[
     form!(     "/c/{customer}/edit", customers::save),
 
     page!(GET  "/c/{customer}/{kind}/keys", keys::list),
+    page!(GET  "/c/{customer}/{kind}/keys/add", wizard::start),
+    form!(     "/c/{customer}/{kind}/keys/add", wizard::go_on),
+
+    page!(GET  "/c/{customer}/{kind}/components/add", add_component::start),
+    form!(     "/c/{customer}/{kind}/components/add", add_component::go_on),
 
     page!(GET  "/c/{customer}/signing-certificates", signing_certificates::list),
     page!(GET  "/c/{customer}/signing-certificates/add", signing_certificate_add::add),

@@ -74,6 +74,12 @@ pub(super) fn minute(at: Timestamp) -> String {
     at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
 }
 
+/// `16:06`, in UTC.
+pub(super) fn time_of_day(at: Timestamp) -> String {
+    let shape = format_description!("[hour]:[minute]");
+    at.to_offset_date_time().format(&shape).expect("a shape without offset formats every instant")
+}
+
 /// `20 Nov 2026`.
 pub(super) fn day(at: Timestamp) -> String {
     let shape = format_description!("[day padding:none] [month repr:short] [year]");
