@@ -6,6 +6,7 @@ mod access;
 mod account;
 mod audit;
 mod browser;
+mod deploy;
 mod forms;
 mod home;
 mod keyboard;
