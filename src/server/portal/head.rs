@@ -37,6 +37,8 @@ pub(super) struct HeadAction {
     pub(super) address: String,
     /// It asks something, which a script may do in a dialog.
     pub(super) is_dialog: bool,
+    /// It does what it says at once: a form of its own, not a link.
+    pub(super) is_post: bool,
 }
 
 pub(super) struct Tab {
@@ -112,16 +114,25 @@ impl PageHead {
 
 impl HeadAction {
     pub(super) fn add(label: impl Into<String>, address: String) -> Self {
-        Self { label: label.into(), icon: "plus", class: "btn-primary", address, is_dialog: false }
+        Self { label: label.into(), icon: "plus", class: "btn-primary", address, is_dialog: false, is_post: false }
     }
 
     pub(super) fn new(label: impl Into<String>, icon: &'static str, address: String) -> Self {
-        Self { label: label.into(), icon, class: "", address, is_dialog: false }
+        Self { label: label.into(), icon, class: "", address, is_dialog: false, is_post: false }
+    }
+
+    /// One that is done at once.
+    pub(super) fn post(label: impl Into<String>, icon: &'static str, address: String) -> Self {
+        Self { is_post: true, ..Self::new(label, icon, address) }
     }
 
     /// One that asks before it does anything.
+    pub(super) fn ask(label: impl Into<String>, icon: &'static str, address: String) -> Self {
+        Self { is_dialog: true, ..Self::new(label, icon, address) }
+    }
+
     pub(super) fn delete(address: String) -> Self {
-        Self { label: "Delete".to_owned(), icon: "trash", class: "btn-bad", address, is_dialog: true }
+        Self { class: "btn-bad", ..Self::ask("Delete", "trash", address) }
     }
 }
 
