@@ -378,6 +378,13 @@ fn period(text: &str) -> Option<(Option<Timestamp>, Option<Timestamp>)> {
     (from.is_some() || end.is_some()).then_some((from, end))
 }
 
+/// A list's address with one filter: exactly this text.
+pub(super) fn where_exactly(list: &str, id: &str, text: &str) -> String {
+    let mut query = String::new();
+    push(&mut query, id, &format!("={text}"));
+    format!("{list}?{query}")
+}
+
 fn push(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {
         query.push('&');
@@ -482,6 +489,13 @@ mod tests {
     fn a_column_with_a_filter_in_force_is_shown() {
         let state = read("status=disabled", &ListPreference::default());
         assert_eq!(state.columns, ["name", "max", "status", "key"]);
+    }
+
+    #[test]
+    fn a_link_to_exactly_one_text_is_read_as_one() {
+        let address = where_exactly("/keys", "name", "a+b/c=&d e");
+        let state = read(address.split_once('?').unwrap().1, &ListPreference::default());
+        assert_eq!(state.filter("name"), "=a+b/c=&d e");
     }
 
     #[test]

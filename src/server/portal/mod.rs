@@ -12,6 +12,7 @@
 mod ask;
 mod assets;
 mod chart;
+mod csv;
 mod empty;
 mod filters;
 mod form;
@@ -27,6 +28,7 @@ mod preferences;
 mod reply;
 mod routes;
 mod table;
+mod ticked;
 mod visit;
 mod window;
 mod words;

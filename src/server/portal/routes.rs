@@ -15,8 +15,9 @@ use hyper::Method;
 
 use super::Portal;
 use super::pages::{
-    account, add_component, administrator, administrators, api_client, api_clients, audit, customers, home, keys,
-    preferences, sign_in, signing_certificate, signing_certificate_add, signing_certificates, wizard,
+    account, add_component, administrator, administrators, api_client, api_clients, audit, clean_up, components,
+    customers, groups, home, keys, preferences, sign_in, signing_certificate, signing_certificate_add,
+    signing_certificates, wizard,
 };
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
@@ -98,12 +99,39 @@ pub(super) static PAGES: &[Row] = &[
     page!(GET  "/c/{customer}/edit", customers::edit),
     form!(     "/c/{customer}/edit", customers::save),
 
+    page!(GET  "/c/{customer}/{kind}/clean-up", clean_up::show),
+    form!(     "/c/{customer}/{kind}/clean-up", clean_up::save),
+
+    page!(GET  "/c/{customer}/{kind}/components", components::list),
+    page!(GET  "/c/{customer}/{kind}/components/add", add_component::start),
+    form!(     "/c/{customer}/{kind}/components/add", add_component::go_on),
+    page!(POST "/c/{customer}/{kind}/components/bulk", components::bulk),
+    page!(GET  "/c/{customer}/{kind}/components/{id}", components::show),
+    page!(GET  "/c/{customer}/{kind}/components/{id}/attach", components::ask_to_attach),
+    form!(     "/c/{customer}/{kind}/components/{id}/attach", components::attach),
+    page!(GET  "/c/{customer}/{kind}/components/{id}/certificate", components::certificate),
+    page!(GET  "/c/{customer}/{kind}/components/{id}/delete", components::ask_to_delete),
+    form!(     "/c/{customer}/{kind}/components/{id}/delete", components::delete),
+    page!(POST "/c/{customer}/{kind}/components/{id}/disable", components::disable),
+    page!(GET  "/c/{customer}/{kind}/components/{id}/edit", components::edit),
+    form!(     "/c/{customer}/{kind}/components/{id}/edit", components::save),
+    page!(POST "/c/{customer}/{kind}/components/{id}/enable", components::enable),
+    page!(GET  "/c/{customer}/{kind}/components/{id}/revoke", components::ask_to_revoke),
+    form!(     "/c/{customer}/{kind}/components/{id}/revoke", components::revoke),
+
+    page!(GET  "/c/{customer}/{kind}/groups", groups::list),
+    page!(GET  "/c/{customer}/{kind}/groups/add", groups::add),
+    form!(     "/c/{customer}/{kind}/groups/add", groups::create),
+    page!(POST "/c/{customer}/{kind}/groups/bulk", groups::bulk),
+    page!(GET  "/c/{customer}/{kind}/groups/{id}", groups::show),
+    page!(GET  "/c/{customer}/{kind}/groups/{id}/delete", groups::ask_to_delete),
+    form!(     "/c/{customer}/{kind}/groups/{id}/delete", groups::delete),
+    page!(GET  "/c/{customer}/{kind}/groups/{id}/edit", groups::edit),
+    form!(     "/c/{customer}/{kind}/groups/{id}/edit", groups::save),
+
     page!(GET  "/c/{customer}/{kind}/keys", keys::list),
     page!(GET  "/c/{customer}/{kind}/keys/add", wizard::start),
     form!(     "/c/{customer}/{kind}/keys/add", wizard::go_on),
-
-    page!(GET  "/c/{customer}/{kind}/components/add", add_component::start),
-    form!(     "/c/{customer}/{kind}/components/add", add_component::go_on),
 
     page!(GET  "/c/{customer}/signing-certificates", signing_certificates::list),
     page!(GET  "/c/{customer}/signing-certificates/add", signing_certificate_add::add),

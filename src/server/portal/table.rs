@@ -1,6 +1,7 @@
 //! What every list looks like: toolbar, filters, rows, open rows, pages. Finished words for `table.html`,
 //! which a page includes with a field `table`.
 
+use super::head::Link;
 use super::list::{Column, Filter, ListState, Open, ROWS};
 use super::words::{self, Cut, Instant};
 use crate::domain::preference::SavedFilter;
@@ -66,6 +67,8 @@ pub(super) struct Chip {
     pub(super) what: String,
     pub(super) value: String,
     pub(super) without_address: String,
+    /// Its field is to be seen while the filters are; those of columns that are not shown have none.
+    pub(super) has_field: bool,
 }
 
 pub(super) struct ColumnChoice {
@@ -144,11 +147,14 @@ pub(super) enum Cell {
     Badge(Badge),
     /// What was and what is, side by side, over the whole width.
     Changes(Vec<Change>),
+    /// Texts of machines, one below the other.
+    Codes(Vec<String>),
     Key(KeyCell),
     Link {
         label: String,
         address: String,
     },
+    Links(Vec<Link>),
     Mono(String),
     Text(String),
     Time(Instant),
@@ -304,7 +310,7 @@ impl Table {
             heads,
             can_be_filtered,
             are_filters_shown,
-            beside_filters: state.beside_filters(),
+            beside_filters: beside_filters(state),
             rows,
             bulk,
             has_details,
@@ -381,6 +387,12 @@ impl Action {
     pub(super) fn delete(name: &str, address: String) -> Self {
         Self { icon: "trash", label: format!("Delete {name}"), tip: "Delete", address, is_destructive: true }
     }
+}
+
+/// With the filters of columns that are not shown, which stay in force.
+fn beside_filters(state: &ListState) -> Vec<(&'static str, String)> {
+    let unseen = state.filters.iter().filter(|(id, _)| !state.columns.contains(id)).cloned();
+    state.beside_filters().into_iter().chain(unseen).collect()
 }
 
 fn head<F: ListField>(state: &ListState, column: &Column<F>) -> Head {
@@ -485,6 +497,7 @@ fn chip<F: ListField>(state: &ListState, columns: &[Column<F>], id: &str, value:
         what: format!("{} {verb}", column.short),
         value: value.to_owned(),
         without_address: state.without_filter(id).address(),
+        has_field: state.columns.contains(&column.id),
     })
 }
 
