@@ -2,7 +2,7 @@
 
 mod enroll;
 mod listener;
-mod ops;
+pub mod ops;
 mod proxy;
 mod support;
 mod tls;

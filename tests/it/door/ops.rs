@@ -11,8 +11,9 @@ use muster::server::ops::OpsDoor;
 
 use super::support::{SHORT, Server, ask, get};
 
+/// A service whose store is away until told otherwise.
 #[derive(Default)]
-struct Parts {
+pub struct Parts {
     store: AtomicBool,
 }
 

@@ -22,6 +22,7 @@ use muster::server::portal::{Parts, Portal, pages};
 use muster::store::{AuditQuery, Change, ListQuery, PageRequest, Store as _};
 
 use super::visitor::{SESSION, VISIT, assert_protected, encoded, form_token};
+use crate::door::ops;
 use crate::support::rows;
 use crate::support::world::{World, WorldDevice};
 
@@ -112,7 +113,8 @@ impl Arranged {
         let world = World::new().await;
         let clock: Arc<dyn Clock> = Arc::<muster::clock::ManualClock>::clone(&world.clock);
         let cloud = Arc::new(ArcSwap::from_pointee("localhost:8443".parse().expect("a cloud")));
-        let portal = Arc::new(Portal::new(Parts { management: Arc::clone(&world.management), clock, cloud }));
+        let health = Arc::<ops::Parts>::default();
+        let portal = Arc::new(Portal::new(Parts { management: Arc::clone(&world.management), clock, cloud, health }));
         let other = rows::customer(800_001, "Other");
         world.apply(Change::InsertCustomer(other.clone())).await;
 
