@@ -39,7 +39,8 @@ const CHECK_BYTES: usize = 4;
 const CHECKED_BYTES: usize = BARE_BYTES + TrustPin::BYTES;
 const BOOTSTRAP_BYTES: usize = CHECKED_BYTES + CHECK_BYTES;
 const BARE_CHARACTERS: usize = BARE_BYTES / 3 * 4;
-const BOOTSTRAP_CHARACTERS: usize = BOOTSTRAP_BYTES / 3 * 4;
+/// Characters of the secret of a bootstrap key.
+pub const BOOTSTRAP_CHARACTERS: usize = BOOTSTRAP_BYTES / 3 * 4;
 const IMPORTED_CHARACTERS_MIN: usize = 32;
 const HINT_CHARACTERS: usize = 7;
 

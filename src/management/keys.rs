@@ -12,6 +12,8 @@ pub mod with_group;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
+pub use rotate::successor_name;
+
 use zeroize::Zeroizing;
 
 use super::audited;

@@ -129,7 +129,7 @@ impl Management {
 /// The name of a successor: `name` with `-2`, or with the number from 2 on that it ends in (`-2`, as a
 /// rotation gave it) counted on, and that `skipped` numbers further on. What does not fit is cut off in front
 /// of the number.
-fn successor_name(name: &Name, skipped: u64) -> Name {
+pub fn successor_name(name: &Name, skipped: u64) -> Name {
     let (stem, number) = match name.as_str().rsplit_once('-') {
         Some((stem, digits)) if !stem.is_empty() => match rotation_number(digits) {
             Some(number) => (stem, number),

@@ -133,6 +133,10 @@ impl Fixture {
         self.first.customer_id
     }
 
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::<ManualClock>::clone(&self.clock)
+    }
+
     pub(crate) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }

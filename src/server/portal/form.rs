@@ -59,6 +59,8 @@ pub(super) struct Field {
     pub(super) warning: Option<String>,
     /// What the field has now, since somebody else changed it.
     pub(super) other_version: Option<String>,
+    /// It shows how things are, and cannot be changed.
+    pub(super) is_disabled: bool,
     is_default: bool,
 }
 
@@ -68,6 +70,8 @@ pub(super) enum Control {
         rows: u8,
         is_code: bool,
     },
+    /// What cannot be changed, as text.
+    Fixed,
     /// Digits.
     Number,
     /// A password or a key: comes back empty.
@@ -91,6 +95,15 @@ impl Control {
     pub(super) const fn is_tick(&self) -> bool {
         matches!(self, Self::Tick)
     }
+
+    pub(super) const fn is_fixed(&self) -> bool {
+        matches!(self, Self::Fixed)
+    }
+
+    /// Whether it shows what was typed, which somebody else's version can differ from.
+    const fn is_compared(&self) -> bool {
+        !matches!(self, Self::Fixed | Self::Secret { .. } | Self::SecretArea)
+    }
 }
 
 impl Field {
@@ -109,7 +122,13 @@ impl Field {
             fault: None,
             warning: None,
             other_version: None,
+            is_disabled: false,
         }
+    }
+
+    /// What cannot be changed, among what can.
+    pub(super) fn fixed(name: &'static str, label: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { value: text.into(), ..Self::new(name, label, &Fields::default(), Control::Fixed) }
     }
 
     pub(super) fn text(name: &'static str, label: impl Into<String>, values: &Fields) -> Self {
@@ -176,6 +195,10 @@ impl Field {
         Self { warning, ..self }
     }
 
+    pub(super) fn disabled(self, is_disabled: bool) -> Self {
+        Self { is_disabled, ..self }
+    }
+
     pub(super) fn is_ticked(&self) -> bool {
         !self.value.is_empty()
     }
@@ -233,8 +256,7 @@ impl Form {
     pub(super) fn compared_with(mut self, current: &Fields, sentence: impl Into<String>) -> Self {
         for field in Self::all(&mut self) {
             let now = current.text(field.name);
-            let is_secret = matches!(field.control, Control::Secret { .. } | Control::SecretArea);
-            field.other_version = (!is_secret && field.value != now).then(|| field.shown(now));
+            field.other_version = (field.control.is_compared() && field.value != now).then(|| field.shown(now));
         }
         if let Some(more) = &mut self.more {
             more.is_open |= more.fields.iter().any(|field| field.other_version.is_some());

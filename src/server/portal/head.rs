@@ -24,6 +24,7 @@ pub(super) struct PageHead {
     pub(super) tabs_label: &'static str,
 }
 
+#[derive(Clone)]
 pub(super) struct Link {
     pub(super) label: String,
     pub(super) address: String,

@@ -33,6 +33,9 @@ mod visit;
 mod window;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Instant;
 

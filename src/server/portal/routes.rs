@@ -15,8 +15,8 @@ use hyper::Method;
 
 use super::Portal;
 use super::pages::{
-    account, add_component, administrator, administrators, api_client, api_clients, audit, clean_up, components,
-    customers, groups, home, keys, preferences, sign_in, signing_certificate, signing_certificate_add,
+    account, add_component, administrator, administrators, api_client, api_clients, audit, check, clean_up, components,
+    customers, groups, home, key, keys, preferences, sign_in, signing_certificate, signing_certificate_add,
     signing_certificates, wizard,
 };
 use super::reply::{Reply, Trouble};
@@ -132,6 +132,21 @@ pub(super) static PAGES: &[Row] = &[
     page!(GET  "/c/{customer}/{kind}/keys", keys::list),
     page!(GET  "/c/{customer}/{kind}/keys/add", wizard::start),
     form!(     "/c/{customer}/{kind}/keys/add", wizard::go_on),
+    page!(POST "/c/{customer}/{kind}/keys/bulk", keys::bulk::submit),
+    page!(GET  "/c/{customer}/{kind}/keys/{id}", key::show),
+    page!(POST "/c/{customer}/{kind}/keys/{id}/copy", key::string::copy),
+    page!(GET  "/c/{customer}/{kind}/keys/{id}/delete", key::delete::ask),
+    form!(     "/c/{customer}/{kind}/keys/{id}/delete", key::delete::submit),
+    page!(POST "/c/{customer}/{kind}/keys/{id}/disable", key::disable),
+    page!(POST "/c/{customer}/{kind}/keys/{id}/download", key::string::download),
+    page!(GET  "/c/{customer}/{kind}/keys/{id}/edit", key::edit::show),
+    form!(     "/c/{customer}/{kind}/keys/{id}/edit", key::edit::save),
+    page!(POST "/c/{customer}/{kind}/keys/{id}/enable", key::enable),
+    page!(GET  "/c/{customer}/{kind}/keys/{id}/refusals", key::history::refusals),
+    page!(GET  "/c/{customer}/{kind}/keys/{id}/rotate", key::rotate::ask),
+    form!(     "/c/{customer}/{kind}/keys/{id}/rotate", key::rotate::submit),
+    page!(POST "/c/{customer}/{kind}/keys/{id}/show", key::string::show),
+    page!(GET  "/c/{customer}/{kind}/keys/{id}/uses", key::history::uses),
 
     page!(GET  "/c/{customer}/signing-certificates", signing_certificates::list),
     page!(GET  "/c/{customer}/signing-certificates/add", signing_certificate_add::add),
@@ -146,6 +161,9 @@ pub(super) static PAGES: &[Row] = &[
     form!(     "/c/{customer}/signing-certificates/{id}/certificate", signing_certificate::upload),
     page!(GET  "/c/{customer}/signing-certificates/{id}/delete", signing_certificate::ask_delete),
     form!(     "/c/{customer}/signing-certificates/{id}/delete", signing_certificate::delete),
+
+    page!(GET  "/c/{customer}/check", check::show),
+    page!(POST "/c/{customer}/check", check::submit),
 
     page!(GET  "/c/{customer}/administrators", administrators::list),
     page!(GET  "/c/{customer}/administrators/add", administrator::add),

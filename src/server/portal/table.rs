@@ -208,9 +208,9 @@ pub(super) struct Obstacle {
     pub(super) id: String,
     /// `⚠` beside it.
     pub(super) is_warning: bool,
-    pub(super) text: &'static str,
-    pub(super) link: &'static str,
-    pub(super) address: String,
+    pub(super) text: String,
+    /// Where to change that; `None` for those who may not.
+    pub(super) link: Option<Link>,
 }
 
 /// A button at the end of a row.

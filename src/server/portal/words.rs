@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::macros::format_description;
 
 use crate::clock::{DAY_SECONDS, Timestamp};
-use crate::domain::Role;
+use crate::domain::{Refusal, Role};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -182,6 +182,24 @@ pub(super) fn program(user_agent: &str) -> String {
         (None, _) => "Unknown program".to_owned(),
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(browser), None) => browser.to_owned(),
+    }
+}
+
+/// Why a device with a good key was refused, for administrators. Goes without a full stop.
+pub(super) const fn refusal(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::AddressNotAllowed => "Address is not in the list of the key or the group",
+        Refusal::ComponentDisabled => "Same hardware; its component is disabled",
+        Refusal::ComponentRevoked => "Same hardware; its component is revoked",
+        Refusal::CustomerDisabled => "The customer is disabled",
+        Refusal::GroupDisabled => "The group is disabled",
+        Refusal::InvalidCsr => "The certificate request was not accepted",
+        Refusal::KeyDisabled => "The key is disabled",
+        Refusal::KeyExhausted => "All uses of the key are taken",
+        Refusal::KeyExpired => "The key has expired",
+        Refusal::ReEnrollmentLimit => "Same hardware; it re-enrolled too often",
+        Refusal::ReEnrollmentNotAllowed => "Same hardware; re-enrollment is off",
+        Refusal::SigningCertificateUnavailable => "The signing certificate cannot sign",
     }
 }
 

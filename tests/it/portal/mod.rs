@@ -11,6 +11,7 @@ mod deploy;
 mod forms;
 mod groups;
 mod home;
+mod key_pages;
 mod keyboard;
 mod keys;
 mod no_scripts;

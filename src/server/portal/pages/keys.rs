@@ -1,25 +1,33 @@
 //! The provisioning keys of a kind: the list, and what is done with the rows of it that are ticked.
 
-use askama::Template;
+pub(in crate::server::portal) mod bulk;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use crate::clock::{DAY_SECONDS, Timestamp};
-use crate::domain::{KeyState, Kind, ProvisioningKey, Role};
-use crate::id::CustomerId;
+use crate::domain::attention::full_in;
+use crate::domain::{BucketStep, Buckets, KeyState, Kind, Name, ProvisioningKey, Role};
+use crate::id::{ComponentId, CustomerId, Id as _};
+use crate::management::Error;
 use crate::management::keys::KeyView;
 use crate::management::sessions::Session;
+use crate::server::http::form::encode_into;
+use crate::server::portal::Portal;
+use crate::server::portal::empty::{Empty, Step};
 use crate::server::portal::frame::{Frame, Place};
-use crate::server::portal::head::{HeadAction, KindCounts, PageHead};
+use crate::server::portal::head::{HeadAction, KindCounts, Link, PageHead};
 use crate::server::portal::kinds::words;
 use crate::server::portal::list::{Column, Filter, FilterChoice};
-use crate::server::portal::listing::Listing;
+use crate::server::portal::listing::{ListPage, Listing};
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{
-    Action, Badge, Bulk, BulkAction, Cell, Detail, KeyCell, Obstacle, Row, Table, Tag, Totals, Usage,
+    Action, Badge, Bulk, BulkAction, Cell, Detail, KeyCell, Obstacle, Row, Tag, Totals, Usage,
 };
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Cut, Instant};
-use crate::server::portal::{Portal, filters};
-use crate::store::{Comparison, Condition, KeyField};
+use crate::store::{Comparison, ComponentField, Condition, KeyField, ListQuery};
 
 /// From here on a bar warns, in per cent.
 const NEARLY_FULL_PERCENT: i64 = 90;
@@ -27,13 +35,11 @@ const NEARLY_FULL_PERCENT: i64 = 90;
 /// From so long before its end a key is said to expire.
 const EXPIRES_SOON_DAYS: u32 = 7;
 
-#[derive(Template)]
-#[template(path = "keys.html", config = "src/server/portal/askama.toml")]
-struct KeysPage {
-    frame: Frame,
-    head: PageHead,
-    table: Table,
-}
+/// A forecast that is further away is none: the rate of one day says nothing of the next season.
+const FORECAST_MAX: Duration = Duration::from_secs(60 * DAY_SECONDS as u64);
+
+/// Below that no forecast is made, in per cent: nobody need act yet.
+const FORECAST_FROM_PERCENT: u64 = 50;
 
 pub(in crate::server::portal) async fn list(
     portal: &Portal,
@@ -41,46 +47,105 @@ pub(in crate::server::portal) async fn list(
     session: &Session,
 ) -> Result<Reply, Trouble> {
     let (customer, kind, management, actor) = (visit.customer()?, visit.kind(), portal.management(), &session.actor);
-    let place = Place::Keys(kind);
-    let listing = Listing::read(portal, visit, session, format!("{kind}/keys"), columns(kind)).await?;
+    let (place, words, may_edit) = (Place::Keys(kind), words(kind), actor.role >= Role::Operator);
     let counts = KindCounts::look_up(portal, session, customer, kind).await?;
+    let mut head = PageHead::of_kind(customer, place, kind, &counts);
+    let add = may_edit.then(|| HeadAction::add(format!("Add {}", words.key), add_address(customer, kind)));
+    let frame = Frame::around(portal, visit, session, customer, place, words.keys).await?;
+    let empty = if counts.keys == 0 {
+        let groups = management.list_groups(actor, customer, kind, &ListQuery::first(1)).await?;
+        let group = groups.rows.first().map(|view| view.group.name.as_str());
+        Some(nothing_yet(customer, kind, group, add))
+    } else {
+        words.keys_lead.clone_into(&mut head.lead);
+        head.actions.extend(add);
+        None
+    };
+    let listing = Listing::read(portal, visit, session, format!("{kind}/keys"), columns(kind)).await?;
     let page = match &listing.query {
         Some(query) => Some(management.list_keys(actor, customer, kind, query).await?),
         None => None,
     };
     let (keys, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
     let ids: Vec<_> = keys.iter().map(|view| view.key.id.to_string()).collect();
-    let may_edit = actor.role >= Role::Operator;
-    let context =
-        RowContext { customer, kind, now: portal.now(), may_edit, has_status: listing.shown().contains(&"status") };
-    let rows = keys
-        .iter()
-        .map(|view| {
-            let key = &view.key;
-            let mut row = Row::new(&listing.state, key.id, key.name.as_str(), context.address(key, ""), &ids);
-            context.fill(&mut row, view, listing.shown());
-            row
-        })
-        .collect();
-    let bulk = may_edit.then(|| Bulk {
-        address: format!("{}/bulk", place.address(customer)),
-        actions: vec![
-            BulkAction { value: "enable", label: "Enable", is_destructive: false },
-            BulkAction { value: "disable", label: "Disable", is_destructive: false },
-            BulkAction { value: "csv", label: "Export CSV", is_destructive: false },
-            BulkAction { value: "delete", label: "Delete…", is_destructive: true },
-        ],
-    });
-    let words = words(kind);
-    let totals = Totals { found, unfiltered: counts.keys };
-    let table = listing.into_table(portal, session, (words.keys, "key", "keys"), rows, totals, bulk).await?;
-    let mut head = PageHead::of_kind(customer, place, kind, &counts);
-    words.keys_lead.clone_into(&mut head.lead);
-    if may_edit {
-        head.actions = vec![HeadAction::add(format!("Add {}", words.key), format!("{}/add", place.address(customer)))];
+    let context = RowContext { kind, now: portal.now(), may_edit, has_status: listing.shown().contains(&"status") };
+    let mut rows = Vec::with_capacity(keys.len());
+    for view in &keys {
+        let mut row = Row::new(&listing.state, view.key.id, view.key.name.as_str(), address(&view.key, ""), &ids);
+        let related = match row.is_open {
+            true => Related::look_up(portal, session, view).await?,
+            false => Related::default(),
+        };
+        context.fill(&mut row, view, &related, listing.shown());
+        rows.push(row);
     }
-    let frame = Frame::around(portal, visit, session, customer, place, words.keys).await?;
-    Ok(Reply::ok(&KeysPage { frame, head, table }))
+    let bulk = Bulk { address: format!("{}/bulk", place.address(customer)), actions: bulk_actions(may_edit) };
+    let totals = Totals { found, unfiltered: counts.keys };
+    let table = listing.into_table(portal, session, (words.keys, "key", "keys"), rows, totals, Some(bulk)).await?;
+    Ok(Reply::ok(&ListPage { frame, head, table, empty }))
+}
+
+/// What can be done with many keys at once. The list as a file is for everybody who sees it.
+fn bulk_actions(may_edit: bool) -> Vec<BulkAction> {
+    let action = |value, label| BulkAction { value, label, is_destructive: false };
+    let mut actions = vec![action("csv", "Export CSV")];
+    if may_edit {
+        actions.splice(..0, [action("enable", "Enable"), action("disable", "Disable")]);
+        actions.push(BulkAction { value: "delete", label: "Delete…", is_destructive: true });
+    }
+    actions
+}
+
+/// Where a key's page is; with what follows it, `/edit`.
+pub(super) fn address(key: &ProvisioningKey, what: &str) -> String {
+    format!("{}/{}{what}", Place::Keys(key.kind).address(key.customer_id), key.id)
+}
+
+pub(super) fn add_address(customer: CustomerId, kind: Kind) -> String {
+    format!("{}/add", Place::Keys(kind).address(customer))
+}
+
+/// From a kind without keys to a device that is enrolled. `group`: the name of one that is there.
+fn nothing_yet(customer: CustomerId, kind: Kind, group: Option<&str>, add: Option<HeadAction>) -> Empty {
+    let words = words(kind);
+    let (name, maximum) = match kind {
+        Kind::AppConnector => ("hq-2026", 10),
+        Kind::ServiceEdge => ("edges-2026", 10),
+        Kind::NetworkConnector => ("branches-2026", 50),
+        Kind::Machine => ("laptops-2026", 500),
+    };
+    let make_group = match group {
+        Some(_) => String::new(),
+        None => format!("muster group create --kind {kind} --name \"HQ\"\n"),
+    };
+    let group = group.unwrap_or("HQ");
+    let ways = match kind {
+        Kind::Machine => "As a file, with your MDM profile, or by cloud-init.",
+        _ => "As a file, or by cloud-init.",
+    };
+    let step = |icon, title: String, text: &str| Step { icon, title, text: text.to_owned(), link: None };
+    Empty {
+        title: format!("No {} yet", words.keys.to_lowercase()),
+        lead: words.keys_lead.to_owned(),
+        action: add,
+        command_lead: "Or from a terminal; it prints the key and nothing else:",
+        command: format!(
+            "{make_group}muster key create --kind {kind} --group \"{group}\" \\\n  --name {name} --max-uses {maximum}"
+        ),
+        steps: vec![
+            step("key", "Make a key".to_owned(), "Signing certificate, group, limit. About a minute."),
+            step("file", format!("Give it to your {}", words.components), ways),
+            Step {
+                icon: words.icon,
+                title: format!("{} enroll at boot", words.components),
+                text: "The key counts each one, and all of them appear under".to_owned(),
+                link: Some(Link {
+                    label: words.components.to_owned(),
+                    address: Place::Components(kind).address(customer),
+                }),
+            },
+        ],
+    }
 }
 
 /// The columns of DESIGN §13, in its words, and those that can be added.
@@ -136,7 +201,6 @@ fn columns(kind: Kind) -> Vec<Column<KeyField>> {
 
 /// What rows are made with.
 struct RowContext {
-    customer: CustomerId,
     kind: Kind,
     now: Timestamp,
     may_edit: bool,
@@ -145,11 +209,7 @@ struct RowContext {
 }
 
 impl RowContext {
-    fn address(&self, key: &ProvisioningKey, what: &str) -> String {
-        format!("{}/{}{what}", Place::Keys(self.kind).address(self.customer), key.id)
-    }
-
-    fn fill(&self, row: &mut Row, view: &KeyView, shown: &[&'static str]) {
+    fn fill(&self, row: &mut Row, view: &KeyView, related: &Related, shown: &[&'static str]) {
         let key = &view.key;
         let badge = state_badge(view, self.now);
         row.cells = shown.iter().map(|column| self.cell(view, column, badge.as_ref())).collect();
@@ -166,12 +226,10 @@ impl RowContext {
             key.managed_by.as_ref().map(|managed| Tag { icon: "lock", label: format!("Managed by {}", managed.label) });
         if self.may_edit && key.managed_by.is_none() {
             let name = key.name.as_str();
-            row.actions = vec![
-                Action::edit(name, self.address(key, "/edit")),
-                Action::delete(name, self.address(key, "/delete")),
-            ];
+            row.actions =
+                vec![Action::edit(name, address(key, "/edit")), Action::delete(name, address(key, "/delete"))];
         }
-        row.details = self.details(view);
+        row.details = self.details(view, related);
     }
 
     fn cell(&self, view: &KeyView, column: &str, badge: Option<&Badge>) -> Cell {
@@ -182,98 +240,187 @@ impl RowContext {
                 None => Cell::Text("No limit".to_owned()),
             },
             "uses" => Cell::Usage(usage(key, view.state)),
-            "group" => Cell::Link {
-                label: view.group_name.as_ref().map_or("–", |name| name.as_str()).to_owned(),
-                address: format!("{}/{}", Place::Groups(self.kind).address(self.customer), key.group_id),
-            },
+            "group" => group(view),
             "status" => Cell::Badge(badge.cloned().unwrap_or_else(|| Badge::new("badge-ok", "dot", "Active"))),
             "used" => key.usage.last_used.map_or(Cell::Nothing, |used| Cell::Time(Instant::past(used.at, self.now))),
             "expires" => key.expires_at.map_or(Cell::Nothing, |at| Cell::Time(Instant::at(at))),
-            "cert" => self.signing_certificate(view),
+            "cert" => signing_certificate(view),
             "created" => Cell::Time(Instant::at(key.created_at)),
-            "key" => Cell::Key(self.key_cell(view)),
+            "key" => Cell::Key(key_cell(key, self.may_edit)),
             _ => Cell::Nothing,
         }
     }
 
-    fn signing_certificate(&self, view: &KeyView) -> Cell {
-        let place = Place::SigningCertificates.address(self.customer);
-        Cell::Link {
-            label: view.signing_certificate_name.as_ref().map_or("–", |name| name.as_str()).to_owned(),
-            address: format!("{place}/{}", view.key.signing_certificate_id),
-        }
-    }
-
-    fn key_cell(&self, view: &KeyView) -> KeyCell {
+    fn details(&self, view: &KeyView, related: &Related) -> Vec<Detail> {
         let key = &view.key;
-        let id = format!("obstacle-{}", key.id);
-        let obstacle = if !key.is_exportable() {
-            Some(Obstacle {
-                id,
-                is_warning: false,
-                text: "Not in your credential vault?",
-                link: "Make a new key",
-                address: format!("{}/add", Place::Keys(self.kind).address(self.customer)),
-            })
-        } else if key.is_exhausted() {
-            Some(Obstacle {
-                id,
-                is_warning: true,
-                text: "Maximum reached. To copy it,",
-                link: "edit the maximum",
-                address: self.address(key, "/edit#maximum"),
-            })
-        } else {
-            None
-        };
-        KeyCell {
-            hint: key.is_exportable().then(|| Cut::of_hint(&key.hint)),
-            copy_address: if self.may_edit { self.address(key, "/copy") } else { String::new() },
-            download_address: self.address(key, "/download"),
-            file_name: format!("{}.txt", key.name),
-            obstacle,
-        }
-    }
-
-    fn details(&self, view: &KeyView) -> Vec<Detail> {
-        let key = &view.key;
-        let components = Place::Components(self.kind).address(self.customer);
         let detail = |label, value| Detail { label, value };
+        let by = |at, by: Option<u64>| match by.and_then(|id| related.actors.get(&id)) {
+            Some(name) => Cell::TimeBy { at: Instant::at(at), by: name.to_string(), address: String::new() },
+            None => Cell::Time(Instant::at(at)),
+        };
+        let last_used = match (key.usage.last_used, &related.last_used_by) {
+            (None, _) => Cell::Text("Never".to_owned()),
+            (Some(used), None) => Cell::Time(Instant::past(used.at, self.now)),
+            (Some(used), Some(Link { label, address })) => {
+                Cell::TimeBy { at: Instant::past(used.at, self.now), by: label.clone(), address: address.clone() }
+            }
+        };
+        let components = words(self.kind);
         vec![
-            detail("Signing Certificate", self.signing_certificate(view)),
+            detail("Signing Certificate", signing_certificate(view)),
             detail("View or export", Cell::yes_no(key.is_exportable())),
             detail("Re-enrollment", Cell::yes_no(key.allow_re_enrollment)),
             detail(
                 "Components",
                 Cell::Link {
-                    label: format!("{} of this key", words(self.kind).components),
-                    address: format!("{components}?key=={}", key.name),
+                    label: say::counted(related.components, components.component, components.components),
+                    address: components_address(key),
                 },
             ),
-            detail("Created", Cell::Time(Instant::at(key.created_at))),
-            detail("Modified", Cell::Time(Instant::at(key.modified_at))),
-            detail(
-                "Last used",
-                key.usage.last_used.map_or_else(
-                    || Cell::Text("Never".to_owned()),
-                    |used| Cell::Time(Instant::past(used.at, self.now)),
-                ),
-            ),
-            detail(
-                "Remaining",
-                Cell::Text(match key.maximum {
-                    Some(maximum) => say::number(maximum.get().saturating_sub(key.usage.uses)),
-                    None => "No limit".to_owned(),
-                }),
-            ),
+            detail("Created", by(key.created_at, key.created_by)),
+            detail("Modified", by(key.modified_at, key.modified_by)),
+            detail("Last used", last_used),
+            detail("Remaining", Cell::Text(remaining(key, related.forecast.as_deref()))),
         ]
+    }
+}
+
+/// What is looked up beside a key when there is room to tell it.
+#[derive(Default)]
+pub(super) struct Related {
+    /// Who made and changed it, by row id; those that are gone are missing.
+    pub(super) actors: HashMap<u64, Name>,
+    /// How many components it has.
+    pub(super) components: u64,
+    /// The component that used it last, if that is still there.
+    pub(super) last_used_by: Option<Link>,
+    /// When it will be full if it goes on being used as in the last day: "7 h". `None`: not in sight.
+    pub(super) forecast: Option<String>,
+}
+
+impl Related {
+    /// # Errors
+    /// Outages.
+    pub(super) async fn look_up(portal: &Portal, session: &Session, view: &KeyView) -> Result<Self, Error> {
+        let key = &view.key;
+        let (management, actor, customer) = (portal.management(), &session.actor, key.customer_id);
+        let ids: Vec<_> = key.created_by.into_iter().chain(key.modified_by).collect();
+        let last_used_by = match key.usage.last_used {
+            Some(used) => match management.find_component(actor, customer, key.kind, used.by).await {
+                Ok(view) => Some(component_link(key, used.by, &view.component.name)),
+                Err(Error::NotFound { .. }) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        Ok(Self {
+            actors: management.name_actors(actor, customer, &ids).await?,
+            components: count_components(portal, session, key).await?,
+            last_used_by,
+            forecast: forecast(portal, session, view).await?,
+        })
+    }
+}
+
+async fn forecast(portal: &Portal, session: &Session, view: &KeyView) -> Result<Option<String>, Error> {
+    let key = &view.key;
+    let (Some(maximum), KeyState::Active) = (key.maximum.map(NonZeroU32::get), view.state) else {
+        return Ok(None);
+    };
+    if u64::from(key.usage.uses) * 100 < u64::from(maximum) * FORECAST_FROM_PERCENT {
+        return Ok(None);
+    }
+    let buckets = Buckets::until(portal.now(), BucketStep::Hour, 24);
+    let usage = portal.management().key_usage(&session.actor, key.customer_id, key.kind, key.id, buckets).await?;
+    let of_late = usage.counts.iter().map(|count| count.uses).sum::<i64>();
+    let full = full_in(key.usage.uses, maximum, u64::try_from(of_late).unwrap_or(0));
+    Ok(full.filter(|span| *span <= FORECAST_MAX).map(say::span))
+}
+
+/// How many components of a key are neither deleted nor those of another.
+pub(super) async fn count_components(portal: &Portal, session: &Session, key: &ProvisioningKey) -> Result<u64, Error> {
+    let query = ListQuery::first_where(1, ComponentField::KeyId, Comparison::Equals, key.id.raw().cast_signed());
+    let page = portal.management().list_components(&session.actor, key.customer_id, key.kind, &query).await?;
+    Ok(page.total)
+}
+
+pub(super) fn component_link(key: &ProvisioningKey, id: ComponentId, name: &str) -> Link {
+    let place = Place::Components(key.kind).address(key.customer_id);
+    Link { label: name.to_owned(), address: format!("{place}/{id}") }
+}
+
+/// The list of a key's components.
+pub(super) fn components_address(key: &ProvisioningKey) -> String {
+    let mut address = format!("{}?key=", Place::Components(key.kind).address(key.customer_id));
+    encode_into(&mut address, &format!("={}", key.name));
+    address
+}
+
+pub(super) fn group(view: &KeyView) -> Cell {
+    let place = Place::Groups(view.key.kind).address(view.key.customer_id);
+    Cell::Link {
+        label: view.group_name.as_ref().map_or("–", |name| name.as_str()).to_owned(),
+        address: format!("{place}/{}", view.key.group_id),
+    }
+}
+
+pub(super) fn signing_certificate(view: &KeyView) -> Cell {
+    let place = Place::SigningCertificates.address(view.key.customer_id);
+    Cell::Link {
+        label: view.signing_certificate_name.as_ref().map_or("–", |name| name.as_str()).to_owned(),
+        address: format!("{place}/{}", view.key.signing_certificate_id),
+    }
+}
+
+/// What can be had of a key: DESIGN §13's table. Somebody who sees no key strings is told the same, without
+/// the buttons and without the way to what would help.
+pub(super) fn key_cell(key: &ProvisioningKey, may_edit: bool) -> KeyCell {
+    let obstacle = |is_warning, text: &str, link: &str, address: String| Obstacle {
+        id: format!("obstacle-{}", key.id),
+        is_warning,
+        text: text.to_owned(),
+        link: may_edit.then(|| Link { label: link.to_owned(), address }),
+    };
+    let obstacle = match &key.managed_by {
+        _ if !key.is_exportable() => Some(obstacle(
+            false,
+            "Not in your credential vault?",
+            "Make a new key",
+            add_address(key.customer_id, key.kind),
+        )),
+        _ if !key.is_exhausted() => None,
+        None if may_edit => {
+            Some(obstacle(true, "Maximum reached. To copy it,", "edit the maximum", address(key, "/edit#maximum")))
+        }
+        None => Some(obstacle(true, "Maximum reached.", "", String::new())),
+        Some(managed) => Some(Obstacle {
+            link: None,
+            ..obstacle(true, &format!("Maximum reached. {} can raise it.", managed.label), "", String::new())
+        }),
+    };
+    KeyCell {
+        hint: key.is_exportable().then(|| Cut::of_hint(&key.hint)),
+        copy_address: if may_edit { address(key, "/copy") } else { String::new() },
+        download_address: address(key, "/download"),
+        file_name: format!("{}.txt", key.name),
+        obstacle,
+    }
+}
+
+/// "188, full in about 7 h", "No limit".
+fn remaining(key: &ProvisioningKey, forecast: Option<&str>) -> String {
+    let Some(maximum) = key.maximum else { return "No limit".to_owned() };
+    let left = say::number(maximum.get().saturating_sub(key.usage.uses));
+    match forecast {
+        Some(span) => format!("{left}, full in about {span}"),
+        None => left,
     }
 }
 
 /// What is unusual about a key, the gravest first; none for one that is simply good.
 pub(super) fn state_badge(view: &KeyView, now: Timestamp) -> Option<Badge> {
     let key = &view.key;
-    let soon = now.saturating_add(std::time::Duration::from_secs(u64::from(EXPIRES_SOON_DAYS * DAY_SECONDS)));
+    let soon = now.saturating_add(Duration::from_secs(u64::from(EXPIRES_SOON_DAYS * DAY_SECONDS)));
     if key.is_exhausted() {
         Some(Badge::new("badge-bad", "full", "Exhausted"))
     } else if key.is_expired(now) {
@@ -307,3 +454,6 @@ pub(super) fn usage(key: &ProvisioningKey, state: KeyState) -> Usage {
         class,
     }
 }
+
+#[cfg(test)]
+mod tests;
