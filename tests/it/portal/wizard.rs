@@ -29,8 +29,12 @@ pub fn makes_a_key_of_each_kind(service: &Service, browser: &Browser) {
         browser.fill("Name", "Duisburg");
         browser.click("Next");
         browser.fill("Name", "first");
-        if matches!(kind, "network-connector" | "machine") {
-            browser.click("More");
+        match kind {
+            "network-connector" => {
+                browser.click("More Maximum, status, re-enrollment, expiry, addresses, description, key version");
+            }
+            "machine" => browser.click("More Maximum, expiry, addresses, description, key version"),
+            _ => {}
         }
         browser.fill(&format!("Maximum # of {word}s"), "1");
         browser.click("Next");
