@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::visitor::{NOTICE, SESSION, VISIT, Visitor, encoded, form_token};
+use super::visitor::{NOTICE, SESSION, VISIT, Visitor, encoded, form_token, hidden};
 use crate::api::support::Client;
 use crate::support::Service;
 
@@ -178,4 +178,86 @@ async fn the_token_of_a_program_opens_no_page() {
     assert_eq!((answer.status, answer.header("location")), (303, Some("/sign-in?next=%2Faccount")));
     assert!(visitor.get("/sign-in").await.body.contains("Sign in to Muster"));
     assert!(visitor.cookies.contains_key(VISIT));
+}
+
+/// Ends what the owner has signed in to in browsers, by the management API.
+async fn end_sessions(service: &Service) {
+    let owner = Client::owner(service).await;
+    let administrators = owner.get("administrators").await.json();
+    let id = administrators["list"][0]["id"].as_str().expect("an id").to_owned();
+    let sessions = owner.get(&format!("administrators/{id}/sessions")).await.json();
+    for session in sessions["list"].as_array().expect("a list") {
+        if session["userAgent"] != "tests/1" {
+            let session = session["id"].as_str().expect("an id");
+            assert_eq!(owner.delete(&format!("administrators/{id}/sessions/{session}")).await.status, 204);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_whose_session_has_ended_comes_back_after_the_sign_in() {
+    let service = Service::start();
+    let (username, password) = service.owner();
+    let customer = service.api_client()["customerId"].as_str().expect("an id").to_owned();
+    let (add, list) = (format!("/c/{customer}/administrators/add"), format!("/c/{customer}/administrators"));
+    let mut visitor = Visitor::signed_in(&service).await;
+    let token = form_token(&visitor.get(&add).await.body);
+    end_sessions(&service).await;
+
+    let secret = "correct horse battery staple";
+    let typed = [
+        ("username", "ada"),
+        ("role", "auditor"),
+        ("enabled", "on"),
+        ("description", "R&D \"<b>\""),
+        ("password", secret),
+    ];
+    let asked = visitor.post(&add, &[&[("csrf", &*token)], &typed[..]].concat()).await;
+    assert_eq!(asked.status, 401);
+    assert!(asked.body.contains("Your session has ended."), "{}", asked.body);
+    assert!(!visitor.cookies.contains_key(SESSION));
+
+    // What was typed goes to and fro, as often as it takes; the secret does not.
+    let mut page = asked.body;
+    let mut answer = None;
+    for password in ["not the password", &password] {
+        assert!(!page.contains(secret) && !page.contains(&token), "{page}");
+        let mut fields = hidden(&page);
+        fields.extend([("username", &*username), ("password", password)].map(|(n, v)| (n.to_owned(), v.to_owned())));
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let next = visitor.post("/sign-in", &fields).await;
+        page.clone_from(&next.body);
+        answer = Some(next);
+    }
+    let shown = answer.expect("an answer");
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    assert!(visitor.cookies.contains_key(SESSION));
+    for text in ["value=\"ada\"", "R&#38;D &#34;&#60;b&#62;&#34;", "value=\"auditor\" selected"] {
+        assert!(shown.body.contains(text), "no {text}: {}", shown.body);
+    }
+    assert!(!shown.body.contains(secret) && !shown.body.contains(&password), "{}", shown.body);
+    assert!(!visitor.get(&list).await.body.contains(">ada<"), "nothing is done before it is sent again");
+
+    let token = form_token(&shown.body);
+    let typed = [&[("csrf", &*token)], &typed[..]].concat();
+    let saved = visitor.post(&add, &typed).await;
+    assert!(matches!(saved.status, 200 | 303), "{}", saved.body);
+    Client::of(&service, &customer).signed_in("ada", secret).await;
+}
+
+/// What is no form to be filled in is not kept: one goes on to where its button stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_button_whose_session_has_ended_leads_back_to_its_page() {
+    let service = Service::start();
+    let mut visitor = Visitor::signed_in(&service).await;
+    let token = form_token(&visitor.get("/account").await.body);
+    end_sessions(&service).await;
+    for (fields, expected) in [
+        (vec![("theme", "dark"), ("back", "/account?customer=0")], "/sign-in?next=%2Faccount%3Fcustomer%3D0"),
+        (vec![("theme", "dark"), ("back", "//evil.example/account")], "/sign-in"),
+        (vec![("theme", "dark")], "/sign-in"),
+    ] {
+        let asked = visitor.post("/preferences/theme", &[&[("csrf", &*token)], &fields[..]].concat()).await;
+        assert_eq!((asked.status, asked.header("location")), (303, Some(expected)), "{fields:?}");
+    }
 }

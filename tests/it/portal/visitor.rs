@@ -56,6 +56,16 @@ pub fn form_token(page: &str) -> String {
     rest.split('"').next().expect("an end").to_owned()
 }
 
+/// Names and values of a page's hidden fields.
+pub fn hidden(page: &str) -> Vec<(String, String)> {
+    let parts = page.split("<input type=\"hidden\" name=\"").skip(1).filter_map(|rest| rest.split_once("\" value=\""));
+    let text = |text: &str| {
+        let escapes = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+        escapes.iter().fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
+    };
+    parts.map(|(name, rest)| (text(name), text(rest.split('"').next().expect("an end")))).collect()
+}
+
 /// Somebody with a jar of cookies.
 pub struct Visitor {
     address: SocketAddr,

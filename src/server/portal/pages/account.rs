@@ -178,7 +178,10 @@ async fn page(portal: &Portal, visit: &Visit, session: &Session, faults: &Faults
     let frame = Frame::around(portal, visit, session, customer, Place::Account, Place::Account.label()).await?;
     Ok(AccountPage {
         frame,
-        head: PageHead::new("Account and preferences"),
+        head: PageHead {
+            lead: "Who you are here, where you are signed in, and how the portal looks to you.".to_owned(),
+            ..PageHead::new("Account and preferences")
+        },
         facts: vec![("User name", username), ("Role", say::role(actor.role).to_owned()), ("Customer", whose)],
         theme: Field::select(Preferences::THEME, "Theme", &Fields::new(chosen), themes),
         form: password.with_faults(faults),

@@ -152,7 +152,7 @@ fn session_row(customer: CustomerId, id: AdministratorId, record: &SessionRecord
         cells: vec![
             Cell::Time(started),
             Cell::text(from),
-            Cell::text(if is_this { "this session".to_owned() } else { record.user_agent.clone() }),
+            Cell::text(if is_this { "this session".to_owned() } else { say::program(&record.user_agent) }),
             Cell::Time(Instant::at(record.expires_at)),
         ],
         button: (!is_this).then_some(button),

@@ -16,9 +16,9 @@ use crate::server::api::wire::audit_event::encode;
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::head::{HeadAction, Link, PageHead, Tab};
 use crate::server::portal::list::{Column, Filter, FilterChoice, ListState};
-use crate::server::portal::listing::Listing;
+use crate::server::portal::listing::{ListPage, Listing};
 use crate::server::portal::reply::{Reply, Trouble};
-use crate::server::portal::table::{Cell, Change, Detail, Row, Table, Totals};
+use crate::server::portal::table::{Cell, Change, Detail, Row, Totals};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
 use crate::server::portal::{Portal, filters};
@@ -63,14 +63,6 @@ const OBJECTS: [(Object, &str); 10] = [
     (Object::Session, "Session"),
     (Object::SigningCertificate, "Signing certificate"),
 ];
-
-#[derive(Template)]
-#[template(path = "audit.html", config = "src/server/portal/askama.toml")]
-struct AuditPage {
-    frame: Frame,
-    head: PageHead,
-    table: Table,
-}
 
 #[derive(Template)]
 #[template(path = "audit_export.html", config = "src/server/portal/askama.toml")]
@@ -125,7 +117,7 @@ pub(in crate::server::portal) async fn list(
         ..PageHead::new(Place::Audit.label())
     };
     let frame = Frame::around(portal, visit, session, customer, Place::Audit, Place::Audit.label()).await?;
-    Ok(Reply::ok(&AuditPage { frame, head, table }))
+    Ok(Reply::ok(&ListPage { frame, head, table, empty: None }))
 }
 
 /// With `?after=<number>` the piece of the log that follows that event, as the management API exports it; else
@@ -190,12 +182,12 @@ fn columns() -> Vec<Column<AuditField>> {
         OBJECTS.iter().map(|(object, label)| choice(object.as_str(), label, AuditField::ObjectType)).collect();
     vec![
         column("time", "Time (UTC)", "Time", "", AuditField::At).filtered(Filter::Period(AuditField::At)),
-        column("who", "Who", "Who", "c-text", AuditField::ActorName).filtered(Filter::Contains(AuditField::ActorName)),
-        column("action", "What", "What", "c-text", AuditField::Action).filtered(Filter::Choice(actions)),
-        column("type", "Object Type", "Type", "c-text", AuditField::ObjectType).filtered(Filter::Choice(objects)),
-        column("name", "Object", "Object", "c-key", AuditField::ObjectName)
+        column("who", "Who", "Who", "c-group", AuditField::ActorName).filtered(Filter::Contains(AuditField::ActorName)),
+        column("action", "What", "What", "c-group", AuditField::Action).filtered(Filter::Choice(actions)),
+        column("type", "Object Type", "Type", "c-state", AuditField::ObjectType).filtered(Filter::Choice(objects)),
+        column("name", "Object", "Object", "c-text", AuditField::ObjectName)
             .filtered(Filter::Contains(AuditField::ObjectName)),
-        column("object", "Object ID", "ID", "c-text", AuditField::ObjectId)
+        column("object", "Object ID", "ID", "c-group", AuditField::ObjectId)
             .optional()
             .filtered(Filter::Equals(AuditField::ObjectId)),
         column("number", "Number", "Number", "c-short", AuditField::Sequence)
