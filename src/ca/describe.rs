@@ -132,7 +132,7 @@ fn extended_key_usages(found: &ExtendedKeyUsage<'_>) -> Vec<String> {
         (found.time_stamping, "timeStamping"),
         (found.ocsp_signing, "OCSPSigning"),
     ];
-    let named = named.into_iter().filter_map(|(is_set, name)| is_set.then(|| name.to_owned()));
+    let named = named.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name.to_owned());
     named.chain(found.other.iter().map(Oid::to_id_string)).collect()
 }
 

@@ -66,7 +66,7 @@ fn a_group_in_use_says_so_and_goes_only_with_all_that_is_in_it() {
     service.create_group(KIND, "HQ");
     let key = service.create_key(KIND, "HQ", "hq", &["--max-uses", "5"]);
     assert!(enroll(&service, "one", &key));
-    let browser = Browser::signed_in(&service, Scripts::On);
+    let browser = Browser::signed_in(&service, Scripts::Off);
     browser.go(SECTION, PAGE);
     browser.click("HQ");
     browser.sees("App Connectors of this group");
@@ -75,7 +75,7 @@ fn a_group_in_use_says_so_and_goes_only_with_all_that_is_in_it() {
     browser.fill("Type HQ to confirm", "hq");
     browser.click("Delete everything in it");
     browser.sees("This is not the name. Type HQ to go on.");
-    browser.status();
+    assert_eq!(browser.status(), 422);
     browser.fill("Type HQ to confirm", "HQ");
     browser.click("Delete everything in it");
     browser.sees("was deleted with 1 key and 1 connector.");

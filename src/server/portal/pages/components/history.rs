@@ -103,19 +103,19 @@ mod tests {
 
     #[test]
     fn a_change_is_told_by_what_it_changed() {
-        let told = |action: &str, before: &str, after: &str| {
+        let of = |action: &str, before: &str, after: &str| {
             let at = Timestamp::from_unix_seconds(0);
             let object = ("component", "7".to_owned(), "c-1");
             let mut event = AuditEvent::new(&Actor::system(), CustomerId::from_raw(1), at, action, object);
             (event.before, event.after) = (Some(before.to_owned()), Some(after.to_owned()));
-            super::told(&event)
+            told(&event)
         };
-        assert_eq!(told("update", r#"{"enabled":true,"name":"a"}"#, r#"{"enabled":false,"name":"a"}"#), "Disabled");
-        assert_eq!(told("update", r#"{"enabled":false}"#, r#"{"enabled":true}"#), "Enabled");
-        let both = told("update", r#"{"enabled":false,"name":"a"}"#, r#"{"enabled":true,"name":"b"}"#);
+        assert_eq!(of("update", r#"{"enabled":true,"name":"a"}"#, r#"{"enabled":false,"name":"a"}"#), "Disabled");
+        assert_eq!(of("update", r#"{"enabled":false}"#, r#"{"enabled":true}"#), "Enabled");
+        let both = of("update", r#"{"enabled":false,"name":"a"}"#, r#"{"enabled":true,"name":"b"}"#);
         assert_eq!(both, "Edited: status, name");
-        assert_eq!(told("update", "{", "{"), "Edited");
-        assert_eq!(told("attach", "{}", "{}"), "Attached to another key");
-        assert_eq!(told("revoke", "{}", "{}"), "Revoked");
+        assert_eq!(of("update", "{", "{"), "Edited");
+        assert_eq!(of("attach", "{}", "{}"), "Attached to another key");
+        assert_eq!(of("revoke", "{}", "{}"), "Revoked");
     }
 }

@@ -57,11 +57,7 @@ pub(in crate::server::portal) async fn show(
             Detail::new("Modified", object::modified(group.modified_at, author)),
         ],
     ];
-    let mut settings = Panel::new("settings", "Settings", Body::Pairs(settings.into_iter().flatten().collect()));
-    if may_edit(session) {
-        let link = Link { label: "Edit".to_owned(), address: super::address(group, "/edit") };
-        settings = settings.with_links(vec![link]);
-    }
+    let settings = Panel::new("settings", "Settings", Body::Pairs(settings.into_iter().flatten().collect()));
     let page = ObjectPage {
         frame: Frame::around(portal, visit, session, customer, place, group.name.as_str()).await?,
         head,
