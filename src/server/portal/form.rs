@@ -65,10 +65,9 @@ pub(super) struct Field {
 }
 
 pub(super) enum Control {
-    /// Several lines.
-    Area {
+    /// Several lines of what is pasted.
+    Code {
         rows: u8,
-        is_code: bool,
     },
     /// What cannot be changed, as text.
     Fixed,
@@ -149,13 +148,9 @@ impl Field {
         Self { is_default: field.is_ticked() == default, ..field }
     }
 
-    pub(super) fn area(name: &'static str, label: impl Into<String>, values: &Fields, rows: u8) -> Self {
-        Self::new(name, label, values, Control::Area { rows, is_code: false })
-    }
-
     /// For what is pasted: PEM, lists of networks.
     pub(super) fn code(name: &'static str, label: impl Into<String>, values: &Fields, rows: u8) -> Self {
-        Self::new(name, label, values, Control::Area { rows, is_code: true })
+        Self::new(name, label, values, Control::Code { rows })
     }
 
     pub(super) fn secret(name: &'static str, label: impl Into<String>, autocomplete: &'static str) -> Self {

@@ -64,11 +64,6 @@ impl<F: ListField> Listing<F> {
         Ok(Self { page, columns, state, query, unasked })
     }
 
-    /// Whether a filter is in force.
-    pub(super) fn is_filtered(&self) -> bool {
-        !self.state.filters.is_empty()
-    }
-
     /// The question without its filters, for the total.
     pub(super) fn whole(&self) -> ListQuery<F> {
         ListQuery::first(1)

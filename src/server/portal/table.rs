@@ -11,8 +11,7 @@ use crate::store::ListField;
 pub(super) struct Table {
     /// Names the table for whoever does not see it.
     pub(super) label: String,
-    /// One of what is listed, and many: "key", "keys".
-    pub(super) one: &'static str,
+    /// Many of what is listed: "keys".
     pub(super) many: &'static str,
     /// The name under which this list's preferences and saved filters are kept.
     pub(super) page: String,
@@ -301,7 +300,6 @@ impl Table {
         Self {
             width: heads.len() + usize::from(bulk.is_some()) + usize::from(has_action_cell),
             label,
-            one,
             many,
             page,
             path: state.path.clone(),
