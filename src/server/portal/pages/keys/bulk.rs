@@ -13,6 +13,7 @@ use crate::server::portal::form::{Field, Form};
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::kinds::words;
 use crate::server::portal::reply::{Reply, Trouble};
+use crate::server::portal::ticked::Ticked;
 use crate::server::portal::visit::{Fields, Visit};
 use crate::server::portal::words as say;
 
@@ -28,16 +29,10 @@ pub(in crate::server::portal) async fn submit(
 ) -> Result<Reply, Trouble> {
     let (customer, kind, form) = (visit.customer()?, visit.kind(), &visit.form);
     let list = Place::Keys(kind).address(customer);
-    let back = back(form.text("back"), &list);
-    let ids: Result<Vec<ProvisioningKeyId>, _> = form.all("id").map(str::parse).collect();
-    let ids = ids.map_err(|_| Trouble::Malformed)?;
-    let operation = form.text("do");
-    if operation == "none" {
-        return Ok(Reply::see_other(back));
-    }
-    if ids.is_empty() {
-        return Ok(Reply::see_other(back).with_notice("", "No key is ticked. Tick those that are meant."));
-    }
+    let Ticked { operation, ids, back } = match Ticked::<ProvisioningKeyId>::read(visit, &list, "key")? {
+        Ok(ticked) => ticked,
+        Err(back) => return Ok(back),
+    };
     let is_confirmed = form.find("confirmed").is_some();
     let done = match operation {
         "csv" => return export(portal, session, customer, kind, &ids).await,
@@ -55,14 +50,6 @@ pub(in crate::server::portal) async fn submit(
     };
     let results = portal.management().bulk_keys(&session.actor, customer, kind, input).await?;
     Ok(Reply::see_other(back).with_notice("", summary(&results, done)))
-}
-
-/// The list as it was, if that is what the form says.
-fn back(given: &str, list: &str) -> String {
-    let rest = given.strip_prefix(list);
-    let is_list = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('?'));
-    let is_plain = given.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_list && is_plain { given } else { list }.to_owned()
 }
 
 async fn ask(
@@ -245,17 +232,6 @@ mod tests {
     use crate::domain::Name;
     use crate::id::Id as _;
     use crate::management::Object;
-
-    #[test]
-    fn the_way_back_is_the_list_and_nothing_else() {
-        let list = "/c/7/machine/keys";
-        for address in [list, "/c/7/machine/keys?page=2&name=a%20b"] {
-            assert_eq!(back(address, list), address);
-        }
-        for address in ["", "//evil.example", "/c/7/machine/keys/8", "/c/7/machine/keys?\r\nx", "/c/7/machine/keysx"] {
-            assert_eq!(back(address, list), list, "{address:?}");
-        }
-    }
 
     #[test]
     fn the_summary_tells_each_outcome_once() {
