@@ -20,6 +20,9 @@ use crate::support::Service;
 /// How long something may take to be on the page; it is there at once or it is wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What leads to a page, and what unfolds to show it.
+const NAVIGATION: &str = ".nav summary, .nav a";
+
 /// Whatever one can press.
 const CONTROLS: &str = "a[href], button, summary, [role=button], input[type=submit]";
 /// Whatever one can fill in, tick or choose.
@@ -100,8 +103,9 @@ impl Browser {
     /// Opens a page by the navigation: the section that holds it, and its own name.
     pub fn go(&self, section: &str, page: &str) {
         self.visit("/");
-        self.click(section);
-        self.click(page);
+        for name in [section, page] {
+            self.on(NAVIGATION, name, "", |element| self.driver.click(element));
+        }
         self.sees_title(page);
     }
 
