@@ -50,20 +50,20 @@ fn a_form_that_was_sent_after_the_session_ended_comes_back_as_it_was_typed() {
     browser.click_in("HQ", "Edit HQ");
     browser.fill("Description", "by the river");
     browser.lose_session();
-    browser.click("Save");
+    browser.click("Save group");
     browser.sees("Your session has ended");
     assert_eq!(browser.status(), 401);
     let (username, password) = service.owner();
     browser.fill("User name", &username);
     browser.fill("Password", &password);
     browser.click("Sign in");
-    browser.sees_control("Save");
+    browser.sees_control("Save group");
     assert_eq!(browser.value("Description"), "by the river");
     assert!(
         !service.cli_ok(&["group", "show", "--json", "--kind", "machine", "HQ"]).contains("river"),
         "nothing was saved"
     );
-    browser.click("Save");
+    browser.click("Save group");
     browser.sees("was saved");
     assert!(service.cli_ok(&["group", "show", "--json", "--kind", "machine", "HQ"]).contains("river"));
 }

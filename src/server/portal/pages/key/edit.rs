@@ -91,7 +91,7 @@ async fn page(
         form,
         action: address(key, "/edit"),
         hidden: vec![(REVISION, revision.0.to_string())],
-        button: "Save",
+        button: "Save key",
         cancel: address(key, ""),
     })
 }
