@@ -113,6 +113,8 @@ pub(super) struct Line {
 
 pub(super) struct LimitLabel {
     pub(super) x: String,
+    /// Else it begins at `x`.
+    pub(super) ends_at_edge: bool,
     pub(super) y: String,
     pub(super) text: String,
 }

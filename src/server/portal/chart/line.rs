@@ -24,8 +24,8 @@ const TOP: f64 = 24.0;
 /// Where now is, in per cent: the rest is what comes.
 const NOW: f64 = 95.0;
 
-/// The words of a maximum begin here at the latest, in per cent.
-const LIMIT_LABEL_MAX: f64 = 70.0;
+/// The words of a maximum begin where it does, but end at the edge if that is further right, in per cent.
+const LIMIT_LABEL_MAX: f64 = 60.0;
 
 /// A maximum of more than so many times what was used is left out of the picture: one would see nothing else.
 const LIMIT_TIMES_MAX: u64 = 10;
@@ -37,7 +37,6 @@ const FORECAST_DAYS_MAX: u64 = 60;
 struct Uses<'a> {
     found: &'a KeyUsageOverTime,
     now: Timestamp,
-    created_at: Timestamp,
     /// As it is now; `None`: no limit.
     maximum: Option<u32>,
     /// Over the last day; `None`: it takes no more uses for now.
@@ -67,7 +66,7 @@ pub(in crate::server::portal) async fn of_key(
         _ => None,
     };
     let maximum = key.maximum.map(|maximum| maximum.get());
-    let uses = Uses { found: &found, now, created_at: key.created_at, maximum, uses_last_day };
+    let uses = Uses { found: &found, now, maximum, uses_last_day };
     Ok(draw(range, &uses, &format!("{}/{}", Place::Keys(key.kind).address(key.customer_id), key.id)))
 }
 
@@ -158,7 +157,7 @@ impl Uses<'_> {
     fn limits(&self) -> Vec<(Timestamp, Option<u32>)> {
         let changes = &self.found.maximum_changes;
         let first = changes.last().map_or(self.maximum, |change| change.before);
-        let mut limits = vec![(self.found.buckets.from().max(self.created_at).min(self.now), first)];
+        let mut limits = vec![(self.found.buckets.from(), first)];
         limits.extend(changes.iter().rev().map(|change| (change.at, change.after)));
         limits
     }
@@ -198,8 +197,10 @@ fn line(uses: &Uses<'_>, axis: &Axis, scale: Scale, counts: &[u64], limits: &[(T
         write_point(&mut limit, if follows { 'L' } else { 'M' }, x, y);
         let end = limits.get(place + 1).map_or(100.0, |(next, _)| axis.x(*next).min(NOW));
         write_point(&mut limit, 'L', end, y);
+        let ends_at_edge = x > LIMIT_LABEL_MAX;
         limit_label = Some(LimitLabel {
-            x: percent(x.min(LIMIT_LABEL_MAX)),
+            x: percent(if ends_at_edge { 100.0 } else { x }),
+            ends_at_edge,
             y: pixels(y - 7.0),
             text: format!("Maximum {}", say::number(maximum)),
         });
@@ -308,8 +309,7 @@ mod tests {
     }
 
     fn chart(range: Range, found: &KeyUsageOverTime, maximum: Option<u32>, uses_last_day: Option<u64>) -> Chart {
-        let created_at = at("2026-01-02T09:14:00Z");
-        draw(range, &Uses { found, now: now(), created_at, maximum, uses_last_day }, "/k")
+        draw(range, &Uses { found, now: now(), maximum, uses_last_day }, "/k")
     }
 
     fn legend(chart: &Chart) -> Vec<&str> {
@@ -347,6 +347,15 @@ mod tests {
         assert_eq!(near.line.unwrap().limit, "M0.00 42.0L100.00 42.0");
         let unused = usage(Range::Hours24, 0, &[], vec![]);
         assert!(!chart(Range::Hours24, &unused, Some(10_000), None).line.unwrap().limit.is_empty());
+    }
+
+    #[test]
+    fn a_maximum_of_late_is_named_at_the_edge() {
+        let raised = MaximumChange { at: at("2026-11-20T08:31:00Z"), before: None, after: Some(50) };
+        let found = usage(Range::Days14, 40, &[], vec![raised]);
+        let line = chart(Range::Days14, &found, Some(50), None).line.unwrap();
+        let label = line.limit_label.unwrap();
+        assert_eq!((&*label.x, label.ends_at_edge), ("100.00%", true));
     }
 
     #[test]
