@@ -6,7 +6,7 @@ use super::lists::{self, Column, Columns, List, Values, own};
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey, AuditMac, AuditRow, CHAIN_START};
 use crate::id::CustomerId;
-use crate::store::{AuditField, AuditQuery, Page};
+use crate::store::{AuditField, AuditQuery, Comparison, Condition, Page};
 
 const COLUMNS: &str = "sequence, customer_id, at, actor_type, actor_id, actor_name, action, object_type, object_id, \
                        object_name, before, after, mac";
@@ -72,6 +72,7 @@ pub(super) fn list(
     after: u64,
     limit: u32,
 ) -> rusqlite::Result<Vec<AuditRow>> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
     connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM audit_events WHERE customer_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3"
@@ -102,6 +103,14 @@ pub(super) fn search(
         .query_map(params![customer, total.saturating_sub(query.page.offset)], read)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Page { rows, total })
+}
+
+/// Whether a search reads the chain from its end, and not just one page or what was done to one object.
+pub(super) fn is_walk(query: &AuditQuery) -> bool {
+    let is_of_object = |condition: &Condition<AuditField>| {
+        condition.field == AuditField::ObjectId && condition.comparison == Comparison::Equals
+    };
+    !query.conditions.is_empty() && !query.conditions.iter().any(is_of_object)
 }
 
 impl Columns for AuditField {

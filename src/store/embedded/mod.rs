@@ -712,7 +712,7 @@ impl Store for EmbeddedStore {
 
     async fn search_audit(&self, customer: CustomerId, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.read(move |connection| audit::search(connection, customer, &query, now)).await
+        self.list(audit::is_walk(&query), move |connection| audit::search(connection, customer, &query, now)).await
     }
 
     async fn list_audit(&self, customer: CustomerId, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
@@ -820,6 +820,7 @@ fn foreign(path: &Path) -> OpenError {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use crate::store::{AuditField, Comparison, Condition};
 
     struct Unobserved;
 
@@ -845,5 +846,35 @@ mod tests {
         assert!(matches!(open(dir.path()).err(), Some(OpenError::Locked { .. })));
         drop(store);
         open(dir.path()).expect("dropped: the directory is free");
+    }
+
+    /// Devices and sign-ins wait for the same threads.
+    #[tokio::test]
+    async fn a_search_of_the_whole_audit_log_leaves_a_thread_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        // As many as there could be threads.
+        for _ in 0..8 {
+            let (store, held) = (Arc::clone(&store), Arc::clone(&held));
+            tokio::spawn(async move {
+                let wait = move |_: &Connection| Ok(held.lock().unwrap().recv().is_err());
+                store.walk(wait).await
+            });
+        }
+        let search = |field, comparison| {
+            let conditions = vec![Condition::new(field, comparison, "7")];
+            let (store, page) = (Arc::clone(&store), PageRequest::first(1));
+            async move { store.search_audit(CustomerId::SERVICE, &AuditQuery { conditions, page }).await }
+        };
+        tokio::task::yield_now().await;
+        let mut walk = tokio::spawn(search(AuditField::ActorName, Comparison::Contains));
+        tokio::task::yield_now().await;
+        search(AuditField::ObjectId, Comparison::Equals).await.expect("an index leads there");
+        let soon = tokio::time::timeout(Duration::ZERO, &mut walk).await;
+        assert!(soon.is_err(), "it did not wait for its turn among the walks");
+        drop(release);
+        walk.await.unwrap().unwrap();
     }
 }

@@ -56,6 +56,7 @@ pub async fn pages_of_a_chain_follow_each_other(world: World) {
     assert_eq!(sequences(world.store.list_audit(customer, 2, 2).await.unwrap()), [3, 4]);
     assert_eq!(sequences(world.store.list_audit(customer, 4, 2).await.unwrap()), [5]);
     assert_eq!(sequences(world.store.list_audit(customer, 5, 2).await.unwrap()), [0; 0]);
+    assert_eq!(sequences(world.store.list_audit(customer, u64::MAX, 2).await.unwrap()), [0; 0]);
 }
 
 pub async fn a_search_is_answered_newest_first(world: World) {
