@@ -261,3 +261,20 @@ async fn a_button_whose_session_has_ended_leads_back_to_its_page() {
         assert_eq!((asked.status, asked.header("location")), (303, Some(expected)), "{fields:?}");
     }
 }
+
+/// As when somebody else signs in, who does not see the customer: they are signed in all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_cannot_come_back_is_in_nobodys_way() {
+    let service = Service::start();
+    let (username, password) = service.owner();
+    let mut visitor = Visitor::new(&service);
+    let token = form_token(&visitor.get("/sign-in").await.body);
+    let next = "/c/999999/app-connector/groups/add";
+    let fields =
+        [("csrf", &*token), ("next", next), ("kept.name", "HQ"), ("username", &username), ("password", &password)];
+    let answer = visitor.post("/sign-in", &fields).await;
+    assert!(visitor.cookies.contains_key(SESSION), "{}", answer.body);
+    assert_eq!((answer.status, answer.header("location")), (303, Some(next)));
+    assert_eq!(visitor.get(next).await.status, 404);
+    assert_eq!(visitor.get("/account").await.status, 200);
+}

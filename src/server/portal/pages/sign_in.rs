@@ -120,17 +120,21 @@ pub(in crate::server::portal) async fn submit(
     let (status, problem, retry_after) = match signed_in {
         Ok(signed_in) => {
             // A browser has one session.
-            if let Some(before) = before {
-                portal.management().sign_out(before).await?;
+            if let Some(before) = before
+                && let Err(error) = portal.management().sign_out(before).await
+            {
+                tracing::warn!(%error, "the session before a sign-in could not be ended");
             }
             let token = signed_in.token;
-            let reply = match again(visit, next, guard::form_token(&token)) {
+            let shown = match again(visit, next, guard::form_token(&token)) {
                 Some((run, mut visit)) => {
-                    visit.preferences = portal.preferences(&signed_in.session).await?;
-                    run(portal, &visit, &signed_in.session).await?
+                    visit.preferences = portal.preferences(&signed_in.session).await.unwrap_or_default();
+                    run(portal, &visit, &signed_in.session).await.ok()
                 }
-                None => Reply::see_other(next_page(next)),
+                None => None,
             };
+            // Whatever is the matter with the form is told there; whoever signed in is signed in.
+            let reply = shown.unwrap_or_else(|| Reply::see_other(next_page(next)));
             return Ok(reply.with_cookie(guard::SESSION, Some(token)));
         }
         Err(Error::InvalidCredentials) => {
