@@ -37,31 +37,32 @@ pub(super) struct Listing<F: 'static> {
 
 impl<F: ListField> Listing<F> {
     /// Reads what the address asks for, and keeps order and page size for the next time when they were chosen here:
-    /// a shared address changes nobody's preferences.
-    ///
-    /// # Errors
-    /// Outages, when there is something to keep.
+    /// a shared address changes nobody's preferences. When they cannot be kept the list is shown all the same, as
+    /// it has to be while a disk is full.
     pub(super) async fn read(
         portal: &Portal,
         visit: &Visit,
         session: &Session,
         page: impl Into<String>,
         columns: Vec<Column<F>>,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let page = page.into();
         let kept = visit.preferences.list(&page);
         let path = visit.address.split('?').next().unwrap_or_default();
         let state = ListState::read(path, &visit.query, &columns, &kept);
         let keep = state.kept(&kept);
         let is_chosen = visit.query.find("sort").is_some() && visit.is_from_here;
-        if is_chosen && keep != kept {
-            portal.management().set_preference(&session.actor, &page, Some(&keep.to_text())).await?;
+        if is_chosen
+            && keep != kept
+            && let Err(error) = portal.management().set_preference(&session.actor, &page, Some(&keep.to_text())).await
+        {
+            tracing::warn!(%error, "the order of a list could not be kept");
         }
         let (query, unasked) = match state.query(&columns) {
             Ok(query) => (Some(query), None),
             Err(id) => (None, Some(id)),
         };
-        Ok(Self { page, columns, state, query, unasked })
+        Self { page, columns, state, query, unasked }
     }
 
     /// The question without its filters, for the total.

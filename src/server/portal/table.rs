@@ -503,7 +503,7 @@ fn pager(state: &ListState, one: &str, many: &str, totals: Totals) -> Pager {
     let Totals { found, unfiltered } = totals;
     let rows = u64::from(state.rows);
     let last = found.div_ceil(rows).max(1);
-    let first_row = (state.page - 1).saturating_mul(rows) + 1;
+    let first_row = (state.page - 1).saturating_mul(rows).saturating_add(1);
     let range = if first_row > found {
         "0".to_owned()
     } else {
@@ -516,7 +516,7 @@ fn pager(state: &ListState, one: &str, many: &str, totals: Totals) -> Pager {
     };
     let gap = || PageLink { label: "…".to_owned(), address: String::new(), is_current: false };
     // The first, the last, and those beside this one.
-    let near = state.page.saturating_sub(1).max(1)..=(state.page + 1).min(last);
+    let near = state.page.saturating_sub(1).max(1)..=state.page.saturating_add(1).min(last);
     let mut pages = Vec::new();
     if *near.start() > 1 {
         pages.push(link(1));

@@ -86,24 +86,29 @@ impl Desk {
 
     /// `path` is below the customer.
     pub(super) async fn get(&self, path: &str) -> Seen {
-        self.ask(Method::GET, path, "", false).await
+        self.ask(Method::GET, path, "", &[]).await
+    }
+
+    /// As a browser follows a link of a page of ours.
+    pub(super) async fn follow(&self, path: &str) -> Seen {
+        self.ask(Method::GET, path, "", &[("sec-fetch-site", "same-origin")]).await
     }
 
     pub(super) async fn post(&self, path: &str, form: &str) -> Seen {
-        self.ask(Method::POST, path, form, false).await
+        self.ask(Method::POST, path, form, &[]).await
     }
 
     /// As our script posts.
     pub(super) async fn fetch(&self, path: &str, form: &str) -> Seen {
-        self.ask(Method::POST, path, form, true).await
+        self.ask(Method::POST, path, form, &[("x-requested-with", "muster")]).await
     }
 
-    async fn ask(&self, method: Method, path: &str, form: &str, is_fetch: bool) -> Seen {
+    async fn ask(&self, method: Method, path: &str, form: &str, headers: &[(&str, &str)]) -> Seen {
         let path = format!("/c/{}{path}", self.customer());
         let mut request = Request::builder().method(method.clone()).uri(&path);
         request = request.header("content-type", "application/x-www-form-urlencoded");
-        if is_fetch {
-            request = request.header("x-requested-with", "muster");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         let lookup = routes::find(&method, head.uri.path());

@@ -2,28 +2,37 @@
 
 use std::str::FromStr;
 
+use super::list::ROWS;
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
+
+/// A page has no more rows.
+const IDS_MAX: usize = ROWS[ROWS.len() - 1] as usize;
 
 /// A bulk bar's form.
 pub(super) struct Ticked<'a, T> {
     /// The value of the button that was pressed; `none` when Enter was.
     pub(super) operation: &'a str,
-    /// Not empty, unless the operation is `none`.
+    /// Each once. Not empty, unless the operation is `none`.
     pub(super) ids: Vec<T>,
     /// The list as it was shown.
     pub(super) back: String,
 }
 
-impl<'a, T: FromStr> Ticked<'a, T> {
+impl<'a, T: FromStr + PartialEq> Ticked<'a, T> {
     /// `list` is the list's address. The inner error is the way back when there is nothing to do.
     ///
     /// # Errors
-    /// [`Trouble::Malformed`]: what was ticked is no row of a list of ours.
+    /// [`Trouble::Malformed`]: what was ticked are no rows of a list of ours, or more than a page has.
     pub(super) fn read(visit: &'a Visit, list: &str, one: &str) -> Result<Result<Self, Reply>, Trouble> {
         let (operation, back) = (visit.form.text("do"), back(visit.form.text("back"), list).to_owned());
-        let ids = visit.form.all("id").map(str::parse).collect::<Result<Vec<T>, _>>();
-        let ids = ids.map_err(|_| Trouble::Malformed)?;
+        let mut ids = Vec::new();
+        for (index, id) in visit.form.all("id").enumerate() {
+            let id = id.parse::<T>().ok().filter(|_| index < IDS_MAX).ok_or(Trouble::Malformed)?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
         if operation == "none" {
             return Ok(Err(Reply::see_other(back)));
         }

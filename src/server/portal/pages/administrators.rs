@@ -22,7 +22,7 @@ pub(in crate::server::portal) async fn list(
 ) -> Result<Reply, Trouble> {
     let (customer, management, actor) = (visit.customer()?, portal.management(), &session.actor);
     let place = Place::Administrators;
-    let listing = Listing::read(portal, visit, session, "administrators", columns()).await?;
+    let listing = Listing::read(portal, visit, session, "administrators", columns()).await;
     let unfiltered = management.list_administrators(actor, customer, &listing.whole()).await?.total;
     let page = match &listing.query {
         Some(query) => Some(management.list_administrators(actor, customer, query).await?),

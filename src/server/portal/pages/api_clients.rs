@@ -27,7 +27,7 @@ pub(in crate::server::portal) async fn list(
 ) -> Result<Reply, Trouble> {
     let (customer, management, actor) = (visit.customer()?, portal.management(), &session.actor);
     let place = Place::ApiClients;
-    let listing = Listing::read(portal, visit, session, "api-clients", columns()).await?;
+    let listing = Listing::read(portal, visit, session, "api-clients", columns()).await;
     let unfiltered = management.list_api_clients(actor, customer, &listing.whole()).await?.total;
     let page = match &listing.query {
         Some(query) => Some(management.list_api_clients(actor, customer, query).await?),

@@ -80,7 +80,7 @@ pub(in crate::server::portal) async fn list(
     session: &Session,
 ) -> Result<Reply, Trouble> {
     let (customer, management, actor) = (visit.customer()?, portal.management(), &session.actor);
-    let listing = Listing::read(portal, visit, session, "audit", columns()).await?;
+    let listing = Listing::read(portal, visit, session, "audit", columns()).await;
     let total = management.list_audit_events(actor, customer, &audit_query(&listing.whole())).await?.total;
     let page = match &listing.query {
         Some(query) => Some(management.list_audit_events(actor, customer, &audit_query(query)).await?),

@@ -54,7 +54,7 @@ pub(in crate::server::portal) async fn list(
     let frame = Frame::around(portal, visit, session, customer, place, words.components).await?;
     let below = |what: &str| format!("{}/{what}", place.address(customer));
     let add = may_edit.then(|| HeadAction::add(format!("Add {}", words.component), below("add")));
-    let listing = Listing::read(portal, visit, session, format!("{kind}/components"), columns(kind, now)).await?;
+    let listing = Listing::read(portal, visit, session, format!("{kind}/components"), columns(kind, now)).await;
     let page = match &listing.query {
         Some(query) => Some(management.list_components(actor, customer, kind, query).await?),
         None => None,

@@ -42,7 +42,7 @@ pub(in crate::server::portal) async fn list(
     session: &Session,
 ) -> Result<Reply, Trouble> {
     let (management, actor) = (portal.management(), &session.actor);
-    let listing = Listing::read(portal, visit, session, "customers", columns()).await?;
+    let listing = Listing::read(portal, visit, session, "customers", columns()).await;
     let unfiltered = management.list_customers(actor, &listing.whole()).await?.total;
     let page = match &listing.query {
         Some(query) => Some(management.list_customers(actor, query).await?),

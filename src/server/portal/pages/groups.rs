@@ -38,7 +38,7 @@ pub(in crate::server::portal) async fn list(
     let frame = Frame::around(portal, visit, session, customer, place, words.groups).await?;
     let add =
         may_edit.then(|| HeadAction::add(format!("Add {}", words.group), format!("{}/add", place.address(customer))));
-    let listing = Listing::read(portal, visit, session, format!("{kind}/groups"), columns(kind)).await?;
+    let listing = Listing::read(portal, visit, session, format!("{kind}/groups"), columns(kind)).await;
     let page = match &listing.query {
         Some(query) => Some(management.list_groups(actor, customer, kind, query).await?),
         None => None,

@@ -61,7 +61,7 @@ pub(in crate::server::portal) async fn list(
         head.actions.extend(add);
         None
     };
-    let listing = Listing::read(portal, visit, session, format!("{kind}/keys"), columns(kind)).await?;
+    let listing = Listing::read(portal, visit, session, format!("{kind}/keys"), columns(kind)).await;
     let page = match &listing.query {
         Some(query) => Some(management.list_keys(actor, customer, kind, query).await?),
         None => None,

@@ -32,7 +32,7 @@ pub(in crate::server::portal) async fn list(
 ) -> Result<Reply, Trouble> {
     let (customer, management, actor) = (visit.customer()?, portal.management(), &session.actor);
     let (place, now) = (Place::SigningCertificates, portal.now());
-    let listing = Listing::read(portal, visit, session, "signing-certificates", columns(now)).await?;
+    let listing = Listing::read(portal, visit, session, "signing-certificates", columns(now)).await;
     let unfiltered = management.list_signing_certificates(actor, customer, &listing.whole()).await?.total;
     let page = match &listing.query {
         Some(query) => Some(management.list_signing_certificates(actor, customer, query).await?),

@@ -191,3 +191,45 @@ async fn what_stands_in_the_address_stays_text() {
         desk.get(&format!("{LIST}?name=%22%3E%3Cscript%3E&sort=%3Cscript%3E&open=%22%3E%3Cscript%3E")).await.page();
     assert!(!page.contains("<script>"), "{page}");
 }
+
+#[tokio::test]
+async fn a_page_that_is_far_beyond_the_last_one_is_empty() {
+    let desk = Desk::new().await;
+    let group = desk.group(KIND, "HQ").await;
+    desk.key(KIND, group, "one").await;
+    for page in [2, u64::MAX / 25 + 1, u64::MAX - 1, u64::MAX] {
+        let page = desk.get(&format!("{LIST}?page={page}")).await.page();
+        assert!(page.contains("<b>0</b> of <b>1 key</b>"), "{page}");
+        assert!(page.contains("aria-label=\"Previous page\""), "{page}");
+    }
+    assert_eq!(desk.get(&format!("/audit/export?after={}", u64::MAX)).await.page(), "");
+}
+
+#[tokio::test]
+async fn a_list_is_shown_though_its_order_could_not_be_kept() {
+    let desk = Desk::new().await;
+    let group = desk.group(KIND, "HQ").await;
+    desk.key(KIND, group, "one").await;
+    for number in 0..crate::domain::preference::PREFERENCES_MAX {
+        let page = format!("page-{number}");
+        desk.management().set_preference(&desk.session.actor, &page, Some("")).await.unwrap();
+    }
+    assert!(desk.follow(&format!("{LIST}?sort=-name")).await.page().contains("aria-sort=\"descending\""));
+}
+
+#[tokio::test]
+async fn no_more_is_done_at_once_than_a_page_has_rows() {
+    let desk = Desk::new().await;
+    let group = desk.group(KIND, "HQ").await;
+    let id = desk.key(KIND, group, "one").await.key.id;
+    for list in [LIST, "/app-connector/components", "/app-connector/groups"] {
+        for operation in ["csv", "delete", "enable"] {
+            let form = format!("do={operation}{}", format!("&id={id}").repeat(101));
+            let seen = desk.post(&format!("{list}/bulk"), &form).await;
+            assert_eq!(seen.status, StatusCode::BAD_REQUEST, "{list} {operation}");
+        }
+    }
+    let form = format!("do=csv{}", format!("&id={id}").repeat(100));
+    let lines = desk.post(&format!("{LIST}/bulk"), &form).await.page();
+    assert_eq!(lines.lines().count(), 2, "a row that is sent twice is one row: {lines}");
+}
