@@ -38,7 +38,9 @@ pub(in crate::server::portal) async fn submit(
         return Ok(Reply::unprocessable(&question(portal, visit, session, &view, &faults).await?));
     }
     let revoke = form.find("revoke").is_some();
-    portal.management().delete_key(&session.actor, key.customer_id, key.kind, key.id, None, revoke).await?;
+    // The one whose name was typed, and not what somebody makes of it in this moment.
+    let seen = Some(key.revision);
+    portal.management().delete_key(&session.actor, key.customer_id, key.kind, key.id, seen, revoke).await?;
     let sentence = match revoke {
         true => format!("was deleted. Its {} are revoked.", words(key.kind).components),
         false => "was deleted.".to_owned(),
