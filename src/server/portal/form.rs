@@ -108,7 +108,7 @@ impl Control {
 impl Field {
     fn new(name: &'static str, label: impl Into<String>, values: &Fields, control: Control) -> Self {
         let has_secret = matches!(control, Control::Secret { .. } | Control::SecretArea);
-        debug_assert!(!has_secret || is_secret(name), "{name} is to be among SECRETS");
+        debug_assert_eq!(has_secret, is_secret(name), "{name} is to be among SECRETS, or to be called otherwise");
         let value = if has_secret { String::new() } else { values.text(name).to_owned() };
         Self {
             name,

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 
 use super::address;
-use super::edit::{NAMES, refuse_unless_allowed};
+use super::edit::{KEY, NAMES, refuse_unless_allowed};
 use crate::id::{ComponentId, Id as _};
 use crate::management::components::{ComponentInput, ComponentView};
 use crate::management::sessions::Session;
@@ -36,7 +36,7 @@ pub(in crate::server::portal) async fn attach(
     if visit.is_shown_again {
         return asking(portal, visit, session, &Faults::default(), StatusCode::OK).await;
     }
-    let key = match form::chosen(visit.form.text("key")) {
+    let key = match form::chosen(visit.form.text(KEY)) {
         Input::Cleared | Input::Absent => Input::Malformed("is missing. Choose the key that it is to belong to"),
         key => key,
     };
@@ -104,5 +104,5 @@ async fn keys(portal: &Portal, visit: &Visit, session: &Session, view: &Componen
         1 => format!("{group} has no other key. Make one for this group first."),
         _ => format!("Keys of {group}; a component stays in its group."),
     };
-    Ok(Field::select("key", "Provisioning Key", &visit.form, options).hint(hint))
+    Ok(Field::select(KEY, "Provisioning Key", &visit.form, options).hint(hint))
 }

@@ -18,11 +18,14 @@ use crate::server::portal::object::{self, Again, Edited, Other};
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::visit::{Fields, Visit};
 
+/// The field in which [another key](super::attach) is chosen. A field `key` holds a string.
+pub(super) const KEY: &str = "provisioning-key";
+
 pub(super) const NAMES: &Names = &[
     (Subject::Name, "name", "Name"),
     (Subject::Description, "description", "Description"),
     (Subject::Enabled, "enabled", "Status"),
-    (Subject::ProvisioningKey, "key", "Provisioning Key"),
+    (Subject::ProvisioningKey, KEY, "Provisioning Key"),
 ];
 
 pub(in crate::server::portal) async fn edit(
