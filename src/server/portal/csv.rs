@@ -21,19 +21,32 @@ impl Csv {
         Zeroizing::new(self.0)
     }
 
-    /// What a spreadsheet would take for a formula begins with an apostrophe instead, which it shows as text.
     fn push_cell(&mut self, cell: &str) {
-        let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+        let cell = guarded(cell);
         if cell.contains(['"', ',', '\r', '\n']) {
             self.0.push('"');
-            self.0.push_str(guard);
             self.0.push_str(&cell.replace('"', "\"\""));
             self.0.push('"');
         } else {
-            self.0.push_str(guard);
-            self.0.push_str(cell);
+            self.0.push_str(&cell);
         }
     }
+}
+
+/// What a spreadsheet would take for a formula begins with an apostrophe instead, which it shows as text. It begins
+/// with a cell, and behind whatever divides cells elsewhere: where a comma stands in numbers that is a semicolon,
+/// quoted or not. Devices say some of what is written here.
+fn guarded(cell: &str) -> String {
+    let mut text = String::with_capacity(cell.len() + 1);
+    let mut is_start = true;
+    for c in cell.chars() {
+        if is_start && matches!(c, '=' | '+' | '-' | '@') || text.is_empty() && matches!(c, '\t' | '\r' | '\n') {
+            text.push('\'');
+        }
+        is_start = matches!(c, ';' | '\t' | '\r' | '\n');
+        text.push(c);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -45,8 +58,10 @@ mod tests {
         let mut csv = Csv::default();
         csv.push(["a", "b c", "", "1,2", "say \"hi\"", "two\nlines"]);
         csv.push(["=1+1", "+1", "-1", "@x", "\tx", "\rx", "=\"a\",b", "1-1"]);
+        csv.push(["x;=1+1", "x;;+1;y-1", "a;b", "x\n@y", "x\t-1"]);
         let expected = "a,b c,,\"1,2\",\"say \"\"hi\"\"\",\"two\nlines\"\r\n\
-                        '=1+1,'+1,'-1,'@x,'\tx,\"'\rx\",\"'=\"\"a\"\",b\",1-1\r\n";
+                        '=1+1,'+1,'-1,'@x,'\tx,\"'\rx\",\"'=\"\"a\"\",b\",1-1\r\n\
+                        x;'=1+1,x;;'+1;y-1,a;b,\"x\n'@y\",x\t'-1\r\n";
         assert_eq!(csv.into_text().as_str(), expected);
     }
 }
