@@ -10,7 +10,7 @@ use crate::domain::Kind;
 use crate::id::CustomerId;
 use crate::management::Error;
 use crate::management::sessions::Session;
-use crate::store::ListQuery;
+use crate::store;
 
 #[derive(Default)]
 pub(super) struct PageHead {
@@ -64,12 +64,9 @@ impl KindCounts {
         customer: CustomerId,
         kind: Kind,
     ) -> Result<Self, Error> {
-        let (management, actor) = (portal.management(), &session.actor);
-        Ok(Self {
-            components: management.list_components(actor, customer, kind, &ListQuery::first(1)).await?.total,
-            groups: management.list_groups(actor, customer, kind, &ListQuery::first(1)).await?.total,
-            keys: management.list_keys(actor, customer, kind, &ListQuery::first(1)).await?.total,
-        })
+        let store::KindCounts { components, groups, keys } =
+            portal.management().kind_counts(&session.actor, customer, kind).await?;
+        Ok(Self { components, groups, keys })
     }
 }
 
