@@ -15,6 +15,7 @@ mod key_pages;
 mod keyboard;
 mod keys;
 mod no_scripts;
+mod outages;
 mod pages;
 mod people;
 mod sign_in;

@@ -214,6 +214,8 @@ pub(in crate::server::portal) async fn save_new(
         return Ok(Reply::ok(&add_page(portal, visit, session, values, &Faults::default()).await?));
     }
     let input = AdministratorInput { password: password(values).map_or(Input::Absent, Input::Given), ..input(values) };
+    // Before: no read may fail between a password and whoever waits for it.
+    let frame = Frame::around(portal, visit, session, customer, PLACE, values.text("username")).await?;
     let new = match portal.management().create_administrator(&session.actor, customer, input).await {
         Ok(new) => new,
         Err(error) => {
@@ -222,7 +224,7 @@ pub(in crate::server::portal) async fn save_new(
         }
     };
     if new.password.is_some() {
-        return shown_password(portal, visit, session, &new, PLACE.address(customer)).await;
+        return Ok(shown_password(frame, &new, PLACE.address(customer)));
     }
     let sentence = "was added, with the password that you gave.";
     Ok(Reply::see_other(PLACE.address(customer)).with_notice(new.administrator.username.as_str(), sentence))
@@ -271,30 +273,21 @@ fn password(values: &Fields) -> Option<Zeroizing<String>> {
 }
 
 /// The page with a new administrator's password, which nobody sees again.
-pub(super) async fn shown_password(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-    new: &NewAdministrator,
-    done: String,
-) -> Result<Reply, Trouble> {
+pub(super) fn shown_password(frame: Frame, new: &NewAdministrator, done: String) -> Reply {
     let password = new.password.as_ref().map_or("", |password| password.as_str());
-    let page = password_page(portal, visit, session, &new.administrator, password, done).await?;
-    Ok(Reply::ok(&page))
+    Reply::ok(&password_page(frame, &new.administrator, password, done))
 }
 
-async fn password_page<'a>(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
+fn password_page<'a>(
+    frame: Frame,
     administrator: &'a Administrator,
     password: &'a str,
     done: String,
-) -> Result<ShownOncePage<'a>, Trouble> {
+) -> ShownOncePage<'a> {
     let customer = administrator.customer_id;
     let username = administrator.username.as_str();
-    Ok(ShownOncePage {
-        frame: Frame::around(portal, visit, session, customer, PLACE, username).await?,
+    ShownOncePage {
+        frame,
         head: PageHead::below_place(customer, PLACE, username),
         what: "password",
         advice: "Hand it over on a way that others do not read, and ask for a change after the first sign-in.",
@@ -303,7 +296,7 @@ async fn password_page<'a>(
             ShownValue { id: "password", label: "Password", text: password, hint: "" },
         ],
         done,
-    })
+    }
 }
 
 // --- edit
@@ -432,10 +425,11 @@ pub(in crate::server::portal) async fn reset_password(
         let page = reset_page(portal, visit, session, &administrator, expected, &Faults::default()).await?;
         return Ok(Reply::ok(&page));
     }
+    let frame = Frame::around(portal, visit, session, customer, PLACE, administrator.username.as_str()).await?;
     match management.reset_password(actor, customer, id, Some(expected), password(values)).await {
         Ok(Some(made)) => {
             let done = address(customer, id, "");
-            Ok(Reply::ok(&password_page(portal, visit, session, &administrator, &made, done).await?))
+            Ok(Reply::ok(&password_page(frame, &administrator, &made, done)))
         }
         Ok(None) => {
             let notice = "has the new password; all sessions were ended.";

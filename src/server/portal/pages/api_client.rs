@@ -187,8 +187,10 @@ pub(in crate::server::portal) async fn save_new(
     if visit.is_shown_again {
         return Ok(Reply::ok(&add_page(portal, visit, session, values, &Faults::default()).await?));
     }
+    // Before: no read may fail between the secret and whoever waits for it.
+    let frame = Frame::around(portal, visit, session, customer, PLACE, values.text("name")).await?;
     match portal.management().create_api_client(&session.actor, customer, input(values)).await {
-        Ok(made) => shown_secret(portal, visit, session, &made).await,
+        Ok(made) => Ok(shown_secret(frame, visit, &made)),
         Err(error) => {
             let faults = Faults::of_error(error, NAMES, values, "API client")?;
             Ok(Reply::unprocessable(&add_page(portal, visit, session, values, &faults).await?))
@@ -233,14 +235,14 @@ fn form(values: &Fields, customer: CustomerId, session: &Session) -> Form {
 }
 
 /// The page with a secret, and what a program needs beside it.
-async fn shown_secret(portal: &Portal, visit: &Visit, session: &Session, made: &NewSecret) -> Result<Reply, Trouble> {
+fn shown_secret(frame: Frame, visit: &Visit, made: &NewSecret) -> Reply {
     let client = &made.client;
     let customer = client.customer_id;
     let name = client.name.as_str();
     let command_line = command_line(&visit.host, name, &client.client_id, customer);
     let terraform = terraform(name, &client.client_id, customer);
     let page = ShownOncePage {
-        frame: Frame::around(portal, visit, session, customer, PLACE, name).await?,
+        frame,
         head: PageHead::below_place(customer, PLACE, name),
         what: "secret",
         advice: "Keep it in a vault, never in an argument or in a repository. If it is lost, replace it.",
@@ -262,7 +264,7 @@ async fn shown_secret(portal: &Portal, visit: &Visit, session: &Session, made: &
         ],
         done: address(customer, client.id, ""),
     };
-    Ok(Reply::ok(&page))
+    Reply::ok(&page)
 }
 
 /// The secret comes from a file, so that no shell keeps it in its history.
@@ -412,11 +414,13 @@ pub(in crate::server::portal) async fn replace_secret(
     visit: &Visit,
     session: &Session,
 ) -> Result<Reply, Trouble> {
-    let (customer, id) = (visit.customer()?, visit.id()?);
+    let (customer, id, management, actor) = (visit.customer()?, visit.id()?, portal.management(), &session.actor);
     // Sent twice, by a page that is loaded again, it names a revision that has passed.
     let expected = Some(revision(visit)?);
-    let made = portal.management().replace_secret(&session.actor, customer, id, expected).await?;
-    shown_secret(portal, visit, session, &made).await
+    let name = management.find_api_client(actor, customer, id).await?.name;
+    let frame = Frame::around(portal, visit, session, customer, PLACE, name.as_str()).await?;
+    let made = management.replace_secret(actor, customer, id, expected).await?;
+    Ok(shown_secret(frame, visit, &made))
 }
 
 // --- delete

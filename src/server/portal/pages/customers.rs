@@ -132,6 +132,8 @@ pub(in crate::server::portal) async fn save_new(
         password: if password.is_empty() { Input::Absent } else { Input::Given(Zeroizing::new(password.to_owned())) },
         ..AdministratorInput::default()
     });
+    // Before: no read may fail between a password and whoever waits for it.
+    let frame = frame(portal, visit, session, username).await?;
     let made = match portal.management().create_customer(&session.actor, input(values), administrator).await {
         Ok(made) => made,
         Err(error) => {
@@ -141,7 +143,7 @@ pub(in crate::server::portal) async fn save_new(
     };
     let home = Place::Home.address(made.customer.id);
     match made.administrator {
-        Some(new) if new.password.is_some() => shown_password(portal, visit, session, &new, home).await,
+        Some(new) if new.password.is_some() => Ok(shown_password(frame, &new, home)),
         Some(new) => {
             let sentence = format!("was added, with the administrator {}.", new.administrator.username);
             Ok(Reply::see_other(home).with_notice(made.customer.name.as_str(), sentence))

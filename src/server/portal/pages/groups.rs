@@ -95,18 +95,27 @@ pub(in crate::server::portal) async fn bulk(
         _ => return Err(Trouble::Malformed),
     };
     let input = GroupInput { enabled: Input::Given(enabled), ..GroupInput::default() };
-    let (mut changed, mut gone) = (0, 0);
+    let (mut changed, mut gone, mut left) = (0, 0, ticked.ids.len());
     for id in ticked.ids {
         match portal.management().edit_group(&session.actor, customer, kind, id, None, &input).await {
             Ok(_) => changed += 1,
             Err(Error::NotFound { .. }) => gone += 1,
-            Err(error) => return Err(error.into()),
+            Err(error) if changed == 0 => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "a group could not be changed with others");
+                break;
+            }
         }
+        left -= 1;
     }
     let mut sentence = format!("{} {done}", say::counted(changed, "group", "groups"));
     sentence[..1].make_ascii_uppercase();
     if gone > 0 {
         sentence += &format!(", {} deleted already", if gone == 1 { "1 is".to_owned() } else { format!("{gone} are") });
+    }
+    if left > 0 {
+        let are = if left == 1 { "1 is".to_owned() } else { format!("{left} are") };
+        sentence += &format!(", {are} left as before, because the store did not answer");
     }
     Ok(Reply::see_other(ticked.back).with_notice("", sentence + "."))
 }

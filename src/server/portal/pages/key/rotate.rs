@@ -1,6 +1,7 @@
 //! Rotating a key: a successor with the same settings and a string of its own.
 
 use super::{Occasion, find_to_change, reply};
+use crate::domain::{KeySecret, ProvisioningKey};
 use crate::management::Field as Subject;
 use crate::management::keys::{KeyView, successor_name};
 use crate::management::sessions::Session;
@@ -8,7 +9,9 @@ use crate::server::portal::Portal;
 use crate::server::portal::ask::Confirmation;
 use crate::server::portal::form::{self, Faults, Field, Form, Names};
 use crate::server::portal::frame::{Frame, Place};
+use crate::server::portal::head::PageHead;
 use crate::server::portal::kinds::words;
+use crate::server::portal::object::{ShownOncePage, ShownValue};
 use crate::server::portal::pages::keys::address;
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::visit::Visit;
@@ -43,7 +46,8 @@ pub(in crate::server::portal) async fn submit(
         crate::management::Input::Cleared => crate::management::Input::Absent,
         name => name,
     };
-    let actor = &session.actor;
+    let (actor, title) = (&session.actor, format!("Successor of {}", key.name));
+    let frame = Frame::around(portal, visit, session, key.customer_id, Place::Keys(key.kind), title).await?;
     let rotated = portal.management().rotate_key(actor, key.customer_id, key.kind, key.id, None, &name).await;
     let mut successor = match rotated {
         Ok(successor) => successor,
@@ -53,11 +57,28 @@ pub(in crate::server::portal) async fn submit(
         }
     };
     if let (false, Some(string)) = (successor.key.is_exportable(), successor.string.take()) {
+        let plainly = plain_page(frame, &successor.key, &string);
         let occasion = Occasion { is_only_time: true, ..Occasion::reveal(string) };
-        return reply(portal, visit, session, &successor, occasion).await;
+        return Ok(reply(portal, visit, session, &successor, occasion).await.unwrap_or_else(|trouble| {
+            tracing::warn!(?trouble, "a key that is shown once is shown without its page");
+            plainly
+        }));
     }
     let sentence = format!("follows {0}. Devices that hold {0} enroll with it until you disable it.", key.name);
     Ok(Reply::see_other(address(&successor.key, "")).with_notice(successor.key.name.as_str(), sentence))
+}
+
+/// The string by itself, for when the key's page cannot be read: no later request could have it.
+fn plain_page(frame: Frame, key: &ProvisioningKey, string: &KeySecret) -> Reply {
+    let place = Place::Keys(key.kind);
+    Reply::ok(&ShownOncePage {
+        frame,
+        head: PageHead::below(key.customer_id, place, key.kind, key.name.as_str()),
+        what: "key",
+        advice: "It is not kept. Store it in a credential vault before you go on.",
+        values: vec![ShownValue { id: "secret", label: "Provisioning key", text: string.expose(), hint: "" }],
+        done: address(key, ""),
+    })
 }
 
 async fn question(
