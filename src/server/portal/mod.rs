@@ -66,6 +66,9 @@ const FORM_BYTES_MAX: usize = 256 * 1024;
 /// Largest form of somebody who is not signed in, in bytes: one that was typed before the session ended.
 const ANONYMOUS_FORM_BYTES_MAX: usize = 16 * 1024;
 
+/// What the form of a sign-in may have besides such a form that it keeps: name, password, address, longer names.
+const SIGN_IN_BYTES_MAX: usize = 4 * 1024;
+
 /// What the portal is made of, shared with other rooms.
 pub struct Parts {
     pub management: Arc<Management>,
@@ -180,7 +183,12 @@ impl Handler for Portal {
         let pattern = lookup.pattern();
         let session = self.identify(&head.headers).await;
         let is_known = matches!(session, Ok(Some(_)));
-        let form = read_body(body, if is_known { FORM_BYTES_MAX } else { ANONYMOUS_FORM_BYTES_MAX }).await;
+        let bytes_max = match lookup {
+            _ if is_known => FORM_BYTES_MAX,
+            Lookup::Found(Page::Public(_), ..) => ANONYMOUS_FORM_BYTES_MAX + SIGN_IN_BYTES_MAX,
+            _ => ANONYMOUS_FORM_BYTES_MAX,
+        };
+        let form = read_body(body, bytes_max).await;
         let reply = match self.respond(lookup, &head, session, form, peer).await {
             Ok(reply) => reply,
             Err((trouble, visit)) => {

@@ -278,3 +278,22 @@ async fn a_form_that_cannot_come_back_is_in_nobodys_way() {
     assert_eq!(visitor.get(next).await.status, 404);
     assert_eq!(visitor.get("/account").await.status, 200);
 }
+
+/// The form of the sign-in holds the other one, and still fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_form_that_is_kept_can_be_sent_along() {
+    let service = Service::start();
+    let (username, password) = service.owner();
+    let mut visitor = Visitor::new(&service);
+    let origin = format!("https://localhost:{}", service.admin.port());
+    let headers = [("origin", &*origin), ("content-type", FORM)];
+    let form = format!("name=HQ&description={}", "a".repeat(16 * 1024 - 20));
+    let asked = visitor.send("POST", "/c/999999/app-connector/groups/add", &headers, form.as_bytes()).await;
+    assert_eq!((form.len(), asked.status), (16 * 1024, 401), "{}", asked.body);
+    let mut fields = hidden(&asked.body);
+    fields.extend([("username", username), ("password", password)].map(|(name, value)| (name.to_owned(), value)));
+    // As a browser does it, which escapes no letters.
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", value.replace('/', "%2F"))).collect();
+    let answer = visitor.send("POST", "/sign-in", &headers, fields.join("&").as_bytes()).await;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+}
