@@ -541,3 +541,42 @@ fn standing(connection: &Connection, customer: CustomerId, id: ComponentId) -> r
         })
         .optional()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::{connection, migrations};
+    use super::*;
+
+    #[test]
+    fn the_components_of_a_key_are_found_without_passing_by_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("components.db");
+        std::fs::write(&path, []).unwrap();
+        let mut connection = connection::open_writer(&path).unwrap();
+        migrations::migrate(&mut connection, 0).unwrap();
+        connection
+            .execute_batch(
+                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
+                 INSERT INTO components (id, customer_id, key_id, fingerprint, enabled, current_serial, revision, kind,
+                     group_id, enrolled_key_id, ordinal, name, remote_address, enrolled_at, modified_at, description)
+                 SELECT n, 0, 1 + (n > 4998), 'f' || n, 1, x'', 1, 4, 5, 1, n, 'c' || n, x'', 0, 0, '' FROM n",
+            )
+            .unwrap();
+        let query = ListQuery::first_where(1, ComponentField::KeyId, Comparison::Equals, 3);
+        let steps = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&steps);
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        connection.progress_handler(1, Some(count)).unwrap();
+        let now = Timestamp::from_unix_seconds(0);
+        let page = list(&connection, CustomerId::SERVICE, Kind::Machine, &query, now, true).unwrap();
+        let steps = steps.load(Ordering::Relaxed);
+        assert_eq!(page.total, 0);
+        assert!(steps < 1_000, "{steps} steps");
+    }
+}

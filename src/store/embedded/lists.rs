@@ -255,8 +255,10 @@ impl List {
     }
 }
 
-/// One comparison of an expression with a value that suits it.
+/// One comparison of an expression with a value that suits it. Only text is folded: beside a collation that is not
+/// its own, an index on a number is of no use.
 fn term(values: &mut Values, expression: &str, comparison: Comparison, value: &Value) -> String {
+    let fold = if value.kind() == ValueKind::Text { " COLLATE NOCASE" } else { "" };
     let value = values.bind(lower(value));
     match comparison {
         Comparison::Contains => format!("instr(lower({expression}), {value}) > 0"),
@@ -264,12 +266,12 @@ fn term(values: &mut Values, expression: &str, comparison: Comparison, value: &V
         Comparison::EndsWith => format!(
             "(({value} = '' AND {expression} IS NOT NULL) OR substr(lower({expression}), -length({value})) = {value})"
         ),
-        Comparison::Equals => format!("{expression} = {value} COLLATE NOCASE"),
-        Comparison::Greater => format!("{expression} > {value} COLLATE NOCASE"),
-        Comparison::GreaterOrEquals => format!("{expression} >= {value} COLLATE NOCASE"),
-        Comparison::Less => format!("{expression} < {value} COLLATE NOCASE"),
-        Comparison::LessOrEquals => format!("{expression} <= {value} COLLATE NOCASE"),
-        Comparison::NotEquals => format!("{expression} IS NOT {value} COLLATE NOCASE"),
+        Comparison::Equals => format!("{expression} = {value}{fold}"),
+        Comparison::Greater => format!("{expression} > {value}{fold}"),
+        Comparison::GreaterOrEquals => format!("{expression} >= {value}{fold}"),
+        Comparison::Less => format!("{expression} < {value}{fold}"),
+        Comparison::LessOrEquals => format!("{expression} <= {value}{fold}"),
+        Comparison::NotEquals => format!("{expression} IS NOT {value}{fold}"),
         Comparison::StartsWith => format!("substr(lower({expression}), 1, length({value})) = {value}"),
     }
 }
