@@ -118,6 +118,13 @@ async fn hostile_text_stays_text_on_every_page() {
             assert_untouched(&browser, path);
         }
     });
+    // Of the pages of signing certificates the walk may have passed by this one's.
+    browser.visit("/");
+    browser.click("Signing Certificates");
+    browser.click(&long_name("cert"));
+    browser.sees("text of subject");
+    assert_untouched(&browser, "a signing certificate");
+    read += &browser.html();
     for what in stored {
         assert!(read.contains(&format!("text of {what}")), "no page shows the {what}");
     }
@@ -134,14 +141,18 @@ fn assert_untouched(browser: &Browser, path: &str) {
 /// The same for places that take few characters.
 const SHORT: &str = "\"><img src=owned onerror=owned=1>";
 
+/// A name with no place to break.
+fn long_name(what: &str) -> String {
+    format!("{what}-{}", "W".repeat(200))
+}
+
 /// Puts hostile text, with its place behind it, wherever free text is taken. Gives the places.
 async fn store_hostile_text(service: &Service) -> [&'static str; 10] {
     let short = |place: &str| format!("{SHORT} text of {place}");
     let text = |place: &str| format!("{HOSTILE} \u{202e}{} text of {place}", "W".repeat(400));
-    let name = |what: &str| format!("{what}-{}", "W".repeat(200));
     let cli = |args: &[&str]| service.cli_ok(args);
 
-    let (group, key) = (name("group"), name("key"));
+    let (group, key) = (long_name("group"), long_name("key"));
     cli(&["group", "create", "--kind", "machine", "--name", &group, "--description", &text("group")]);
     let string = service.create_key("machine", &group, &key, &["--description", &text("key"), "--max-uses", "1"]);
     let mut request = Device::new("hostile").request(&string);
@@ -159,7 +170,8 @@ async fn store_hostile_text(service: &Service) -> [&'static str; 10] {
         path.display().to_string()
     };
     let (certificate, private_key) = (file("ca.pem", certificate), file("ca.key", private_key));
-    let import = ["signing-cert", "import", "--name", &name("cert"), "--description", &text("signing certificate")];
+    let import =
+        ["signing-cert", "import", "--name", &long_name("cert"), "--description", &text("signing certificate")];
     cli(&[&import[..], &["--certificate-file", &certificate, "--private-key-file", &private_key]].concat());
 
     let role = ["--role", "auditor", "--description", &text("administrator")];
