@@ -176,7 +176,9 @@ impl Notice {
 
     fn encode(&self) -> String {
         let mut text = format!("{}\n{}", self.subject, self.sentence);
-        text.truncate(text.floor_char_boundary(Self::BYTES_MAX));
+        while text.len() > Self::BYTES_MAX {
+            text.pop();
+        }
         URL_SAFE_NO_PAD.encode(text)
     }
 

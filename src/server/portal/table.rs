@@ -328,7 +328,7 @@ impl Row {
     /// of the page.
     pub(super) fn new(
         state: &ListState,
-        id: impl ToString,
+        id: &impl ToString,
         name: impl Into<String>,
         address: String,
         page_ids: &[String],

@@ -65,7 +65,7 @@ pub(in crate::server::portal) async fn of_key(
         KeyState::Active if key.maximum.is_some() => Some(taken(&usage(Range::Hours24).await?)),
         _ => None,
     };
-    let maximum = key.maximum.map(|maximum| maximum.get());
+    let maximum = key.maximum.map(std::num::NonZeroU32::get);
     let uses = Uses { found: &found, now, maximum, uses_last_day };
     Ok(draw(range, &uses, &format!("{}/{}", Place::Keys(key.kind).address(key.customer_id), key.id)))
 }

@@ -95,7 +95,7 @@ impl Context<'_> {
     fn row(&self, listing: &Listing<AdministratorField>, administrator: &Administrator, ids: &[String]) -> Row {
         let (id, name) = (administrator.id, administrator.username.as_str());
         let address = |what: &str| format!("{}/{id}{what}", Place::Administrators.address(self.customer));
-        let mut row = Row::new(&listing.state, id, name, address(""), ids);
+        let mut row = Row::new(&listing.state, &id, name, address(""), ids);
         let cell = |column: &&str| match *column {
             "role" => Cell::text(say::role(administrator.role)),
             "seen" => administrator

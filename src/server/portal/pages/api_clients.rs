@@ -96,7 +96,7 @@ impl Context {
     fn row(&self, listing: &Listing<ApiClientField>, client: &ApiClient, ids: &[String]) -> Row {
         let name = client.name.as_str();
         let address = |what: &str| format!("{}/{}{what}", Place::ApiClients.address(self.customer), client.id);
-        let mut row = Row::new(&listing.state, client.id, name, address(""), ids);
+        let mut row = Row::new(&listing.state, &client.id, name, address(""), ids);
         let cell = |column: &&str| match *column {
             "client" => Cell::Mono(client.client_id.clone()),
             "role" => Cell::text(say::role(client.role)),

@@ -91,7 +91,7 @@ pub(in crate::server::portal) async fn list(
     let mut rows = Vec::with_capacity(events.len());
     for AuditRow { sequence, event, mac } in &events {
         let time = Instant::to_the_second(event.at).text;
-        let mut row = Row::new(&listing.state, sequence, time, String::new(), &ids);
+        let mut row = Row::new(&listing.state, &sequence, time, String::new(), &ids);
         row.address.clone_from(&row.toggle_address);
         row.cells = listing.shown().iter().map(|column| cell(column, *sequence, event)).collect();
         let [mut object, mut author] = [String::new(), String::new()];

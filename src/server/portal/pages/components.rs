@@ -86,7 +86,7 @@ fn row(
     now: Timestamp,
 ) -> Row {
     let component = &view.component;
-    let mut row = Row::new(state, component.id, &component.name, address(component, ""), page_ids);
+    let mut row = Row::new(state, &component.id, &component.name, address(component, ""), page_ids);
     row.cells = shown.iter().map(|column| cell(view, column, now)).collect();
     if !shown.contains(&"status") && view.badge != ComponentBadge::Live {
         row.badges.push(status_badge(view.badge));

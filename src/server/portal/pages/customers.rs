@@ -75,7 +75,7 @@ fn columns() -> Vec<Column<CustomerField>> {
 
 fn row(listing: &Listing<CustomerField>, customer: &Customer, ids: &[String]) -> Row {
     let name = customer.name.as_str();
-    let mut row = Row::new(&listing.state, customer.id, name, Place::Home.address(customer.id), ids);
+    let mut row = Row::new(&listing.state, &customer.id, name, Place::Home.address(customer.id), ids);
     let cell = |column: &&str| match *column {
         "status" if !customer.enabled => Cell::Badge(Badge::new("", "pause", "Disabled")),
         "status" => Cell::text("Enabled"),

@@ -65,7 +65,7 @@ pub(in crate::server::portal) async fn list(
 
 fn row(state: &ListState, view: &GroupView, shown: &[&'static str], page_ids: &[String], may_edit: bool) -> Row {
     let (group, name) = (&view.group, view.group.name.as_str());
-    let mut row = Row::new(state, group.id, name, address(group, ""), page_ids);
+    let mut row = Row::new(state, &group.id, name, address(group, ""), page_ids);
     row.cells = shown.iter().map(|column| cell(view, column)).collect();
     if !shown.contains(&"status") && !group.enabled {
         row.badges.push(status_badge(group));

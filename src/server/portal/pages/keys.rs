@@ -71,7 +71,7 @@ pub(in crate::server::portal) async fn list(
     let context = RowContext { kind, now: portal.now(), may_edit, has_status: listing.shown().contains(&"status") };
     let mut rows = Vec::with_capacity(keys.len());
     for view in &keys {
-        let mut row = Row::new(&listing.state, view.key.id, view.key.name.as_str(), address(&view.key, ""), &ids);
+        let mut row = Row::new(&listing.state, &view.key.id, view.key.name.as_str(), address(&view.key, ""), &ids);
         let related = match row.is_open {
             true => Related::look_up(portal, session, view).await?,
             false => Related::default(),

@@ -188,7 +188,7 @@ impl Context {
         let name = certificate.name.as_str();
         let address =
             |what: &str| format!("{}/{}{what}", Place::SigningCertificates.address(self.customer), certificate.id);
-        let mut row = Row::new(&listing.state, certificate.id, name, address(""), ids);
+        let mut row = Row::new(&listing.state, &certificate.id, name, address(""), ids);
         let state = certificate.state(self.now);
         if !listing.shown().contains(&"status") {
             row.badges.extend(state_badge(state));
