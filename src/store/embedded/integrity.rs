@@ -69,7 +69,7 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     row.get::<_, Option<i64>>(column).map(Option::unwrap_or_default)
 }
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     Check {
         invariant: "store",
         sql: "PRAGMA quick_check(100)",
@@ -163,6 +163,18 @@ const CHECKS: [Check; 14] = [
         sql: "SELECT key_id FROM digests d
               WHERE NOT EXISTS (SELECT 1 FROM provisioning_keys k WHERE k.id = d.key_id AND k.digest = d.digest)",
         tell: |row| Ok(Some(format!("a digest leads to key {}, which is not there or has another", number(row, 0)?))),
+    },
+    Check {
+        invariant: "store",
+        sql: "SELECT coalesce(t.kind, c.kind), t.keys, c.counted
+              FROM key_totals t FULL JOIN (
+                  SELECT customer_id, kind, count(*) AS counted FROM provisioning_keys GROUP BY 1, 2
+              ) c ON c.customer_id = t.customer_id AND c.kind = t.kind
+              WHERE coalesce(t.keys, 0) <> coalesce(c.counted, 0)",
+        tell: |row| {
+            let (kind, told, counted) = (number(row, 0)?, number(row, 1)?, number(row, 2)?);
+            Ok(Some(format!("kind {kind} is said to have {told} keys and has {counted}")))
+        },
     },
     Check {
         invariant: "store",

@@ -1,4 +1,4 @@
-//! `provisioning_keys`, `key_counters` and `digests`.
+//! `provisioning_keys`, `key_counters`, `key_totals` and `digests`.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -110,7 +110,8 @@ pub(super) fn list(
     query: &ListQuery<KeyField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<ProvisioningKey>> {
-    List::of_kind(COLUMNS, TABLE, customer, kind, now).page(connection, query, read)
+    let length = count(connection, customer, kind)?;
+    List::of_kind(COLUMNS, TABLE, customer, kind, now).of_length(length).page(connection, query, read)
 }
 
 impl Columns for KeyField {
@@ -193,7 +194,7 @@ pub(super) fn list_of_group(
 
 pub(super) fn count(connection: &Connection, customer: CustomerId, kind: Kind) -> rusqlite::Result<u64> {
     connection
-        .prepare_cached("SELECT count(*) FROM provisioning_keys WHERE customer_id = ?1 AND kind = ?2")?
+        .prepare_cached("SELECT coalesce(sum(keys), 0) FROM key_totals WHERE customer_id = ?1 AND kind = ?2")?
         .query_row(params![customer, kind], |row| row.get(0))
 }
 

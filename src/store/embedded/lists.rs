@@ -58,12 +58,14 @@ pub(super) struct List {
     table: &'static str,
     condition: String,
     values: Values,
+    /// How many rows it has, if that is counted somewhere.
+    length: Option<u64>,
 }
 
 impl List {
     /// All rows of the service.
     pub(super) fn of_service(columns: &'static str, table: &'static str, now: Timestamp) -> Self {
-        Self { columns, table, condition: "TRUE".to_owned(), values: Values { bound: Vec::new(), now } }
+        Self { columns, table, condition: "TRUE".to_owned(), values: Values { bound: Vec::new(), now }, length: None }
     }
 
     /// A customer's rows. The customer is `?1` in whatever is added.
@@ -75,7 +77,7 @@ impl List {
     ) -> Self {
         let mut values = Values { bound: Vec::new(), now };
         let condition = format!("customer_id = {}", values.bind(customer));
-        Self { columns, table, condition, values }
+        Self { columns, table, condition, values, length: None }
     }
 
     /// A customer's rows of one kind.
@@ -89,6 +91,11 @@ impl List {
         let mut list = Self::of_customer(columns, table, customer, now);
         list.condition = format!("{} AND kind = {}", list.condition, list.values.bind(kind));
         list
+    }
+
+    /// Spares counting the list as long as nothing is searched.
+    pub(super) fn of_length(self, length: u64) -> Self {
+        Self { length: Some(length), ..self }
     }
 
     /// Binds a value of what is then given to [`Self::restrict`].
@@ -109,7 +116,7 @@ impl List {
     }
 
     /// One page and the total of what the conditions leave. The list is walked once, twice if it is
-    /// both searched and sorted. Rows are found first and read then, so that no sort carries whole rows.
+    /// both searched and sorted; not at all if its length is known and an index has its order. Rows are found first and read then, so that no sort carries whole rows.
     pub(super) fn page<T, F: Columns>(
         mut self,
         connection: &Connection,
@@ -119,8 +126,9 @@ impl List {
         self.narrow(&query.conditions);
         let (table, condition) = (self.table, &self.condition);
         let (limit, offset) = bounds(query);
-        let (total, ids) = match query.sort {
-            None => {
+        let known = self.length.filter(|_| query.conditions.is_empty());
+        let (total, ids) = match (query.sort, known) {
+            (None, None) => {
                 let mut all =
                     connection.prepare_cached(&format!("SELECT id FROM {table} WHERE {condition} ORDER BY id"))?;
                 let mut all = all.query(params_from_iter(&self.values.bound))?;
@@ -133,18 +141,26 @@ impl List {
                 }
                 (total, ids)
             }
-            Some(sort) => {
+            (sort, known) => {
                 // What is joined adds no rows; only conditions need it.
                 let counted = if query.conditions.is_empty() { self.base() } else { table };
-                let total = connection
-                    .prepare_cached(&format!("SELECT count(*) FROM {counted} WHERE {condition}"))?
-                    .query_row(params_from_iter(&self.values.bound), |row| row.get(0))?;
-                let direction = if sort.descending { "DESC" } else { "ASC" };
-                let key = sort_key(sort.field, &mut self.values);
+                let total = match known {
+                    Some(length) => length,
+                    None => connection
+                        .prepare_cached(&format!("SELECT count(*) FROM {counted} WHERE {condition}"))?
+                        .query_row(params_from_iter(&self.values.bound), |row| row.get(0))?,
+                };
+                let order = match sort {
+                    Some(sort) => {
+                        let direction = if sort.descending { "DESC" } else { "ASC" };
+                        let key = sort_key(sort.field, &mut self.values);
+                        format!("{key} {direction}, id {direction}")
+                    }
+                    None => "id".to_owned(),
+                };
                 let ids = connection
                     .prepare_cached(&format!(
-                        "SELECT id FROM {table} WHERE {condition}
-                         ORDER BY {key} {direction}, id {direction} LIMIT {limit} OFFSET {offset}"
+                        "SELECT id FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
                     ))?
                     .query_map(params_from_iter(&self.values.bound), |row| row.get(0))?
                     .collect::<rusqlite::Result<Vec<i64>>>()?;
@@ -204,7 +220,7 @@ impl List {
     ) -> rusqlite::Result<Page<T>> {
         self.narrow(conditions);
         let total = self.count(connection)?;
-        let Self { columns, table, condition, values } = &self;
+        let Self { columns, table, condition, values, .. } = &self;
         let (limit, offset) = bounds(page);
         let rows = connection
             .prepare_cached(&format!(

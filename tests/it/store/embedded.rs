@@ -239,6 +239,7 @@ async fn each_deliberate_damage_is_found() {
         ),
         ("store", "DELETE FROM digests"),
         ("store", "DELETE FROM provisioning_keys"),
+        ("store", "UPDATE key_totals SET keys = keys + 1"),
         ("store", "UPDATE component_blocks SET components = 0"),
         ("store", "DELETE FROM component_blocks WHERE list < 0"),
         ("store", "INSERT INTO component_names SELECT customer_id, kind, 'another', id FROM components"),

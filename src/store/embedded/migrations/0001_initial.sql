@@ -139,6 +139,24 @@ CREATE INDEX provisioning_keys_by_manager ON provisioning_keys (customer_id, man
 
 CREATE INDEX provisioning_keys_by_expiry ON provisioning_keys (customer_id, expires_at) WHERE expires_at IS NOT NULL;
 
+-- How many keys a customer has of each kind: to count a hundred thousand takes longer than to show a page of
+-- them. Kept by the database itself, as keys come one by one and go by the group.
+CREATE TABLE key_totals (
+    customer_id INTEGER NOT NULL,
+    kind        INTEGER NOT NULL,
+    keys        INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER key_totals_up AFTER INSERT ON provisioning_keys BEGIN
+    INSERT INTO key_totals (customer_id, kind, keys) VALUES (new.customer_id, new.kind, 1)
+        ON CONFLICT DO UPDATE SET keys = keys + 1;
+END;
+
+CREATE TRIGGER key_totals_down AFTER DELETE ON provisioning_keys BEGIN
+    UPDATE key_totals SET keys = keys - 1 WHERE customer_id = old.customer_id AND kind = old.kind;
+END;
+
 CREATE TABLE key_counters (
     key_id         INTEGER NOT NULL PRIMARY KEY,
     uses           INTEGER NOT NULL,
