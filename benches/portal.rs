@@ -42,10 +42,10 @@ const KIND: Kind = Kind::AppConnector;
 
 /// What is asked for, and what stands in the address.
 const VIEWS: [(&str, &str); 4] = [
-    ("first page", ""),
-    ("first page, 100 rows", "?rows=100"),
-    ("first page by uses", "?sort=-uses"),
-    ("filtered by name", "?name=key+7"),
+    ("first page, 10 rows", "?rows=10"),
+    ("first page, 25 rows", ""),
+    ("first page by uses", "?rows=10&sort=-uses"),
+    ("filtered by name", "?rows=10&name=key+7"),
 ];
 
 fn main() {
