@@ -20,10 +20,17 @@ pub(super) fn time(at: &Instant, _: &dyn Values) -> askama::Result<Safe<String>>
     Ok(Safe(format!("<time datetime=\"{machine}\" title=\"{exact}\">{text}</time>")))
 }
 
-/// `{{ row.name|cut }}`: the end stays when there is no room.
+/// `{{ row.name|cut }}`: the end stays when there is no room. Read out as one text, which the two parts are not.
 #[askama::filter_fn]
 pub(super) fn cut(text: &Cut, _: &dyn Values) -> askama::Result<Safe<String>> {
     let [whole, head, tail] = [&text.whole, &text.head, &text.tail].map(|part| escape(part, Html));
     let (whole, head, tail) = (whole?, head?, tail?);
-    Ok(Safe(format!("<span class=\"cut\" title=\"{whole}\"><span>{head}</span><span>{tail}</span></span>")))
+    Ok(Safe(if text.head.is_empty() {
+        format!("<span title=\"{whole}\">{whole}</span>")
+    } else {
+        format!(
+            "<span class=\"cut\" title=\"{whole}\" aria-hidden=\"true\"><span>{head}</span><span>{tail}</span></span>\
+             <span class=\"vh\">{whole}</span>"
+        )
+    }))
 }

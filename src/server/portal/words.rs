@@ -213,9 +213,12 @@ pub(super) struct Cut {
 }
 
 impl Cut {
+    /// A text that fits wherever a name stands is not cut.
     pub(super) fn new(text: impl Into<String>) -> Self {
+        const FITS: usize = 20;
         let whole = text.into();
-        let tail_at = whole.char_indices().rev().nth(7).map_or(0, |(index, _)| index);
+        let is_long = whole.chars().nth(FITS).is_some();
+        let tail_at = whole.char_indices().rev().nth(7).filter(|_| is_long).map_or(0, |(index, _)| index);
         Self::at(whole, tail_at)
     }
 
@@ -306,10 +309,10 @@ mod tests {
 
     #[test]
     fn a_cut_keeps_the_end() {
-        let cut = Cut::new("eu-fra2-prod-2026");
-        assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("eu-fra2-p", "rod-2026"));
-        let cut = Cut::new("short");
-        assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("", "short"));
+        let cut = Cut::new("eu-hamburg-port-2026q");
+        assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("eu-hamburg-po", "rt-2026q"));
+        let cut = Cut::new("eu-hamburg-port-2026");
+        assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("", "eu-hamburg-port-2026"));
         let cut = Cut::of_hint("3|id.example|k7Rq2Zx...");
         assert_eq!((cut.head.as_str(), cut.tail.as_str()), ("3|id.example", "|k7Rq2Zx..."));
     }

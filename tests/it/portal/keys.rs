@@ -115,6 +115,7 @@ pub fn lives_from_copy_to_exhaustion_and_back(service: &Service, browser: &Brows
     browser.click_in("short-lived", "edit the maximum");
     browser.fill(MAXIMUM, "3");
     browser.click("Save key");
+    browser.sees("was saved");
     browser.go(SECTION, PAGE);
     assert_eq!(browser.rows()[0][COUNT], "2");
     assert_eq!(copy(browser, "short-lived"), made);
