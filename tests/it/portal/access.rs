@@ -21,7 +21,7 @@ use muster::server::http::{Handler as _, Peer};
 use muster::server::portal::{Parts, Portal, pages};
 use muster::store::{AuditQuery, Change, ListQuery, PageRequest, Store as _};
 
-use super::visitor::{SESSION, VISIT, assert_protected, encoded, form_token};
+use super::visitor::{SESSION, VISIT, assert_protected, encoded, hidden};
 use crate::door::ops;
 use crate::support::rows;
 use crate::support::world::{World, WorldDevice};
@@ -197,9 +197,9 @@ impl Arranged {
             token = match (session, row.is_public) {
                 (Some(session), false) => {
                     let page = self.send("GET", "/account", &format!("{SESSION}={session}"), None, String::new()).await;
-                    form_token(&page.body)
+                    hidden(&page.body, "csrf")
                 }
-                _ => form_token(&self.send("GET", "/sign-in", &cookies, None, String::new()).await.body),
+                _ => hidden(&self.send("GET", "/sign-in", &cookies, None, String::new()).await.body, "csrf"),
             };
         }
         if let Some(session) = session {

@@ -1,15 +1,9 @@
 //! One's own account: theme, password, sessions.
 
-use super::visitor::{Visitor, form_token};
-use crate::support::{Answer, Service};
+use super::visitor::{Visitor, encoded, hidden};
+use crate::support::Service;
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0";
-
-/// Sends a form of the account's page.
-async fn send(visitor: &mut Visitor, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let token = form_token(&visitor.get("/account").await.body);
-    visitor.post(path, &[&[("csrf", &*token)], fields].concat()).await
-}
 
 async fn is_signed_in(visitor: &mut Visitor) -> bool {
     visitor.get("/account").await.status == 200
@@ -18,7 +12,7 @@ async fn is_signed_in(visitor: &mut Visitor) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_who_one_is_and_keeps_the_theme() {
     let service = Service::start();
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let customer = service.api_client()["customerId"].as_str().expect("an id").to_owned();
     let around = format!("/account?customer={customer}");
     // Somebody else's customer, or none, is one's own: the service.
@@ -32,22 +26,22 @@ async fn the_page_says_who_one_is_and_keeps_the_theme() {
             assert!(page.body.contains(text), "no {text} on {address}: {}", page.body);
         }
     }
-    let answer = send(&mut visitor, "/preferences/theme", &[("theme", "dark"), ("back", &around)]).await;
+    let answer = visitor.post("/preferences/theme", &[("theme", "dark"), ("back", &around)]).await;
     assert_eq!((answer.status, answer.header("location")), (303, Some(&*around)));
-    let mut elsewhere = Visitor::signed_in(&service).await;
+    let mut elsewhere = Visitor::owner(&service).await;
     assert!(elsewhere.get("/account").await.body.contains("<html lang=\"en\" data-theme=\"dark\">"));
-    assert_eq!(send(&mut visitor, "/preferences/theme", &[("theme", "")]).await.status, 303);
+    assert_eq!(visitor.post("/preferences/theme", &[("theme", "")]).await.status, 303);
     assert!(elsewhere.get("/account").await.body.contains("<html lang=\"en\">"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_told_apart_and_ended() {
     let service = Service::start();
-    let mut here = Visitor::signed_in(&service).await;
+    let mut here = Visitor::owner(&service).await;
     let (username, password) = service.owner();
     let mut firefox = Visitor::new(&service);
-    let token = form_token(&firefox.get("/sign-in").await.body);
-    let form = super::visitor::encoded(&[("csrf", &token), ("username", &username), ("password", &password)]);
+    let token = hidden(&firefox.page("/sign-in").await, "csrf");
+    let form = encoded(&[("csrf", &token), ("username", &username), ("password", &password)]);
     let origin = format!("https://localhost:{}", service.admin.port());
     let headers =
         [("origin", &*origin), ("content-type", "application/x-www-form-urlencoded"), ("user-agent", FIREFOX)];
@@ -58,16 +52,15 @@ async fn sessions_are_told_apart_and_ended() {
         assert!(page.contains(text), "no {text}: {page}");
     }
     assert_eq!(page.matches("This session").count(), 1);
-    let (_, rest) = page.split_once("name=\"session\" value=\"").expect("a session to end");
-    let session = rest.split('"').next().expect("an end").to_owned();
-    let ended = send(&mut here, "/account/sessions/end?customer=0", &[("session", &session)]).await;
+    let session = hidden(&page, "session");
+    let ended = here.post("/account/sessions/end?customer=0", &[("session", &session)]).await;
     assert_eq!((ended.status, ended.header("location")), (303, Some("/account?customer=0")));
     assert!(!is_signed_in(&mut firefox).await && is_signed_in(&mut here).await);
     // Ended already.
-    assert_eq!(send(&mut here, "/account/sessions/end", &[("session", &session)]).await.status, 303);
+    assert_eq!(here.post("/account/sessions/end", &[("session", &session)]).await.status, 303);
 
-    let (mut second, mut third) = (Visitor::signed_in(&service).await, Visitor::signed_in(&service).await);
-    assert_eq!(send(&mut here, "/account/sessions/end-others", &[]).await.status, 303);
+    let (mut second, mut third) = (Visitor::owner(&service).await, Visitor::owner(&service).await);
+    assert_eq!(here.post("/account/sessions/end-others", &[]).await.status, 303);
     let page = here.get("/account").await.body;
     assert!(page.contains("2 other sessions have ended.") && !page.contains("End all others"), "{page}");
     assert!(!is_signed_in(&mut second).await && !is_signed_in(&mut third).await && is_signed_in(&mut here).await);
@@ -77,7 +70,7 @@ async fn sessions_are_told_apart_and_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_password_ends_all_sessions() {
     let service = Service::start();
-    let (mut here, mut elsewhere) = (Visitor::signed_in(&service).await, Visitor::signed_in(&service).await);
+    let (mut here, mut elsewhere) = (Visitor::owner(&service).await, Visitor::owner(&service).await);
     let (username, password) = service.owner();
     let new = "correct horse battery staple";
     for (current, first, second, sentence) in [
@@ -87,7 +80,7 @@ async fn a_new_password_ends_all_sessions() {
         ("", "", "", "The current password is missing."),
     ] {
         let fields = [("current-password", current), ("new-password", first), ("new-password-again", second)];
-        let answer = send(&mut here, "/account/password", &fields).await;
+        let answer = here.post("/account/password", &fields).await;
         assert_eq!(answer.status, 422, "{sentence}: {}", answer.body);
         assert!(answer.body.contains(sentence), "{sentence}: {}", answer.body);
         for typed in [current, first, second].into_iter().filter(|typed| !typed.is_empty()) {
@@ -95,7 +88,7 @@ async fn a_new_password_ends_all_sessions() {
         }
     }
     let fields = [("current-password", &*password), ("new-password", new), ("new-password-again", new)];
-    let answer = send(&mut here, "/account/password", &fields).await;
+    let answer = here.post("/account/password", &fields).await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/sign-in")), "{}", answer.body);
     assert!(here.get("/sign-in").await.body.contains("Your password is changed"));
     assert!(!is_signed_in(&mut here).await && !is_signed_in(&mut elsewhere).await);
@@ -107,12 +100,12 @@ async fn a_new_password_ends_all_sessions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn guesses_at_the_current_password_are_slowed_down() {
     let service = Service::start();
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let new = "correct horse battery staple";
     let fields = [("current-password", "a guess"), ("new-password", new), ("new-password-again", new)];
     let mut statuses = Vec::new();
     let last = loop {
-        let answer = send(&mut visitor, "/account/password", &fields).await;
+        let answer = visitor.post("/account/password", &fields).await;
         statuses.push(answer.status);
         if answer.status != 422 {
             break answer;

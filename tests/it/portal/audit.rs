@@ -13,7 +13,7 @@ async fn an_event_shows_what_was_before_and_after_and_leads_to_what_is_there() {
     let group = client.make_group("appConnectorGroup", "HQ").await;
     let path = format!("appConnectorGroup/{group}");
     client.edit(&path, &json!({ "name": "Head <b>office</b>".replace(['<', '>', '/'], "-") })).await;
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let log = format!("/c/{}/audit", client.customer());
 
     let page = visitor.get(&format!("{log}?object={group}&open=all")).await.body;
@@ -40,7 +40,7 @@ async fn the_log_is_searched() {
     let service = Service::start();
     let client = Client::sign_in(&service).await;
     let group = client.make_group("machineGroup", "HQ").await;
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let log = format!("/c/{}/audit", client.customer());
     let today = &visitor.get(&log).await.body;
     let (_, today) = today.split_once("<time datetime=\"").map_or(("", ""), |parts| parts);
@@ -71,7 +71,7 @@ async fn an_export_is_what_the_api_exports() {
     let service = Service::start();
     let client = Client::sign_in(&service).await;
     let exported = client.get("auditEvents/export").await.body;
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let log = format!("/c/{}/audit", client.customer());
     let page = visitor.get(&log).await.body;
     assert!(page.contains(&format!("href=\"{log}/export?after=0\"")), "{page}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::browser::{Browser, Scripts};
-use super::support::{Visitor, copied, hidden};
+use super::visitor::{Visitor, copied, hidden};
 use crate::support::{Answer, Service};
 
 const ENTER: char = '\u{e007}';
@@ -45,7 +45,7 @@ fn wizard(visitor: &Visitor, kind: &str) -> String {
 }
 
 /// The id of the signing certificate that the wizard preselects.
-async fn preselected(visitor: &Visitor, kind: &str) -> String {
+async fn preselected(visitor: &mut Visitor, kind: &str) -> String {
     let page = visitor.get(&wizard(visitor, kind)).await;
     assert_eq!(page.status, 200, "{}", page.body);
     let (before, _) = page.body.split_once("\" selected>").expect("one is preselected");
@@ -60,8 +60,8 @@ fn key_of(page: &Answer) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_save_that_is_sent_again_shows_the_same_key_and_makes_no_other() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
-    let certificate = preselected(&visitor, "app-connector").await;
+    let mut visitor = Visitor::owner(&service).await;
+    let certificate = preselected(&mut visitor, "app-connector").await;
     let address = wizard(&visitor, "app-connector");
     for (name, view) in [("kept", "on"), ("not-kept", "")] {
         let form = with(&answers(&certificate, name, "a-nonce"), "view", view);
@@ -84,8 +84,8 @@ async fn a_save_that_is_sent_again_shows_the_same_key_and_makes_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_leads_to_its_step_and_every_answer_stays() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
-    let certificate = preselected(&visitor, "machine").await;
+    let mut visitor = Visitor::owner(&service).await;
+    let certificate = preselected(&mut visitor, "machine").await;
     let address = wizard(&visitor, "machine");
     let good = answers(&certificate, "laptops", "n");
     for (name, value, step, sentence) in [
@@ -119,8 +119,8 @@ async fn a_fault_leads_to_its_step_and_every_answer_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_cannot_sign_is_not_offered_and_its_fault_says_why() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
-    let certificate = preselected(&visitor, "machine").await;
+    let mut visitor = Visitor::owner(&service).await;
+    let certificate = preselected(&mut visitor, "machine").await;
     let address = wizard(&visitor, "machine");
     for name in ["Client", "Connector", "Isolation Client", "Network Connector", "Root", "Service Edge"] {
         assert!(!visitor.get(&address).await.body.contains("No signing certificate can sign now."));
@@ -142,11 +142,11 @@ async fn a_group_is_preselected_with_its_certificate_and_made_by_admins_only() {
     let groups: serde_json::Value = serde_json::from_str(&groups).expect("JSON");
     let group = groups[0]["id"].as_str().expect("an id");
 
-    let operator = Visitor::with_role(&service, "operator").await;
+    let mut operator = Visitor::with_role(&service, "operator").await;
     let address = wizard(&operator, "machine");
     let page = operator.get(&format!("{address}?group={group}")).await;
     assert_eq!(hidden(&page.body, "group"), group);
-    let certificate = preselected(&operator, "machine").await;
+    let certificate = preselected(&mut operator, "machine").await;
     let form = answers(&certificate, "laptops", "n");
     let from_certificate = with(&with(&without(&form, "way"), "step", "1"), "go", "2");
     let groups = operator.post(&address, &from_certificate).await;
@@ -155,7 +155,7 @@ async fn a_group_is_preselected_with_its_certificate_and_made_by_admins_only() {
     let selected = with(&with(&form, "way", "select"), "group", group);
     assert!(key_of(&operator.post(&address, &selected).await).starts_with("3|localhost:8443|"));
 
-    let auditor = Visitor::with_role(&service, "auditor").await;
+    let mut auditor = Visitor::with_role(&service, "auditor").await;
     for path in ["machine/keys/add", "machine/components/add"] {
         let path = format!("/c/{}/{path}", auditor.customer);
         assert_eq!(auditor.get(&path).await.status, 403);
@@ -174,7 +174,7 @@ async fn a_component_is_added_with_a_key_that_devices_could_use_now() {
     let full = service.create_key("app-connector", "HQ", "full", &["--max-uses", "1"]);
     assert!(super::enroll(&service, "one", &full));
 
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let address = format!("/c/{}/app-connector/components/add", visitor.customer);
     let page = visitor.get(&address).await;
     assert!(page.body.contains(">usable, HQ, 2 left</option>"), "{}", page.body);
@@ -182,9 +182,8 @@ async fn a_component_is_added_with_a_key_that_devices_could_use_now() {
     assert!(!page.body.contains(&usable[..40]));
 
     let id = |name: &str| service.key("app-connector", name)["id"].as_str().expect("an id").to_owned();
-    let choose =
-        async |id: &str| visitor.post(&address, &[("go", "next"), ("way", "select"), ("provisioning-key", id)]).await;
-    let chosen = choose(&id("usable")).await;
+    let select = [("go", "next"), ("way", "select")];
+    let chosen = visitor.post(&address, &with(&select, "provisioning-key", &id("usable"))).await;
     assert_eq!(key_of(&chosen), usable);
     assert!(chosen.body.contains("is ready. It allows 2 App Connectors in"));
     let exports = service.cli_ok(&["audit", "list", "--json", "--action", "export"]);
@@ -196,7 +195,7 @@ async fn a_component_is_added_with_a_key_that_devices_could_use_now() {
         ("77".to_owned(), "This key is no longer there. Select another one."),
         (String::new(), "No provisioning key is selected. Select one, or create one."),
     ] {
-        let refused = choose(&id).await;
+        let refused = visitor.post(&address, &with(&select, "provisioning-key", &id)).await;
         assert_eq!(refused.status, 422);
         assert!(refused.body.contains(sentence), "{sentence}: {}", refused.body);
     }
@@ -205,7 +204,7 @@ async fn a_component_is_added_with_a_key_that_devices_could_use_now() {
     let wizard = created.header("location").expect("an address").to_owned();
     let page = visitor.get(&wizard).await;
     assert!(page.body.contains("<h1>Add App Connector</h1>"), "{}", page.body);
-    let certificate = preselected(&visitor, "app-connector").await;
+    let certificate = preselected(&mut visitor, "app-connector").await;
     let purpose = hidden(&page.body, "for");
     let saved = visitor.post(&wizard, &with(&answers(&certificate, "new", "n"), "for", &purpose)).await;
     assert!(saved.body.contains(&format!("action=\"/c/{}/app-connector/components\"", visitor.customer)));
@@ -238,8 +237,8 @@ fn enter_goes_forward_and_saves_and_what_is_shown_once_asks_before_it_goes() {
 
 /// A key with this name in a group of the same name, and the page of its details.
 async fn made(service: &Service, name: &str) -> (String, Answer) {
-    let visitor = Visitor::owner(service).await;
-    let certificate = preselected(&visitor, "machine").await;
+    let mut visitor = Visitor::owner(service).await;
+    let certificate = preselected(&mut visitor, "machine").await;
     let page = visitor.post(&wizard(&visitor, "machine"), &answers(&certificate, name, name)).await;
     (key_of(&page), page)
 }

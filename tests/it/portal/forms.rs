@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::visitor::{NOTICE, SESSION, VISIT, Visitor, encoded, form_token, hidden};
+use super::visitor::{NOTICE, SESSION, VISIT, Visitor, encoded, hidden, hidden_fields};
 use crate::api::support::Client;
 use crate::support::Service;
 
@@ -12,9 +12,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_no_form_of_ours_is_refused() {
     let service = Service::start();
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let origin = format!("https://localhost:{}", service.admin.port());
-    let token = form_token(&visitor.get("/account").await.body);
+    let token = hidden(&visitor.page("/account").await, "csrf");
     let form = encoded(&[("csrf", &token), ("theme", "dark")]);
     for (content_type, body, status) in [
         (FORM, form.clone().into_bytes(), 303),
@@ -44,8 +44,8 @@ async fn a_body_that_is_no_form_of_ours_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_fields_of_one_name_the_first_counts() {
     let service = Service::start();
-    let mut visitor = Visitor::signed_in(&service).await;
-    let token = form_token(&visitor.get("/account").await.body);
+    let mut visitor = Visitor::owner(&service).await;
+    let token = hidden(&visitor.page("/account").await, "csrf");
     let themes = [("theme", "dark"), ("theme", "light")];
     let answer =
         visitor.post("/preferences/theme", &[&[("csrf", "wrong"), ("csrf", &token)], &themes[..]].concat()).await;
@@ -59,7 +59,7 @@ async fn of_fields_of_one_name_the_first_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_is_there_for_other_methods_says_which() {
     let service = Service::start();
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let page = visitor.get("/account").await.body;
     let style = page.split('"').find(|part| part.ends_with(".css")).expect("a style sheet").to_owned();
     for (method, path, allowed) in [
@@ -78,7 +78,7 @@ async fn a_path_that_is_there_for_other_methods_says_which() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_that_was_made_up_is_text_and_gone_afterwards() {
     let service = Service::start();
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let forged = |text: &str| URL_SAFE_NO_PAD.encode(text);
     visitor.cookies.insert(NOTICE.to_owned(), forged("<script>1</script>\n\"><img src=x onerror=1>"));
     let page = visitor.get("/account").await.body;
@@ -110,8 +110,7 @@ async fn a_sign_in_leads_to_a_page_of_ours_only() {
         let mut visitor = Visitor::new(&service);
         let page = visitor.get(&format!("/sign-in?{}", encoded(&[("next", next)]))).await.body;
         assert!(!page.contains("evil.example") && !page.contains("javascript:"), "{page}");
-        let token = form_token(&page);
-        let fields = [("csrf", &*token), ("next", next), ("username", &username), ("password", &password)];
+        let fields = [("next", next), ("username", &username), ("password", &password)];
         let answer = visitor.post("/sign-in", &fields).await;
         assert_eq!((answer.status, answer.header("location")), (303, Some(expected)), "{next}");
         let answer = visitor.get(&format!("/sign-in?{}", encoded(&[("next", next)]))).await;
@@ -124,19 +123,18 @@ async fn a_sign_in_leads_to_a_page_of_ours_only() {
 async fn whoever_stands_at_the_sign_in_can_try_again() {
     let service = Service::start();
     let (username, password) = service.owner();
-    let mut visitor = Visitor::signed_in(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let ended = visitor.cookies[SESSION].clone();
-    let token = form_token(&visitor.get("/account").await.body);
-    assert_eq!(visitor.post("/sign-out", &[("csrf", &token)]).await.status, 303);
+    assert_eq!(visitor.post("/sign-out", &[]).await.status, 303);
     visitor.cookies.insert(SESSION.to_owned(), ended);
 
-    let first_tab = form_token(&visitor.get("/sign-in").await.body);
-    let second_tab = form_token(&visitor.get("/sign-in").await.body);
+    let first_tab = hidden(&visitor.page("/sign-in").await, "csrf");
+    let second_tab = hidden(&visitor.page("/sign-in").await, "csrf");
     assert_eq!(first_tab, second_tab);
     let wrong = [("csrf", &*first_tab), ("username", &*username), ("password", "not the password")];
     let refused = visitor.post("/sign-in", &wrong).await;
     assert_eq!(refused.status, 401);
-    let again = form_token(&refused.body);
+    let again = hidden(&refused.body, "csrf");
     let right = [("csrf", &*again), ("username", &*username), ("password", &*password)];
     assert_eq!(visitor.post("/sign-in", &right).await.status, 303);
     // The other tab signs in anew; the browser's session before ends.
@@ -200,8 +198,8 @@ async fn a_form_whose_session_has_ended_comes_back_after_the_sign_in() {
     let (username, password) = service.owner();
     let customer = service.api_client()["customerId"].as_str().expect("an id").to_owned();
     let (add, list) = (format!("/c/{customer}/administrators/add"), format!("/c/{customer}/administrators"));
-    let mut visitor = Visitor::signed_in(&service).await;
-    let token = form_token(&visitor.get(&add).await.body);
+    let mut visitor = Visitor::owner(&service).await;
+    let token = hidden(&visitor.page(&add).await, "csrf");
     end_sessions(&service).await;
 
     let secret = "correct horse battery staple";
@@ -212,7 +210,7 @@ async fn a_form_whose_session_has_ended_comes_back_after_the_sign_in() {
         ("description", "R&D \"<b>\""),
         ("password", secret),
     ];
-    let asked = visitor.post(&add, &[&[("csrf", &*token)], &typed[..]].concat()).await;
+    let asked = visitor.post(&add, &typed).await;
     assert_eq!(asked.status, 401);
     assert!(asked.body.contains("Your session has ended."), "{}", asked.body);
     assert!(!visitor.cookies.contains_key(SESSION));
@@ -222,7 +220,7 @@ async fn a_form_whose_session_has_ended_comes_back_after_the_sign_in() {
     let mut answer = None;
     for password in ["not the password", &password] {
         assert!(!page.contains(secret) && !page.contains(&token), "{page}");
-        let mut fields = hidden(&page);
+        let mut fields = hidden_fields(&page);
         fields.extend([("username", &*username), ("password", password)].map(|(n, v)| (n.to_owned(), v.to_owned())));
         let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let next = visitor.post("/sign-in", &fields).await;
@@ -238,7 +236,7 @@ async fn a_form_whose_session_has_ended_comes_back_after_the_sign_in() {
     assert!(!shown.body.contains(secret) && !shown.body.contains(&password), "{}", shown.body);
     assert!(!visitor.get(&list).await.body.contains(">ada<"), "nothing is done before it is sent again");
 
-    let token = form_token(&shown.body);
+    let token = hidden(&shown.body, "csrf");
     let typed = [&[("csrf", &*token)], &typed[..]].concat();
     let saved = visitor.post(&add, &typed).await;
     assert!(matches!(saved.status, 200 | 303), "{}", saved.body);
@@ -249,15 +247,14 @@ async fn a_form_whose_session_has_ended_comes_back_after_the_sign_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_button_whose_session_has_ended_leads_back_to_its_page() {
     let service = Service::start();
-    let mut visitor = Visitor::signed_in(&service).await;
-    let token = form_token(&visitor.get("/account").await.body);
+    let mut visitor = Visitor::owner(&service).await;
     end_sessions(&service).await;
     for (fields, expected) in [
         (vec![("theme", "dark"), ("back", "/account?customer=0")], "/sign-in?next=%2Faccount%3Fcustomer%3D0"),
         (vec![("theme", "dark"), ("back", "//evil.example/account")], "/sign-in"),
         (vec![("theme", "dark")], "/sign-in"),
     ] {
-        let asked = visitor.post("/preferences/theme", &[&[("csrf", &*token)], &fields[..]].concat()).await;
+        let asked = visitor.post("/preferences/theme", &fields).await;
         assert_eq!((asked.status, asked.header("location")), (303, Some(expected)), "{fields:?}");
     }
 }
@@ -268,10 +265,9 @@ async fn a_form_that_cannot_come_back_is_in_nobodys_way() {
     let service = Service::start();
     let (username, password) = service.owner();
     let mut visitor = Visitor::new(&service);
-    let token = form_token(&visitor.get("/sign-in").await.body);
+    visitor.page("/sign-in").await;
     let next = "/c/999999/app-connector/groups/add";
-    let fields =
-        [("csrf", &*token), ("next", next), ("kept.name", "HQ"), ("username", &username), ("password", &password)];
+    let fields = [("next", next), ("kept.name", "HQ"), ("username", &username), ("password", &password)];
     let answer = visitor.post("/sign-in", &fields).await;
     assert!(visitor.cookies.contains_key(SESSION), "{}", answer.body);
     assert_eq!((answer.status, answer.header("location")), (303, Some(next)));
@@ -290,7 +286,7 @@ async fn the_largest_form_that_is_kept_can_be_sent_along() {
     let form = format!("name=HQ&description={}", "a".repeat(16 * 1024 - 20));
     let asked = visitor.send("POST", "/c/999999/app-connector/groups/add", &headers, form.as_bytes()).await;
     assert_eq!((form.len(), asked.status), (16 * 1024, 401), "{}", asked.body);
-    let mut fields = hidden(&asked.body);
+    let mut fields = hidden_fields(&asked.body);
     fields.extend([("username", username), ("password", password)].map(|(name, value)| (name.to_owned(), value)));
     // As a browser does it, which escapes no letters.
     let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", value.replace('/', "%2F"))).collect();

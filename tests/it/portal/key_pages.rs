@@ -1,6 +1,6 @@
 //! The pages of a key whose uses devices take: without a browser, against the real binary.
 
-use super::support::{Visitor, copied};
+use super::visitor::{Visitor, copied};
 use crate::support::{Device, Service};
 
 const KIND: &str = "app-connector";
@@ -21,9 +21,9 @@ async fn a_key_tells_what_devices_did_with_it() {
     }
     assert_eq!(Device::new("three").enroll(&service.endpoint(), &key).await.code(), "key-exhausted");
 
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let page = page_of(&visitor, &service, "eu-fra2");
-    let seen = refused_on(&visitor, &page).await;
+    let seen = refused_on(&mut visitor, &page).await;
     for part in ["Exhausted", "Maximum reached.", "eu-fra2-1", "eu-fra2-2", "All 2 entries", "key-exhausted"] {
         assert!(seen.contains(part), "{part}: {seen}");
     }
@@ -39,7 +39,7 @@ async fn a_key_tells_what_devices_did_with_it() {
 }
 
 /// The page, once the refusal is on it: refusals are counted outside of enrollments.
-async fn refused_on(visitor: &Visitor, page: &str) -> String {
+async fn refused_on(visitor: &mut Visitor, page: &str) -> String {
     for _ in 0..100 {
         let seen = visitor.get(page).await;
         assert_eq!(seen.status, 200, "{}", seen.body);
@@ -57,7 +57,7 @@ async fn an_exhausted_key_is_refused_until_its_maximum_is_raised() {
     service.create_group(KIND, "HQ");
     let key = service.create_key(KIND, "HQ", "short", &["--max-uses", "1"]);
     assert_eq!(Device::new("one").enroll(&service.endpoint(), &key).await.status, 200);
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let page = page_of(&visitor, &service, "short");
     for button in ["copy", "show", "download"] {
         let refused = visitor.post(&format!("{page}/{button}"), &[]).await;
@@ -94,7 +94,7 @@ async fn a_deleted_key_takes_its_components_along_when_asked() {
     service.create_group(KIND, "HQ");
     let key = service.create_key(KIND, "HQ", "doomed", &["--max-uses", "5"]);
     assert_eq!(Device::new("one").enroll(&service.endpoint(), &key).await.status, 200);
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let page = page_of(&visitor, &service, "doomed");
     let question = visitor.get(&format!("{page}/delete")).await.body;
     assert!(question.contains("1 App Connector came from this key; it keeps working."), "{question}");
@@ -110,7 +110,7 @@ async fn an_auditor_reads_all_of_it_and_gets_no_string() {
     let service = Service::start();
     service.create_group(KIND, "HQ");
     let key = service.create_key(KIND, "HQ", "seen", &["--max-uses", "5"]);
-    let visitor = Visitor::with_role(&service, "auditor").await;
+    let mut visitor = Visitor::with_role(&service, "auditor").await;
     let page = page_of(&visitor, &service, "seen");
     let list = format!("/c/{}/{KIND}/keys", visitor.customer);
     for path in [&list, &page, &format!("{page}/uses"), &format!("{page}/refusals")] {

@@ -20,7 +20,6 @@ mod pages;
 mod people;
 mod sign_in;
 mod signing_certificates;
-mod support;
 mod visitor;
 mod webdriver;
 mod wizard;

@@ -1,9 +1,9 @@
 //! A store that fails after something was done, and before it is answered.
 
-use super::support::Visitor;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::visitor::{NOTICE, Visitor};
 use crate::support::Service;
 
 /// From the next change of `table` on, the names of customers cannot be read, which every page does.
@@ -23,7 +23,7 @@ async fn a_secret_that_was_made_is_shown_whatever_happens_then() {
         ("administrators", of_customer("/administrators/add"), "id=\"password\">"),
     ] {
         let service = Service::start();
-        let visitor = Visitor::owner(&service).await;
+        let mut visitor = Visitor::owner(&service).await;
         break_after_a_change_of(&service, table, "INSERT");
         let answer = visitor.post(&path(&visitor.customer), &add).await;
         assert_eq!((answer.status, answer.body.contains(secret)), (200, true), "{table}: {}", answer.body);
@@ -36,7 +36,7 @@ async fn the_string_of_a_successor_that_is_kept_nowhere_is_shown_whatever_happen
     service.create_group("machine", "HQ");
     service.create_key("machine", "HQ", "one", &["--max-uses", "5", "--no-view"]);
     let id = service.key("machine", "one")["id"].as_str().expect("an id").to_owned();
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     break_after_a_change_of(&service, "provisioning_keys", "INSERT");
     let answer = visitor.post(&format!("/c/{}/machine/keys/{id}/rotate", visitor.customer), &[]).await;
     assert_eq!((answer.status, answer.body.contains("only time")), (200, true), "{}", answer.body);
@@ -55,7 +55,7 @@ async fn of_groups_that_were_ticked_it_is_told_which_stayed_as_they_were() {
             rows.iter().find(|row| row["name"] == name).expect("it was made")["id"].as_str().expect("an id").to_owned()
         })
         .into();
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let database = rusqlite::Connection::open(service.data_dir().join("muster.db")).expect("the database");
     let trigger =
         "CREATE TRIGGER broken BEFORE UPDATE ON groups WHEN old.name = 'b' BEGIN SELECT raise(ABORT, 'no'); END";
@@ -64,9 +64,7 @@ async fn of_groups_that_were_ticked_it_is_told_which_stayed_as_they_were() {
     let fields: Vec<_> = [("do", "disable")].into_iter().chain(ids).collect();
     let answer = visitor.post(&format!("/c/{}/machine/groups/bulk", visitor.customer), &fields).await;
     assert_eq!(answer.status, 303, "{}", answer.body);
-    let notice = answer.head.lines().find_map(|line| line.strip_prefix("set-cookie: __Host-muster-notice="));
-    let notice = notice.and_then(|rest| rest.split(';').next()).expect("a notice");
-    let notice = URL_SAFE_NO_PAD.decode(notice).expect("base64url");
+    let notice = URL_SAFE_NO_PAD.decode(&visitor.cookies[NOTICE]).expect("base64url");
     let notice = String::from_utf8(notice).expect("UTF-8");
     assert_eq!(notice, "\n1 group disabled, 2 are left as before, because the store did not answer.");
 }

@@ -1,24 +1,12 @@
 //! Signing certificates in the portal: the three ways to one, what an edit and a deletion say, who may what.
 
-use super::support::{Visitor, hidden};
+use super::visitor::{Visitor, hidden, led_to};
 use crate::api::signing_certificates::{CA, CA_MORE, Operator};
-use crate::support::{Answer, Service};
-
-/// Where an answer leads.
-fn led_to(answer: &Answer) -> String {
-    assert_eq!(answer.status, 303, "{}", answer.body);
-    answer.header("location").expect("a redirection has one").to_owned()
-}
+use crate::support::Service;
 
 /// The page of what was made.
-async fn made(visitor: &Visitor, fields: &[(&str, &str)]) -> String {
+async fn made(visitor: &mut Visitor, fields: &[(&str, &str)]) -> String {
     led_to(&visitor.post(&format!("/c/{}/signing-certificates/add", visitor.customer), fields).await)
-}
-
-async fn page(visitor: &Visitor, path: &str) -> String {
-    let page = visitor.get(path).await;
-    assert_eq!(page.status, 200, "{path}: {}", page.body);
-    page.body
 }
 
 fn count(text: &str, part: &str) -> usize {
@@ -28,43 +16,43 @@ fn count(text: &str, part: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_is_made_here_below_another_and_listed_with_its_end() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let list = format!("/c/{}/signing-certificates", visitor.customer);
-    let add = page(&visitor, &format!("{list}/add")).await;
+    let add = visitor.page(&format!("{list}/add")).await;
     let (_, parents) = add.split_once("id=\"parent\"").expect("the field");
     let (parents, _) = parents.split_once("</select>").expect("its end");
     assert_eq!(count(parents, "<option"), 2, "itself and Root, as nothing stands below the others: {parents}");
     let root = parents.rsplit("<option value=\"").next().and_then(|rest| rest.split('"').next()).expect("its id");
 
     let soon = made(
-        &visitor,
+        &mut visitor,
         &[("way", "make"), ("name", "Soon"), ("parent", root), ("algorithm", "ecdsa-p384"), ("lifetime", "20")],
     )
     .await;
-    let soon = page(&visitor, &soon).await;
+    let soon = visitor.page(&soon).await;
     assert!(soon.contains("Expires in 20 days") || soon.contains("Expires in 19 days"), "{soon}");
     assert!(soon.contains("ECDSA P-384") && soon.contains(&format!("{list}/{root}\">Root</a>")), "{soon}");
 
-    let listed = page(&visitor, &format!("{list}?expires=soon")).await;
+    let listed = visitor.page(&format!("{list}?expires=soon")).await;
     assert!(listed.contains("1 signing certificate</b>, 7 without filters"), "{listed}");
     assert!(listed.contains("tag-warn"), "{listed}");
-    let all = page(&visitor, &list).await;
+    let all = visitor.page(&list).await;
     assert!(all.contains("6 certificates below it"), "{all}");
-    let active = page(&visitor, &format!("{list}?status=expired")).await;
+    let active = visitor.page(&format!("{list}?status=expired")).await;
     assert!(active.contains("No signing certificates match these filters, 7 without filters."), "{active}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_csr_is_signed_elsewhere_and_its_certificate_uploaded() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let operator = Operator::new();
     let path = made(
-        &visitor,
+        &mut visitor,
         &[("way", "request"), ("name", "Outside"), ("common_name", "Devices"), ("country", "DE"), ("organization", "")],
     )
     .await;
-    let waiting = page(&visitor, &path).await;
+    let waiting = visitor.page(&path).await;
     assert!(waiting.contains("Waiting for its certificate") && waiting.contains("/request.pem"), "{waiting}");
     let csr = visitor.get(&format!("{path}/request.pem")).await;
     assert!(csr.header("content-disposition").is_some_and(|value| value.contains("Outside.csr")), "{}", csr.head);
@@ -74,7 +62,7 @@ async fn a_csr_is_signed_elsewhere_and_its_certificate_uploaded() {
     operator.sign("root", "outside", &format!("{CA},pathlen:0\n{CA_MORE}"), 20);
 
     let upload = format!("{path}/certificate");
-    let revision = hidden(&page(&visitor, &upload).await, "revision");
+    let revision = hidden(&visitor.page(&upload).await, "revision");
     let certificate = operator.chain(&["outside"]);
     for (certificate, fault) in [
         ("", "Certificate is missing."),
@@ -89,7 +77,7 @@ async fn a_csr_is_signed_elsewhere_and_its_certificate_uploaded() {
     let chain = operator.chain(&["root"]);
     let fields = [("revision", &*revision), ("certificate", &*certificate), ("chain", &*chain)];
     assert_eq!(led_to(&visitor.post(&upload, &fields).await), path);
-    let complete = page(&visitor, &path).await;
+    let complete = visitor.page(&path).await;
     assert!(complete.contains("root, from elsewhere,") && !complete.contains("Waiting"), "{complete}");
     let both = visitor.get(&format!("{path}/chain.pem")).await;
     assert_eq!(both.body.replace("\r\n", "\n"), format!("{certificate}{chain}"));
@@ -100,7 +88,7 @@ async fn a_csr_is_signed_elsewhere_and_its_certificate_uploaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_tells_all_faults_at_once_and_its_private_key_never_comes_back() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let operator = Operator::new();
     operator.issuing("issuing");
     let (certificate, chain) = (operator.chain(&["issuing"]), operator.chain(&["root"]));
@@ -117,52 +105,46 @@ async fn an_import_tells_all_faults_at_once_and_its_private_key_never_comes_back
     assert!(refused.body.contains(&body_of(&certificate)), "the certificate stays: {}", refused.body);
     assert!(!refused.body.contains(&body_of(&foreign)), "the key does not");
 
-    let import = |private_key: &str| {
-        let fields = [
+    let import = |private_key| {
+        [
             ("way", "import"),
             ("name", "Imported"),
             ("certificate", &*certificate),
             ("chain", &*chain),
             ("private_key", private_key),
         ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (visitor, add) = (&visitor, &add);
-        async move {
-            let fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-            visitor.post(add, &fields).await
-        }
     };
-    let refused = import(&foreign).await;
+    let refused = visitor.post(&add, &import(&foreign)).await;
     assert!(refused.status == 422 && refused.body.contains("id=\"private_key-e\""), "{}", refused.body);
-    let path = led_to(&import(&key).await);
+    let path = led_to(&visitor.post(&add, &import(&key)).await);
     for path in [path.clone(), format!("{path}/edit"), format!("{path}/chain.pem")] {
-        assert!(!page(&visitor, &path).await.contains(&body_of(&key)), "{path}");
+        assert!(!visitor.page(&path).await.contains(&body_of(&key)), "{path}");
     }
-    let twice = import(&key).await;
+    let twice = visitor.post(&add, &import(&key)).await;
     assert!(twice.status == 422 && twice.body.contains("Imported"), "{}", twice.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_in_use_stays_and_another_goes_when_its_name_is_typed() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     service.create_group("app-connector", "HQ");
     service.create_key("app-connector", "HQ", "k1", &["--max-uses", "2"]);
-    let list = page(&visitor, &format!("/c/{}/signing-certificates?name==Connector", visitor.customer)).await;
+    let list = visitor.page(&format!("/c/{}/signing-certificates?name==Connector", visitor.customer)).await;
     let (before, _) = list.split_once("/edit\" aria-label=\"Edit Connector\"").expect("its row");
     let used = before.rsplit("href=\"").next().expect("its address").to_owned();
-    let shown = page(&visitor, &used).await;
+    let shown = visitor.page(&used).await;
     assert!(shown.contains(">k1</a>") && shown.contains(">HQ</a>"), "{shown}");
-    let question = page(&visitor, &format!("{used}/delete")).await;
+    let question = visitor.page(&format!("{used}/delete")).await;
     assert!(question.contains("Connector is in use and stays") && question.contains("1 key signs with it."));
     assert!(!question.contains("btn-bad-solid"), "{question}");
     let revision = hidden(&question, "revision");
     let refused = visitor.post(&format!("{used}/delete"), &[("revision", &revision), ("confirm", "Connector")]).await;
     assert!(refused.status == 409 && refused.body.contains("is in use and stays"), "{}", refused.body);
 
-    let path = made(&visitor, &[("way", "make"), ("name", "Spare")]).await;
+    let path = made(&mut visitor, &[("way", "make"), ("name", "Spare")]).await;
     let delete = format!("{path}/delete");
-    let revision = hidden(&page(&visitor, &delete).await, "revision");
+    let revision = hidden(&visitor.page(&delete).await, "revision");
     let refused = visitor.post(&delete, &[("revision", &revision), ("confirm", "Spar")]).await;
     assert!(refused.status == 422 && refused.body.contains("This is not the name."), "{}", refused.body);
     led_to(&visitor.post(&delete, &[("revision", &revision), ("confirm", "Spare")]).await);
@@ -172,14 +154,14 @@ async fn one_in_use_stays_and_another_goes_when_its_name_is_typed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_was_overtaken_shows_both_versions() {
     let service = Service::start();
-    let visitor = Visitor::owner(&service).await;
+    let mut visitor = Visitor::owner(&service).await;
     let hostile = "<script>alert(1)</script>";
-    let path = made(&visitor, &[("way", "make"), ("name", "Ours"), ("description", hostile)]).await;
-    let shown = page(&visitor, &path).await;
+    let path = made(&mut visitor, &[("way", "make"), ("name", "Ours"), ("description", hostile)]).await;
+    let shown = visitor.page(&path).await;
     assert!(!shown.contains(hostile) && shown.contains("&#60;script&#62;"), "{shown}");
 
     let edit = format!("{path}/edit");
-    let revision = hidden(&page(&visitor, &edit).await, "revision");
+    let revision = hidden(&visitor.page(&edit).await, "revision");
     let fields =
         |name, days| [("revision", &*revision), ("name", name), ("allow_signing", "on"), ("component_lifetime", days)];
     led_to(&visitor.post(&edit, &fields("Theirs", "30")).await);
@@ -196,21 +178,21 @@ async fn an_edit_that_was_overtaken_shows_both_versions() {
     assert!(refused.body.contains("1 to 3650 are accepted"), "{}", refused.body);
     let mine = [("revision", &*newer), ("name", "Mine"), ("component_lifetime", "30")];
     led_to(&visitor.post(&edit, &mine).await);
-    assert!(page(&visitor, &path).await.contains("Not allowed to sign"), "the tick was off");
+    assert!(visitor.page(&path).await.contains("Not allowed to sign"), "the tick was off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_auditor_reads_everything_and_changes_nothing() {
     let service = Service::start();
-    let auditor = Visitor::with_role(&service, "auditor").await;
+    let mut auditor = Visitor::with_role(&service, "auditor").await;
     let list = format!("/c/{}/signing-certificates", auditor.customer);
-    let listed = page(&auditor, &list).await;
+    let listed = auditor.page(&list).await;
     assert!(!listed.contains("Add Signing Certificate") && !listed.contains("/edit\""), "{listed}");
     let (_, rest) = listed.split_once(&format!("<a href=\"{list}/")).expect("a row");
     let path = format!("{list}/{}", rest.split('"').next().expect("its end"));
-    let shown = page(&auditor, &path).await;
+    let shown = auditor.page(&path).await;
     assert!(!shown.contains(&format!("{path}/delete")) && shown.contains("/certificate.pem"), "{shown}");
-    page(&auditor, &format!("{path}/certificate.pem")).await;
+    auditor.page(&format!("{path}/certificate.pem")).await;
     for what in ["/edit", "/delete", "/certificate"] {
         assert_eq!(auditor.get(&format!("{path}{what}")).await.status, 403, "{what}");
     }

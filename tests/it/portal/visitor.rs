@@ -1,5 +1,5 @@
-//! What a browser would not do: a client of the portal that sends what it is told to. It keeps cookies, and
-//! holds every answer to what all answers must have.
+//! Somebody at the portal without a browser: pages by GET, forms by POST as a browser without scripts sends them, and
+//! what no browser would send. It keeps cookies, and holds every answer to what all answers must have.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -50,20 +50,40 @@ pub fn encoded(fields: &[(&str, &str)]) -> String {
     fields.iter().map(|(name, value)| format!("{}={}", text(name), text(value))).collect::<Vec<_>>().join("&")
 }
 
-/// The hidden field `csrf` of a page.
-pub fn form_token(page: &str) -> String {
-    let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form on the page");
-    rest.split('"').next().expect("an end").to_owned()
+/// Names and values of a page's hidden fields.
+pub fn hidden_fields(page: &str) -> Vec<(String, String)> {
+    let parts = page.split("<input type=\"hidden\" name=\"").skip(1).filter_map(|rest| rest.split_once("\" value=\""));
+    parts.map(|(name, rest)| (read(name), read(rest.split('"').next().expect("an end")))).collect()
 }
 
-/// Names and values of a page's hidden fields.
-pub fn hidden(page: &str) -> Vec<(String, String)> {
-    let parts = page.split("<input type=\"hidden\" name=\"").skip(1).filter_map(|rest| rest.split_once("\" value=\""));
-    let text = |text: &str| {
-        let escapes = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
-        escapes.iter().fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
-    };
-    parts.map(|(name, rest)| (text(name), text(rest.split('"').next().expect("an end")))).collect()
+/// The value of a page's hidden field.
+pub fn hidden(page: &str, name: &str) -> String {
+    let field = hidden_fields(page).into_iter().find(|(found, _)| found == name);
+    field.unwrap_or_else(|| panic!("no {name}: {page}")).1
+}
+
+/// The text in the element with this attribute, as one copies it.
+pub fn copied(page: &str, attribute: &str) -> String {
+    let (_, rest) = page.split_once(attribute).unwrap_or_else(|| panic!("no {attribute}: {page}"));
+    let (_, rest) = rest.split_once('>').expect("the end of a tag");
+    let end = ["</pre>", "</div>"].iter().filter_map(|tag| rest.find(tag)).min().expect("the end of the element");
+    let parts = rest[..end].split('<').enumerate();
+    let text: String = parts
+        .map(|(index, part)| if index == 0 { part } else { part.split_once('>').expect("the end of a tag").1 })
+        .collect();
+    read(&text)
+}
+
+/// What escaped text says.
+fn read(text: &str) -> String {
+    let escapes = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+    escapes.iter().fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
+}
+
+/// Where an answer leads.
+pub fn led_to(answer: &Answer) -> String {
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    answer.header("location").expect("a redirection has one").to_owned()
 }
 
 /// Somebody with a jar of cookies.
@@ -71,25 +91,50 @@ pub struct Visitor {
     address: SocketAddr,
     anchor_pem: String,
     pub cookies: BTreeMap<String, String>,
+    /// Of the last page with a form.
+    form_token: String,
+    /// The customer of the first start.
+    pub customer: String,
 }
 
 impl Visitor {
+    /// Somebody who is not signed in.
     pub fn new(service: &Service) -> Self {
-        Self { address: service.admin, anchor_pem: service.trust_anchor_pem(), cookies: BTreeMap::new() }
+        Self {
+            address: service.admin,
+            anchor_pem: service.trust_anchor_pem(),
+            cookies: BTreeMap::new(),
+            form_token: String::new(),
+            customer: service.api_client()["customerId"].as_str().expect("an id").to_owned(),
+        }
     }
 
-    /// With the owner of the first start signed in.
-    pub async fn signed_in(service: &Service) -> Self {
-        let mut visitor = Self::new(service);
+    /// The owner of the first start, signed in.
+    pub async fn owner(service: &Service) -> Self {
         let (username, password) = service.owner();
-        let answer = visitor.sign_in(&username, &password).await;
-        assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
+        Self::signed_in(service, &username, &password).await
+    }
+
+    /// An administrator of the first customer, made for it and signed in.
+    pub async fn with_role(service: &Service, role: &str) -> Self {
+        let (username, password) = (format!("some-{role}"), "correct horse battery staple");
+        let file = service.dir().join(format!("{role}.password"));
+        std::fs::write(&file, password).expect("a file");
+        let file = file.display().to_string();
+        service.cli_ok(&["admin", "create", "--username", &username, "--role", role, "--password-file", &file]);
+        Self::signed_in(service, &username, password).await
+    }
+
+    async fn signed_in(service: &Service, username: &str, password: &str) -> Self {
+        let mut visitor = Self::new(service);
+        assert_eq!(led_to(&visitor.sign_in(username, password).await), "/");
+        visitor.page("/account").await;
         visitor
     }
 
     pub async fn sign_in(&mut self, username: &str, password: &str) -> Answer {
-        let token = form_token(&self.get("/sign-in").await.body);
-        self.post("/sign-in", &[("csrf", &token), ("username", username), ("password", password)]).await
+        self.page("/sign-in").await;
+        self.post("/sign-in", &[("username", username), ("password", password)]).await
     }
 
     fn host(&self) -> String {
@@ -100,11 +145,21 @@ impl Visitor {
         self.send("GET", path, &[], b"").await
     }
 
-    /// As a browser sends a form from one of our pages.
+    /// A page that is there.
+    pub async fn page(&mut self, path: &str) -> String {
+        let page = self.get(path).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        page.body
+    }
+
+    /// As a browser sends a form from the last page: with its token, unless `csrf` is among the fields.
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let token = self.form_token.clone();
+        let is_given = fields.iter().any(|(name, _)| *name == "csrf");
+        let fields = if is_given { fields.to_vec() } else { [&[("csrf", &*token)], fields].concat() };
         let origin = format!("https://{}", self.host());
         let headers = [("origin", &*origin), ("content-type", "application/x-www-form-urlencoded")];
-        self.send("POST", path, &headers, encoded(fields).as_bytes()).await
+        self.send("POST", path, &headers, encoded(&fields).as_bytes()).await
     }
 
     pub async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -131,6 +186,9 @@ impl Visitor {
             } else {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
+        }
+        if let Some((_, token)) = hidden_fields(&answer.body).into_iter().find(|(name, _)| name == "csrf") {
+            self.form_token = token;
         }
         answer
     }
