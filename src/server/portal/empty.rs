@@ -21,3 +21,14 @@ pub(super) struct Step {
     pub(super) text: String,
     pub(super) link: Option<Link>,
 }
+
+impl Step {
+    pub(super) fn new(icon: &'static str, title: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { icon, title: title.into(), text: text.into(), link: None }
+    }
+
+    /// Goes on after the text.
+    pub(super) fn link(self, label: &str, address: String) -> Self {
+        Self { link: Some(Link { label: label.to_owned(), address }), ..self }
+    }
+}

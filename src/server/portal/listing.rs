@@ -11,7 +11,7 @@ use super::visit::Visit;
 use super::{Portal, filters};
 use crate::management::Error;
 use crate::management::sessions::Session;
-use crate::store::{ListField, ListQuery};
+use crate::store::{ListField, ListQuery, Page};
 
 /// A list, or what stands in its place as long as there is nothing to list.
 #[derive(Template)]
@@ -31,7 +31,7 @@ pub(super) struct Listing<F: 'static> {
     pub(super) columns: Vec<Column<F>>,
     pub(super) state: ListState,
     /// `None`: a filter asks nothing possible, so nothing matches.
-    pub(super) query: Option<ListQuery<F>>,
+    query: Option<ListQuery<F>>,
     unasked: Option<&'static str>,
 }
 
@@ -63,6 +63,20 @@ impl<F: ListField> Listing<F> {
             Err(id) => (None, Some(id)),
         };
         Self { page, columns, state, query, unasked }
+    }
+
+    /// What was asked for, by a use case that lists it.
+    ///
+    /// # Errors
+    /// Those of the use case.
+    pub(super) async fn find<'a, T, Found: Future<Output = Result<Page<T>, Error>>>(
+        &'a self,
+        list: impl FnOnce(&'a ListQuery<F>) -> Found,
+    ) -> Result<Page<T>, Error> {
+        match &self.query {
+            Some(query) => list(query).await,
+            None => Ok(Page { rows: Vec::new(), total: 0 }),
+        }
     }
 
     /// The question without its filters, for the total.

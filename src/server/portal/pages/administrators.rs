@@ -13,7 +13,7 @@ use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Action, Badge, Cell, Row, Totals};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
-use crate::store::{AdministratorField, ListField};
+use crate::store::{AdministratorField, ListField, Page};
 
 pub(in crate::server::portal) async fn list(
     portal: &Portal,
@@ -24,11 +24,8 @@ pub(in crate::server::portal) async fn list(
     let place = Place::Administrators;
     let listing = Listing::read(portal, visit, session, "administrators", columns()).await;
     let unfiltered = management.list_administrators(actor, customer, &listing.whole()).await?.total;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_administrators(actor, customer, query).await?),
-        None => None,
-    };
-    let (administrators, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: administrators, total: found } =
+        listing.find(|query| management.list_administrators(actor, customer, query)).await?;
     let ids: Vec<_> = administrators.iter().map(|administrator| administrator.id.to_string()).collect();
     let context = Context { customer, now: portal.now(), session };
     let rows = administrators.iter().map(|administrator| context.row(&listing, administrator, &ids)).collect();

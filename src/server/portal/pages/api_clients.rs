@@ -15,7 +15,7 @@ use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Action, Cell, Row, Totals};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
-use crate::store::ApiClientField;
+use crate::store::{ApiClientField, Page};
 
 const LEAD: &str = "Programs that manage Muster over its API: Terraform, SDKs, scripts. Each signs in with a client id \
                     and a secret; those marked as managing own the keys that they make.";
@@ -29,11 +29,8 @@ pub(in crate::server::portal) async fn list(
     let place = Place::ApiClients;
     let listing = Listing::read(portal, visit, session, "api-clients", columns()).await;
     let unfiltered = management.list_api_clients(actor, customer, &listing.whole()).await?.total;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_api_clients(actor, customer, query).await?),
-        None => None,
-    };
-    let (clients, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: clients, total: found } =
+        listing.find(|query| management.list_api_clients(actor, customer, query)).await?;
     let ids: Vec<_> = clients.iter().map(|client| client.id.to_string()).collect();
     let context = Context { customer, now: portal.now(), may_edit: actor.role >= Role::Admin };
     let rows = clients.iter().map(|client| context.row(&listing, client, &ids)).collect();
@@ -54,8 +51,6 @@ pub(in crate::server::portal) async fn list(
 }
 
 fn nothing_yet(action: Option<HeadAction>) -> Empty {
-    let step =
-        |icon, title: &str, text: &str| Step { icon, title: title.to_owned(), text: text.to_owned(), link: None };
     Empty {
         title: "No API clients yet".to_owned(),
         lead: LEAD.to_owned(),
@@ -63,9 +58,9 @@ fn nothing_yet(action: Option<HeadAction>) -> Empty {
         command_lead: "Or on the command line:",
         command: "muster api-client create --name terraform --role operator --output terraform.secret".to_owned(),
         steps: vec![
-            step("api", "Add an API client", "Choose what it may do; operator is enough for keys and components."),
-            step("lock", "Store the secret", "It is shown once. Keep it in a vault."),
-            step("link", "Point a program at it", "Endpoint, client id and secret go into its environment."),
+            Step::new("api", "Add an API client", "Choose what it may do; operator is enough for keys and components."),
+            Step::new("lock", "Store the secret", "It is shown once. Keep it in a vault."),
+            Step::new("link", "Point a program at it", "Endpoint, client id and secret go into its environment."),
         ],
     }
 }

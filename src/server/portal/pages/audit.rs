@@ -22,7 +22,7 @@ use crate::server::portal::table::{Cell, Change, Detail, Row, Totals};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
 use crate::server::portal::{Portal, filters};
-use crate::store::{AuditField, AuditQuery, ListQuery, PageRequest};
+use crate::store::{AuditField, AuditQuery, ListQuery, Page, PageRequest};
 
 /// Most pieces of the log that the page of the export has links for.
 const PIECES_MAX: u64 = 100;
@@ -82,11 +82,8 @@ pub(in crate::server::portal) async fn list(
     let (customer, management, actor) = (visit.customer()?, portal.management(), &session.actor);
     let listing = Listing::read(portal, visit, session, "audit", columns()).await;
     let total = management.list_audit_events(actor, customer, &audit_query(&listing.whole())).await?.total;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_audit_events(actor, customer, &audit_query(query)).await?),
-        None => None,
-    };
-    let (events, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: events, total: found } =
+        listing.find(async |query| management.list_audit_events(actor, customer, &audit_query(query)).await).await?;
     let ids: Vec<_> = events.iter().map(|event| event.sequence.to_string()).collect();
     let mut rows = Vec::with_capacity(events.len());
     for AuditRow { sequence, event, mac } in &events {

@@ -25,7 +25,7 @@ use crate::management::sessions::Session;
 use crate::server::portal::Portal;
 use crate::server::portal::empty::{Empty, Step};
 use crate::server::portal::frame::{Frame, Place};
-use crate::server::portal::head::{HeadAction, KindCounts, Link, PageHead};
+use crate::server::portal::head::{HeadAction, KindCounts, PageHead};
 use crate::server::portal::kinds::words;
 use crate::server::portal::list::{Column, Filter, FilterChoice, ListState};
 use crate::server::portal::listing::{ListPage, Listing};
@@ -34,7 +34,7 @@ use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Action, Badge, Bulk, BulkAction, Cell, Detail, Row, Totals};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
-use crate::store::{Comparison, ComponentField, Condition};
+use crate::store::{Comparison, ComponentField, Condition, Page};
 
 /// From so many days before its end a certificate is pointed out, when it should have been renewed.
 const WARN_DAYS: u32 = 30;
@@ -55,11 +55,8 @@ pub(in crate::server::portal) async fn list(
     let below = |what: &str| format!("{}/{what}", place.address(customer));
     let add = may_edit.then(|| HeadAction::add(format!("Add {}", words.component), below("add")));
     let listing = Listing::read(portal, visit, session, format!("{kind}/components"), columns(kind, now)).await;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_components(actor, customer, kind, query).await?),
-        None => None,
-    };
-    let (components, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: components, total: found } =
+        listing.find(|query| management.list_components(actor, customer, kind, query)).await?;
     let ids: Vec<_> = components.iter().map(|view| view.component.id.to_string()).collect();
     let rows = components.iter().map(|view| row(&listing.state, view, listing.shown(), &ids, may_edit, now)).collect();
     let bulk = Bulk { address: below("bulk"), actions: bulk_actions(may_edit) };
@@ -132,9 +129,6 @@ const fn button(kind: Kind, of: [&'static str; 4]) -> &'static str {
 fn nothing_yet(customer: CustomerId, kind: Kind, add: Option<HeadAction>) -> Empty {
     let words = words(kind);
     let keys = Place::Keys(kind).address(customer);
-    let step =
-        |icon, title: &str, text: &str, link| Step { icon, title: title.to_owned(), text: text.to_owned(), link };
-    let to_keys = Link { label: words.keys.to_owned(), address: keys };
     Empty {
         title: format!("No {} yet", words.components.to_lowercase()),
         lead: words.components_lead.to_owned(),
@@ -142,9 +136,9 @@ fn nothing_yet(customer: CustomerId, kind: Kind, add: Option<HeadAction>) -> Emp
         command_lead: "A device enrolls with a key that stands in a file, here with our own client:",
         command: "muster enroll --key-file /etc/muster/provision_key".to_owned(),
         steps: vec![
-            step("key", "Take a key", "Copy or download one of the", Some(to_keys)),
-            step("file", "Put it on the device", "Into a file that only the agent reads.", None),
-            step(words.icon, "It enrolls", "It appears here the moment it has its certificate.", None),
+            Step::new("key", "Take a key", "Copy or download one of the").link(words.keys, keys),
+            Step::new("file", "Put it on the device", "Into a file that only the agent reads."),
+            Step::new(words.icon, "It enrolls", "It appears here the moment it has its certificate."),
         ],
     }
 }

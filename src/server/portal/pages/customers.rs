@@ -21,7 +21,7 @@ use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Action, Badge, Cell, Detail, Row, Totals};
 use crate::server::portal::visit::{Fields, Visit};
 use crate::server::portal::words::Instant;
-use crate::store::CustomerField;
+use crate::store::{CustomerField, Page};
 
 const LEAD: &str = "Each customer has its own groups, keys, components, signing certificates and administrators, and \
                     sees nothing of another. Disabling one stops its devices and its people; none is ever deleted.";
@@ -44,11 +44,7 @@ pub(in crate::server::portal) async fn list(
     let (management, actor) = (portal.management(), &session.actor);
     let listing = Listing::read(portal, visit, session, "customers", columns()).await;
     let unfiltered = management.list_customers(actor, &listing.whole()).await?.total;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_customers(actor, query).await?),
-        None => None,
-    };
-    let (customers, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: customers, total: found } = listing.find(|query| management.list_customers(actor, query)).await?;
     let ids: Vec<_> = customers.iter().map(|customer| customer.id.to_string()).collect();
     let rows = customers.iter().map(|customer| row(&listing, customer, &ids)).collect();
     let totals = Totals { found, unfiltered };

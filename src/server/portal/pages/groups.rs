@@ -15,7 +15,7 @@ use crate::management::{Error, Input};
 use crate::server::portal::Portal;
 use crate::server::portal::empty::{Empty, Step};
 use crate::server::portal::frame::{Frame, Place};
-use crate::server::portal::head::{HeadAction, KindCounts, Link, PageHead};
+use crate::server::portal::head::{HeadAction, KindCounts, PageHead};
 use crate::server::portal::kinds::words;
 use crate::server::portal::list::{Column, Filter, FilterChoice, ListState, where_exactly};
 use crate::server::portal::listing::{ListPage, Listing};
@@ -24,7 +24,7 @@ use crate::server::portal::table::{Action, Badge, Bulk, BulkAction, Cell, Detail
 use crate::server::portal::ticked::Ticked;
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
-use crate::store::GroupField;
+use crate::store::{GroupField, Page};
 
 pub(in crate::server::portal) async fn list(
     portal: &Portal,
@@ -39,11 +39,8 @@ pub(in crate::server::portal) async fn list(
     let add =
         may_edit.then(|| HeadAction::add(format!("Add {}", words.group), format!("{}/add", place.address(customer))));
     let listing = Listing::read(portal, visit, session, format!("{kind}/groups"), columns(kind)).await;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_groups(actor, customer, kind, query).await?),
-        None => None,
-    };
-    let (groups, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: groups, total: found } =
+        listing.find(|query| management.list_groups(actor, customer, kind, query)).await?;
     let ids: Vec<_> = groups.iter().map(|view| view.group.id.to_string()).collect();
     let rows = groups.iter().map(|view| row(&listing.state, view, listing.shown(), &ids, may_edit)).collect();
     let action = |value, label| BulkAction { value, label, is_destructive: false };
@@ -132,8 +129,6 @@ fn address(group: &Group, what: &str) -> String {
 
 fn nothing_yet(customer: CustomerId, kind: Kind, add: Option<HeadAction>) -> Empty {
     let words = words(kind);
-    let step =
-        |icon, title: &str, text: &str| Step { icon, title: title.to_owned(), text: text.to_owned(), link: None };
     Empty {
         title: format!("No {} yet", words.groups.to_lowercase()),
         lead: words.groups_lead.to_owned(),
@@ -141,15 +136,14 @@ fn nothing_yet(customer: CustomerId, kind: Kind, add: Option<HeadAction>) -> Emp
         command_lead: "Or from a terminal; it prints the group’s id:",
         command: format!("muster group create --kind {kind} --name \"HQ\""),
         steps: vec![
-            step("group", "Make a group", "A name and a signing certificate. Half a minute."),
-            Step {
-                link: Some(Link {
-                    label: words.keys.to_owned(),
-                    address: format!("{}/add", Place::Keys(kind).address(customer)),
-                }),
-                ..step("key", "Make keys for it", "Each belongs to one group:")
-            },
-            step(words.icon, &format!("{} join it", words.components), "Whichever key of the group they enroll with."),
+            Step::new("group", "Make a group", "A name and a signing certificate. Half a minute."),
+            Step::new("key", "Make keys for it", "Each belongs to one group:")
+                .link(words.keys, format!("{}/add", Place::Keys(kind).address(customer))),
+            Step::new(
+                words.icon,
+                format!("{} join it", words.components),
+                "Whichever key of the group they enroll with.",
+            ),
         ],
     }
 }

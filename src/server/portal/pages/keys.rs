@@ -27,7 +27,7 @@ use crate::server::portal::table::{
 };
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Cut, Instant};
-use crate::store::{Comparison, ComponentField, Condition, KeyField, ListQuery};
+use crate::store::{Comparison, ComponentField, Condition, KeyField, ListQuery, Page};
 
 /// From here on a bar warns, in per cent.
 const NEARLY_FULL_PERCENT: i64 = 90;
@@ -62,11 +62,8 @@ pub(in crate::server::portal) async fn list(
         None
     };
     let listing = Listing::read(portal, visit, session, format!("{kind}/keys"), columns(kind)).await;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_keys(actor, customer, kind, query).await?),
-        None => None,
-    };
-    let (keys, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: keys, total: found } =
+        listing.find(|query| management.list_keys(actor, customer, kind, query)).await?;
     let ids: Vec<_> = keys.iter().map(|view| view.key.id.to_string()).collect();
     let context = RowContext { kind, now: portal.now(), may_edit, has_status: listing.shown().contains(&"status") };
     let mut rows = Vec::with_capacity(keys.len());
@@ -123,7 +120,6 @@ fn nothing_yet(customer: CustomerId, kind: Kind, group: Option<&str>, add: Optio
         Kind::Machine => "As a file, with your MDM profile, or by cloud-init.",
         _ => "As a file, or by cloud-init.",
     };
-    let step = |icon, title: String, text: &str| Step { icon, title, text: text.to_owned(), link: None };
     Empty {
         title: format!("No {} yet", words.keys.to_lowercase()),
         lead: words.keys_lead.to_owned(),
@@ -133,22 +129,19 @@ fn nothing_yet(customer: CustomerId, kind: Kind, group: Option<&str>, add: Optio
             "{make_group}muster key create --kind {kind} --group \"{group}\" \\\n  --name {name} --max-uses {maximum}"
         ),
         steps: vec![
-            step("key", "Make a key".to_owned(), "Signing certificate, group, limit. About a minute."),
-            step("file", format!("Give it to your {}", words.components), ways),
-            Step {
-                icon: words.icon,
-                title: format!("{} enroll at boot", words.components),
-                text: "The key counts each one, and all of them appear under".to_owned(),
-                link: Some(Link {
-                    label: words.components.to_owned(),
-                    address: Place::Components(kind).address(customer),
-                }),
-            },
+            Step::new("key", "Make a key", "Signing certificate, group, limit. About a minute."),
+            Step::new("file", format!("Give it to your {}", words.components), ways),
+            Step::new(
+                words.icon,
+                format!("{} enroll at boot", words.components),
+                "The key counts each one, and all of them appear under",
+            )
+            .link(words.components, Place::Components(kind).address(customer)),
         ],
     }
 }
 
-/// The columns of DESIGN §13, in its words, and those that can be added.
+/// All columns: those that are shown unless somebody chose otherwise, and those that can be added.
 fn columns(kind: Kind) -> Vec<Column<KeyField>> {
     let words = words(kind);
     let has_maximum = kind.requires_maximum();
@@ -372,7 +365,7 @@ pub(super) fn signing_certificate(view: &KeyView) -> Cell {
     }
 }
 
-/// What can be had of a key: DESIGN §13's table. Somebody who sees no key strings is told the same, without
+/// What can be had of a key's string, and what is in the way. Somebody who sees no key strings is told the same, without
 /// the buttons and without the way to what would help.
 pub(super) fn key_cell(key: &ProvisioningKey, may_edit: bool) -> KeyCell {
     let obstacle = |is_warning, text: &str, link: &str, address: String| Obstacle {

@@ -17,7 +17,7 @@ use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Action, Badge, Cell, Detail, Row, Totals};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
-use crate::store::{Comparison, Condition, SigningCertificateField, SigningCertificateReferences};
+use crate::store::{Comparison, Condition, Page, SigningCertificateField, SigningCertificateReferences};
 
 /// From so many days before its end on a signing certificate is warned of: a new one takes a while to reach devices.
 pub(super) const EXPIRES_SOON_DAYS: u32 = 30;
@@ -34,11 +34,8 @@ pub(in crate::server::portal) async fn list(
     let (place, now) = (Place::SigningCertificates, portal.now());
     let listing = Listing::read(portal, visit, session, "signing-certificates", columns(now)).await;
     let unfiltered = management.list_signing_certificates(actor, customer, &listing.whole()).await?.total;
-    let page = match &listing.query {
-        Some(query) => Some(management.list_signing_certificates(actor, customer, query).await?),
-        None => None,
-    };
-    let (views, found) = page.map_or((Vec::new(), 0), |page| (page.rows, page.total));
+    let Page { rows: views, total: found } =
+        listing.find(|query| management.list_signing_certificates(actor, customer, query)).await?;
     let ids: Vec<_> = views.iter().map(|view| view.certificate.id.to_string()).collect();
     let may_edit = actor.role >= Role::Admin;
     let context = Context { customer, now, may_edit };
@@ -70,8 +67,6 @@ pub(in crate::server::portal) async fn list(
 }
 
 fn nothing_yet(action: Option<HeadAction>) -> Empty {
-    let step =
-        |icon, title: &str, text: &str| Step { icon, title: title.to_owned(), text: text.to_owned(), link: None };
     Empty {
         title: "No signing certificates yet".to_owned(),
         lead: LEAD.to_owned(),
@@ -79,9 +74,9 @@ fn nothing_yet(action: Option<HeadAction>) -> Empty {
         command_lead: "Or on the command line:",
         command: "muster signing-cert create --name Connector".to_owned(),
         steps: vec![
-            step("cert", "Add a signing certificate", "Made here, imported, or signed by your own CA."),
-            step("group", "Choose it for a group", "New keys of the group start with it."),
-            step("key", "Choose it for a key", "It signs for every device that presents the key."),
+            Step::new("cert", "Add a signing certificate", "Made here, imported, or signed by your own CA."),
+            Step::new("group", "Choose it for a group", "New keys of the group start with it."),
+            Step::new("key", "Choose it for a key", "It signs for every device that presents the key."),
         ],
     }
 }

@@ -4,7 +4,7 @@ use crate::domain::{Kind, Role};
 use crate::id::CustomerId;
 use crate::server::portal::empty::{Empty, Step};
 use crate::server::portal::frame::Place;
-use crate::server::portal::head::{HeadAction, Link};
+use crate::server::portal::head::HeadAction;
 use crate::server::portal::kinds::words;
 use crate::store::KindCounts;
 
@@ -75,11 +75,8 @@ const fn key_name(kind: Kind) -> &'static str {
 
 fn steps(customer: CustomerId, kind: Kind) -> Vec<Step> {
     let words = words(kind);
-    let step = |icon, title: &str, text: &str, place: Place| Step {
-        icon,
-        title: title.to_owned(),
-        text: text.to_owned(),
-        link: Some(Link { label: place.label().to_owned(), address: place.address(customer) }),
+    let step = |icon, title: &str, text: &str, place: Place| {
+        Step::new(icon, title, text).link(place.label(), place.address(customer))
     };
     vec![
         step("group", "Make a group", "Where devices belong. All are under", Place::Groups(kind)),
