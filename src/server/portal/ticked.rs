@@ -5,9 +5,17 @@ use std::str::FromStr;
 use super::list::ROWS;
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
+use super::words as say;
+use crate::management::Error;
 
 /// A page has no more rows.
 const IDS_MAX: usize = ROWS[ROWS.len() - 1] as usize;
+
+/// Most that a question names one by one.
+const NAMED_MAX: usize = 5;
+
+/// Sent with the answer to a question.
+const CONFIRMED: &str = "confirmed";
 
 /// A bulk bar's form.
 pub(super) struct Ticked<'a, T> {
@@ -17,6 +25,8 @@ pub(super) struct Ticked<'a, T> {
     pub(super) ids: Vec<T>,
     /// The list as it was shown.
     pub(super) back: String,
+    /// It was asked whether this is meant, and it is.
+    pub(super) is_confirmed: bool,
 }
 
 impl<'a, T: FromStr + PartialEq> Ticked<'a, T> {
@@ -40,7 +50,46 @@ impl<'a, T: FromStr + PartialEq> Ticked<'a, T> {
             let sentence = format!("No {one} is ticked. Tick those that are meant.");
             return Ok(Err(Reply::see_other(back).with_notice("", sentence)));
         }
-        Ok(Ok(Self { operation, ids, back }))
+        Ok(Ok(Self { operation, ids, back, is_confirmed: visit.form.find(CONFIRMED).is_some() }))
+    }
+}
+
+/// What a question about those that are ticked sends along, so that the answer to it is read as the bulk bar's form.
+pub(super) fn confirmed(
+    operation: &str,
+    back: &str,
+    ids: impl IntoIterator<Item = impl ToString>,
+) -> Vec<(&'static str, String)> {
+    let fields = [("do", operation.to_owned()), (CONFIRMED, "yes".to_owned()), ("back", back.to_owned())];
+    fields.into_iter().chain(ids.into_iter().map(|id| ("id", id.to_string()))).collect()
+}
+
+/// Those that are still there, as a use case finds one.
+///
+/// # Errors
+/// Those of the use case, but that there is none.
+pub(super) async fn still_there<T: Copy, Object, Found: Future<Output = Result<Object, Error>>>(
+    ids: &[T],
+    find: impl Fn(T) -> Found,
+) -> Result<Vec<Object>, Error> {
+    let mut objects = Vec::with_capacity(ids.len());
+    for &id in ids {
+        match find(id).await {
+            Ok(object) => objects.push(object),
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(objects)
+}
+
+/// "eu-fra2, eu-lab and 3 more."
+pub(super) fn named(names: &[&str]) -> String {
+    let (named, rest) = names.split_at(names.len().min(NAMED_MAX));
+    match (named.split_last(), rest.len()) {
+        (Some((last, [])), 0) => format!("{last}."),
+        (Some((last, before)), 0) => format!("{} and {last}.", before.join(", ")),
+        (_, more) => format!("{} and {} more.", named.join(", "), say::number(more as u64)),
     }
 }
 
@@ -65,6 +114,18 @@ mod tests {
             ["", "//evil.example", "/c/7/machine/groups/8", "/c/7/machine/groups?\r\nx", "/c/7/machine/groupsx"]
         {
             assert_eq!(back(address, list), list, "{address:?}");
+        }
+    }
+
+    #[test]
+    fn five_are_named_and_the_rest_counted() {
+        for (names, expected) in [
+            (&["a"][..], "a."),
+            (&["a", "b"], "a and b."),
+            (&["a", "b", "c", "d", "e"], "a, b, c, d and e."),
+            (&["a", "b", "c", "d", "e", "f", "g"], "a, b, c, d, e and 2 more."),
+        ] {
+            assert_eq!(named(names), expected);
         }
     }
 }

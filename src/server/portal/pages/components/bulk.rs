@@ -13,12 +13,9 @@ use crate::server::portal::form::Form;
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::kinds::words;
 use crate::server::portal::reply::{Reply, Trouble};
-use crate::server::portal::ticked::Ticked;
+use crate::server::portal::ticked::{Ticked, confirmed, named, still_there};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words as say;
-
-/// Most that a question names one by one.
-const NAMED_MAX: usize = 5;
 
 pub(in crate::server::portal) async fn bulk(
     portal: &Portal,
@@ -34,7 +31,7 @@ pub(in crate::server::portal) async fn bulk(
     };
     match ticked.operation {
         "csv" => export(portal, session, customer, kind, &ticked.ids).await,
-        "delete" if visit.form.find("confirmed").is_none() => ask(portal, visit, session, ticked).await,
+        "delete" if !ticked.is_confirmed => ask(portal, visit, session, ticked).await,
         "delete" => {
             let count = ticked.ids.len() as u64;
             let ids = Input::Given(ticked.ids);
@@ -64,19 +61,19 @@ async fn ask(
     }
     let place = Place::Components(kind);
     let question = format!("Delete {}?", say::counted(views.len() as u64, one, many));
-    let hidden = [("do", "delete".to_owned()), ("confirmed", "yes".to_owned()), ("back", ticked.back.clone())];
+    let names: Vec<_> = views.iter().map(|view| view.component.name.as_str()).collect();
     let confirmation = Confirmation {
         frame: Frame::around(portal, visit, session, customer, place, question.as_str()).await?,
         question,
         sentences: vec![
-            named(&views),
+            named(&names),
             "Their certificates are revoked at once. Their devices may enroll again, each for another use of a key."
                 .to_owned(),
             "No use is given back. This cannot be undone.".to_owned(),
         ],
         form: Form::default(),
         action: format!("{}/bulk", place.address(customer)),
-        hidden: hidden.into_iter().chain(ticked.ids.iter().map(|id| ("id", id.to_string()))).collect(),
+        hidden: confirmed("delete", &ticked.back, &ticked.ids),
         button: super::button(
             kind,
             ["Delete connectors", "Delete service edges", "Delete network connectors", "Delete machines"],
@@ -87,16 +84,6 @@ async fn ask(
     Ok(Reply::ok(&confirmation))
 }
 
-/// "eu-fra2-1, eu-fra2-2 and 3 more."
-fn named(views: &[ComponentView]) -> String {
-    let names: Vec<_> = views.iter().take(NAMED_MAX).map(|view| view.component.name.as_str()).collect();
-    match (names.split_last(), views.len().saturating_sub(NAMED_MAX)) {
-        (Some((last, [])), 0) => format!("{last}."),
-        (Some((last, rest)), 0) => format!("{} and {last}.", rest.join(", ")),
-        (_, more) => format!("{} and {} more.", names.join(", "), say::number(more as u64)),
-    }
-}
-
 /// Those that are still there.
 async fn find_all(
     portal: &Portal,
@@ -105,15 +92,7 @@ async fn find_all(
     kind: Kind,
     ids: &[ComponentId],
 ) -> Result<Vec<ComponentView>, Error> {
-    let mut views = Vec::with_capacity(ids.len());
-    for &id in ids {
-        match portal.management().find_component(&session.actor, customer, kind, id).await {
-            Ok(view) => views.push(view),
-            Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(views)
+    still_there(ids, |id| portal.management().find_component(&session.actor, customer, kind, id)).await
 }
 
 async fn export(

@@ -13,14 +13,11 @@ use crate::server::portal::form::{Field, Form};
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::kinds::words;
 use crate::server::portal::reply::{Reply, Trouble};
-use crate::server::portal::ticked::Ticked;
+use crate::server::portal::ticked::{Ticked, confirmed, named, still_there};
 use crate::server::portal::visit::{Fields, Visit};
 use crate::server::portal::words as say;
 
 use super::count_components;
-
-/// Most keys that a question names one by one.
-const NAMED_MAX: usize = 5;
 
 pub(in crate::server::portal) async fn submit(
     portal: &Portal,
@@ -29,11 +26,10 @@ pub(in crate::server::portal) async fn submit(
 ) -> Result<Reply, Trouble> {
     let (customer, kind, form) = (visit.customer()?, visit.kind(), &visit.form);
     let list = Place::Keys(kind).address(customer);
-    let Ticked { operation, ids, back } = match Ticked::<ProvisioningKeyId>::read(visit, &list, "key")? {
+    let Ticked { operation, ids, back, is_confirmed } = match Ticked::<ProvisioningKeyId>::read(visit, &list, "key")? {
         Ok(ticked) => ticked,
         Err(back) => return Ok(back),
     };
-    let is_confirmed = form.find("confirmed").is_some();
     let done = match operation {
         "csv" => return export(portal, session, customer, kind, &ids).await,
         "delete" if !is_confirmed => return ask(portal, visit, session, &ids, back).await,
@@ -72,7 +68,8 @@ async fn ask(
         components += count_components(portal, session, &view.key).await?;
     }
     let words = words(kind);
-    let mut sentences = vec![named(&views)];
+    let names: Vec<_> = views.iter().map(|view| view.key.name.as_str()).collect();
+    let mut sentences = vec![named(&names)];
     if !managed.is_empty() {
         sentences
             .push(format!("{} managed elsewhere and will stay.", are(managed.len() as u64, "more is", "more are")));
@@ -87,7 +84,6 @@ async fn ask(
         );
     }
     sentences.push("From then on no device enrolls with them. This cannot be undone.".to_owned());
-    let hidden = [("do", "delete".to_owned()), ("confirmed", "yes".to_owned()), ("back", back.clone())];
     let question = format!("Delete {}?", keys(count));
     let confirmation = Confirmation {
         frame: Frame::around(portal, visit, session, customer, Place::Keys(kind), question.as_str()).await?,
@@ -95,7 +91,7 @@ async fn ask(
         sentences,
         form: Form::new(fields),
         action: format!("{}/bulk", Place::Keys(kind).address(customer)),
-        hidden: hidden.into_iter().chain(views.iter().map(|view| ("id", view.key.id.to_string()))).collect(),
+        hidden: confirmed("delete", &back, views.iter().map(|view| view.key.id)),
         button: if count == 1 { "Delete key" } else { "Delete keys" },
         is_destructive: true,
         cancel: back,
@@ -111,15 +107,7 @@ async fn find_all(
     kind: Kind,
     ids: &[ProvisioningKeyId],
 ) -> Result<Vec<KeyView>, Error> {
-    let mut views = Vec::with_capacity(ids.len());
-    for &id in ids {
-        match portal.management().find_key(&session.actor, customer, kind, id).await {
-            Ok(view) => views.push(view),
-            Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(views)
+    still_there(ids, |id| portal.management().find_key(&session.actor, customer, kind, id)).await
 }
 
 async fn export(
@@ -178,16 +166,6 @@ fn line(view: &KeyView) -> [String; 16] {
         key.hint.clone(),
         key.description.as_str().to_owned(),
     ]
-}
-
-/// "eu-fra2, eu-lab and 3 more."
-fn named(views: &[KeyView]) -> String {
-    let names: Vec<_> = views.iter().take(NAMED_MAX).map(|view| view.key.name.as_str()).collect();
-    match (names.split_last(), views.len().saturating_sub(NAMED_MAX)) {
-        (Some((last, [])), 0) => format!("{last}."),
-        (Some((last, rest)), 0) => format!("{} and {last}.", rest.join(", ")),
-        (_, more) => format!("{} and {} more.", names.join(", "), say::number(more as u64)),
-    }
 }
 
 /// What came of it, in one sentence: "2 keys enabled, 1 is managed by Terraform prod."
