@@ -1,32 +1,33 @@
-//! A signing certificate: the page with its chain and who uses it, its files, edit, upload, delete.
+//! A signing certificate: the page with its chain and who uses it, and its files.
 
-use hyper::StatusCode;
+pub(in crate::server::portal) mod delete;
+pub(in crate::server::portal) mod edit;
+pub(in crate::server::portal) mod upload;
+
 use zeroize::Zeroizing;
 
 use super::signing_certificates::{issuer, lifetime, state_badge, state_label, tone};
 use crate::ca::{CertificateDescription, CertificateFacts, certificate_pem, request_pem};
-use crate::clock::{DAY_SECONDS, Timestamp};
+use crate::clock::Timestamp;
 use crate::domain::certificate::SigningState;
-use crate::domain::{Kind, Revision, Role, SigningCertificate};
+use crate::domain::{Kind, Role, SigningCertificate};
 use crate::id::{CustomerId, Id as _, SigningCertificateId};
 use crate::management::keys::KeyView;
 use crate::management::sessions::Session;
-use crate::management::signing_certificates::{DeletionPreview, SigningCertificateInput, SigningCertificateView};
-use crate::management::{Error, Field as Subject, Input, Object};
+use crate::management::signing_certificates::SigningCertificateView;
+use crate::management::{Error, Field as Subject, Object};
 use crate::server::http::form::encode_into;
 use crate::server::portal::Portal;
-use crate::server::portal::ask::{CONFIRM, Confirmation, FormPage, check_typed_name};
-use crate::server::portal::form::{Faults, Field, Form, Names, number, text};
+use crate::server::portal::form::Names;
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::head::{HeadAction, Link, PageHead};
 use crate::server::portal::kinds::words;
 use crate::server::portal::object::{
-    Again, Body, ChainLink, Edited, Grid, GridRow, ObjectPage, Other, Panel, REVISION, Remark, Stat, author,
-    changed_meanwhile, modified, revision,
+    Body, ChainLink, Grid, GridRow, ObjectPage, Panel, Remark, Stat, author, modified,
 };
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Cell, Detail};
-use crate::server::portal::visit::{Fields, Visit};
+use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
 use crate::store::{
     Comparison, Condition, GroupField, KeyField, ListField, ListQuery, SigningCertificateField,
@@ -425,322 +426,9 @@ fn file(name: String, content_type: &'static str, pem: String) -> Reply {
     Reply::file(name, content_type, Zeroizing::new(pem))
 }
 
-// --- edit
-
-pub(in crate::server::portal) async fn edit(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-) -> Result<Reply, Trouble> {
-    portal.management().authorise(&session.actor, visit.customer()?, Role::Admin).await?;
-    let row = find(portal, visit, session).await?.certificate;
-    let form = edit_form(&values_of(&row));
-    Ok(Reply::ok(&edit_page(portal, visit, session, &row, form, row.revision).await?))
-}
-
-pub(in crate::server::portal) async fn save(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-) -> Result<Reply, Trouble> {
-    let (customer, id, values) = (visit.customer()?, visit.id()?, &visit.form);
-    let expected = revision(visit)?;
-    let edited = if visit.is_shown_again {
-        Edited::Refused(Faults::default())
-    } else {
-        let input = SigningCertificateInput {
-            name: text(values.text("name")),
-            description: text(values.text("description")),
-            allow_signing: Input::Given(!values.text("allow_signing").is_empty()),
-            component_lifetime_days: number(values.text("component_lifetime")),
-            ..SigningCertificateInput::default()
-        };
-        let result =
-            portal.management().edit_signing_certificate(&session.actor, customer, id, Some(expected), &input).await;
-        Edited::of(result, NAMES, values, "signing certificate")?
-    };
-    let row = find(portal, visit, session).await?.certificate;
-    if let Edited::Done = edited {
-        return Ok(Reply::see_other(address(customer, id, "")).with_notice(row.name.as_str(), "was saved."));
-    }
-    let other = other(portal, session, &row).await?;
-    let Again { status, form, revision } = edited.again(edit_form(values), expected, other);
-    Ok(Reply::page(status, &edit_page(portal, visit, session, &row, form, revision).await?))
-}
-
-async fn other(portal: &Portal, session: &Session, row: &SigningCertificate) -> Result<Other, Error> {
-    let author = author(portal, session, row.customer_id, row.modified_by).await?;
-    let sentence = changed_meanwhile(author.as_ref(), "signing certificate", row.modified_at, portal.now());
-    Ok(Other { values: values_of(row), revision: row.revision, sentence })
-}
-
-fn edit_form(values: &Fields) -> Form {
-    Form::new(vec![
-        Field::text("name", "Name", values),
-        Field::tick("allow_signing", "Allow signing", values, true)
-            .hint("While it is off, devices with keys that name it are refused, renewals too."),
-        Field::number("component_lifetime", "Days that what it signs is valid for", values)
-            .hint("1 to 3,650. Of certificates from now on; never beyond its own end."),
-        Field::text("description", "Description", values).optional(),
-    ])
-}
-
-fn values_of(row: &SigningCertificate) -> Fields {
-    Fields::of([
-        ("name", row.name.as_str()),
-        ("allow_signing", if row.allow_signing { "on" } else { "" }),
-        ("component_lifetime", &(row.lifetime_seconds / DAY_SECONDS).to_string()),
-        ("description", row.description.as_str()),
-    ])
-}
-
-async fn edit_page(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-    row: &SigningCertificate,
-    form: Form,
-    revision: Revision,
-) -> Result<FormPage, Trouble> {
-    let title = format!("Edit {}", row.name);
-    Ok(FormPage {
-        frame: Frame::around(portal, visit, session, row.customer_id, PLACE, &title).await?,
-        head: PageHead::below_place(row.customer_id, PLACE, title),
-        form,
-        action: address(row.customer_id, row.id, "/edit"),
-        hidden: vec![(REVISION, revision.0.to_string())],
-        button: "Save signing certificate",
-        cancel: address(row.customer_id, row.id, ""),
-    })
-}
-
-// --- the certificate that an operator's CA made
-
-pub(in crate::server::portal) async fn ask_certificate(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-) -> Result<Reply, Trouble> {
-    portal.management().authorise(&session.actor, visit.customer()?, Role::Admin).await?;
-    let row = find(portal, visit, session).await?.certificate;
-    let form = upload_form(&Fields::default());
-    Ok(Reply::ok(&upload_page(portal, visit, session, &row, form, row.revision).await?))
-}
-
-pub(in crate::server::portal) async fn upload(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-) -> Result<Reply, Trouble> {
-    let (customer, id, values) = (visit.customer()?, visit.id()?, &visit.form);
-    let expected = revision(visit)?;
-    let (certificate, chain) = (values.text("certificate").trim(), values.text("chain").trim());
-    let edited = if visit.is_shown_again {
-        Edited::Refused(Faults::default())
-    } else if certificate.is_empty() {
-        Edited::Refused(Faults::of("certificate", "Certificate is missing."))
-    } else {
-        let input = SigningCertificateInput {
-            certificate: text(certificate),
-            chain: text(chain),
-            ..SigningCertificateInput::default()
-        };
-        let result =
-            portal.management().edit_signing_certificate(&session.actor, customer, id, Some(expected), &input).await;
-        Edited::of(result, NAMES, values, "signing certificate")?
-    };
-    let row = find(portal, visit, session).await?.certificate;
-    let form = upload_form(values);
-    let (status, form, revision) = match edited {
-        Edited::Done => {
-            let sentence = match row.state(portal.now()) {
-                SigningState::Active => format!("has its certificate and can sign until {}.", say::day(row.not_after)),
-                other => format!("has its certificate. {}.", state_label(other)),
-            };
-            return Ok(Reply::see_other(address(customer, id, "")).with_notice(row.name.as_str(), sentence));
-        }
-        // There are no two versions of what was pasted: it goes on from the newer one.
-        Edited::Outdated => {
-            let sentence = other(portal, session, &row).await?.sentence;
-            (StatusCode::CONFLICT, Form { conflict: Some(sentence), ..form }, row.revision)
-        }
-        Edited::Refused(faults) => {
-            let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-            (status, form.with_faults(&faults), expected)
-        }
-    };
-    Ok(Reply::page(status, &upload_page(portal, visit, session, &row, form, revision).await?))
-}
-
-fn upload_form(values: &Fields) -> Form {
-    Form::new(vec![
-        Field::code("certificate", "Certificate", values, 10)
-            .hint("PEM of the CA certificate that your CA made of the CSR; its issuers may follow it."),
-        Field::code("chain", "Chain", values, 8)
-            .hint("PEM of the issuers up to the root, where they do not follow the certificate.")
-            .optional(),
-    ])
-}
-
-async fn upload_page(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-    row: &SigningCertificate,
-    form: Form,
-    revision: Revision,
-) -> Result<FormPage, Trouble> {
-    let title = format!("Upload the certificate of {}", row.name);
-    let mut head = PageHead::below_place(row.customer_id, PLACE, &*title);
-    head.lead = match &row.certificate {
-        None => "It is tried out before it is stored: it signs a certificate of each kind, which another verifier \
-                 checks."
-            .to_owned(),
-        Some(_) => "It takes the place of the present one, with the same key and the same subject, so that what was \
-                    signed stays good. It is tried out before it is stored."
-            .to_owned(),
-    };
-    if row.csr.is_some() {
-        let csr = address(row.customer_id, row.id, "/request.pem");
-        head.actions = vec![HeadAction::new("Download CSR", "download", csr)];
-    }
-    Ok(FormPage {
-        frame: Frame::around(portal, visit, session, row.customer_id, PLACE, title).await?,
-        head,
-        form,
-        action: address(row.customer_id, row.id, "/certificate"),
-        hidden: vec![(REVISION, revision.0.to_string())],
-        button: "Upload certificate",
-        cancel: address(row.customer_id, row.id, ""),
-    })
-}
-
-// --- delete
-
-pub(in crate::server::portal) async fn ask_delete(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-) -> Result<Reply, Trouble> {
-    let row = find(portal, visit, session).await?.certificate;
-    let page = question(portal, visit, session, &row, row.revision, &Faults::default()).await?;
-    Ok(Reply::ok(&page))
-}
-
-pub(in crate::server::portal) async fn delete(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-) -> Result<Reply, Trouble> {
-    let (customer, id) = (visit.customer()?, visit.id()?);
-    let expected = revision(visit)?;
-    let row = find(portal, visit, session).await?.certificate;
-    let faults = check_typed_name(visit.form.text(CONFIRM), row.name.as_str());
-    if visit.is_shown_again {
-        return Ok(Reply::ok(&question(portal, visit, session, &row, expected, &Faults::default()).await?));
-    }
-    if !faults.is_empty() {
-        return Ok(Reply::unprocessable(&question(portal, visit, session, &row, expected, &faults).await?));
-    }
-    match portal.management().delete_signing_certificate(&session.actor, customer, id, Some(expected)).await {
-        Ok(()) => Ok(Reply::see_other(PLACE.address(customer)).with_notice(row.name.as_str(), "was deleted.")),
-        // Somebody began to use it since the question was asked: it says so now.
-        Err(Error::Referenced { .. }) => {
-            let page = question(portal, visit, session, &row, expected, &Faults::default()).await?;
-            Ok(Reply::page(StatusCode::CONFLICT, &page))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn question(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-    row: &SigningCertificate,
-    revision: Revision,
-    faults: &Faults,
-) -> Result<Confirmation, Trouble> {
-    let (customer, id, name) = (row.customer_id, row.id, row.name.as_str());
-    let preview = portal.management().preview_signing_certificate_deletion(&session.actor, customer, id).await?;
-    let is_in_use = preview.in_the_way.is_some();
-    let (question, sentences) = if is_in_use {
-        (format!("{name} is in use and stays"), in_the_way(&preview, portal.now()))
-    } else {
-        let mut sentences = vec!["Nothing refers to it. Its private key is destroyed with it.".to_owned()];
-        if row.sealed_private_key.is_none() {
-            sentences = vec!["Nothing refers to it.".to_owned()];
-        }
-        sentences.push("This cannot be undone.".to_owned());
-        (format!("Delete {name}?"), sentences)
-    };
-    let form = if is_in_use {
-        Form::default()
-    } else {
-        Form::new(vec![Field::text(CONFIRM, "Type its name to confirm", &visit.form)]).with_faults(faults)
-    };
-    Ok(Confirmation {
-        frame: Frame::around(portal, visit, session, customer, PLACE, &*question).await?,
-        question,
-        sentences,
-        form,
-        action: address(customer, id, "/delete"),
-        hidden: vec![(REVISION, revision.0.to_string())],
-        button: if is_in_use { "" } else { "Delete signing certificate" },
-        is_destructive: true,
-        cancel: address(customer, id, ""),
-    })
-}
-
-/// What refers to it, and what to do about each.
-fn in_the_way(preview: &DeletionPreview, now: Timestamp) -> Vec<String> {
-    let SigningCertificateReferences { keys, groups, below, signed_until } = preview.references;
-    let counted = say::counted;
-    let mut sentences = Vec::new();
-    if keys > 0 {
-        let verb = if keys == 1 { "signs" } else { "sign" };
-        let keys = counted(keys, "key", "keys");
-        sentences.push(format!("{keys} {verb} with it. Choose another signing certificate for them first."));
-    }
-    if groups > 0 {
-        let verb = if groups == 1 { "starts" } else { "start" };
-        let groups = counted(groups, "group", "groups");
-        sentences.push(format!("{groups} {verb} new keys with it. Choose another one for them first."));
-    }
-    if below > 0 {
-        let verb = if below == 1 { "was" } else { "were" };
-        let below = counted(below, "signing certificate", "signing certificates");
-        sentences.push(format!("{below} {verb} issued by it. Delete them first."));
-    }
-    if let Some(until) = signed_until.filter(|until| now < *until) {
-        sentences.push(format!(
-            "Certificates that it signed are valid until {}, and its CRL must tell which are revoked. It can go after \
-             that; to stop it now, do not allow it to sign.",
-            say::minute(until)
-        ));
-    }
-    sentences
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::DAY;
-
-    #[test]
-    fn everything_in_the_way_of_a_deletion_is_told_with_its_remedy() {
-        let now = Timestamp::from_rfc3339("2026-11-20T16:06:00Z").unwrap();
-        let told = |keys, groups, below, signed_until| {
-            let references = SigningCertificateReferences { keys, groups, below, signed_until };
-            in_the_way(&DeletionPreview { in_the_way: references.in_the_way(now), references }, now)
-        };
-        assert!(told(0, 0, 0, Some(now)).is_empty());
-        assert_eq!(told(1, 0, 0, None), ["1 key signs with it. Choose another signing certificate for them first."]);
-        let all = told(4_790, 2, 1, Some(now.saturating_add(DAY)));
-        assert_eq!(all.len(), 4);
-        assert!(all[0].starts_with("4,790 keys sign with it."), "{all:?}");
-        assert!(all[3].contains("21 Nov 2026, 16:06"), "{all:?}");
-    }
 
     #[test]
     fn a_whole_list_is_linked_with_the_name_as_it_is() {
