@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::administrators::status;
+use crate::clock::Timestamp;
 use crate::domain::{Administrator, Name, Revision, Role, SessionRecord};
 use crate::id::{AdministratorId, CustomerId};
 use crate::management::administrators::{AdministratorInput, NewAdministrator};
@@ -56,32 +57,57 @@ pub(in crate::server::portal) async fn show(
     };
     let author = author(portal, session, customer, administrator.modified_by).await?;
     let name = administrator.username.as_str();
-    let mut head = PageHead::below_place(customer, PLACE, name);
+    let settings = settings(&administrator, author);
+    let stats = stats(&administrator, sessions.as_ref().map(|page| page.total), portal.now());
+    // Who does not see sessions sees the settings in their place.
+    let (main, side) = match sessions {
+        Some(page) => (vec![sessions_panel(&administrator, &page.rows, session)], vec![settings]),
+        None => (vec![settings], Vec::new()),
+    };
+    Ok(Reply::ok(&ObjectPage {
+        frame: Frame::around(portal, visit, session, customer, PLACE, name).await?,
+        head: head(&administrator, session),
+        remarks: if is_oneself { vec![this_is_you(customer)] } else { Vec::new() },
+        stats,
+        main,
+        side,
+    }))
+}
+
+fn head(administrator: &Administrator, session: &Session) -> PageHead {
+    let (customer, id) = (administrator.customer_id, administrator.id);
+    let is_oneself = session.actor.is_administrator(id);
+    let mut head = PageHead::below_place(customer, PLACE, administrator.username.as_str());
     if !administrator.enabled {
         head.badges.push(Badge::new("", "pause", "Disabled"));
     }
-    let mut remarks = Vec::new();
     if is_oneself {
         head.badges.push(Badge::new("badge-line", "user", "You"));
-        remarks.push(Remark {
-            class: "",
-            icon: "info",
-            title: "This is you".to_owned(),
-            text: "Nobody changes their own role, disables or deletes themselves. Another administrator can."
-                .to_owned(),
-            links: vec![Link { label: "Change your password".to_owned(), address: Place::Account.address(customer) }],
-        });
     }
-    if actor.role >= Role::Admin {
+    if session.actor.role >= Role::Admin {
         head.actions.push(HeadAction::new("Edit", "edit", address(customer, id, "/edit")));
         if !is_oneself {
             head.actions.push(HeadAction::new("Reset password", "key", address(customer, id, "/password")));
             head.actions.push(HeadAction::delete(address(customer, id, "/delete")));
         }
     }
-    let now = portal.now();
+    head
+}
+
+fn this_is_you(customer: CustomerId) -> Remark {
+    Remark {
+        class: "",
+        icon: "info",
+        title: "This is you".to_owned(),
+        text: "Nobody changes their own role, disables or deletes themselves. Another administrator can.".to_owned(),
+        links: vec![Link { label: "Change your password".to_owned(), address: Place::Account.address(customer) }],
+    }
+}
+
+/// `sessions`: how many there are, for those who may know.
+fn stats(administrator: &Administrator, sessions: Option<u64>, now: Timestamp) -> Vec<Stat> {
     let last = administrator.last_sign_in_at;
-    let stats = vec![
+    vec![
         Stat {
             label: "Last sign-in",
             value: last.map_or_else(|| "Never".to_owned(), |at| Instant::past(at, now).text),
@@ -96,7 +122,7 @@ pub(in crate::server::portal) async fn show(
         },
         Stat {
             label: "Sessions",
-            value: sessions.as_ref().map_or_else(|| "–".to_owned(), |page| say::number(page.total)),
+            value: sessions.map_or_else(|| "–".to_owned(), say::number),
             class: "",
             below: Cell::text(if sessions.is_some() { "signed in now" } else { "shown to admins" }),
         },
@@ -106,35 +132,31 @@ pub(in crate::server::portal) async fn show(
             class: "",
             below: Cell::text(if administrator.enabled { "can sign in" } else { "cannot sign in" }),
         },
-    ];
+    ]
+}
+
+fn settings(administrator: &Administrator, author: Option<Name>) -> Panel {
     let settings = vec![
-        Detail::new("User name", Cell::text(name)),
+        Detail::new("User name", Cell::text(administrator.username.as_str())),
         Detail::new("Role", Cell::text(say::role(administrator.role))),
         Detail::new("Status", status(administrator.enabled)),
         Detail::new("Description", Cell::text(administrator.description.as_str())),
         Detail::new("Created", Cell::Time(Instant::at(administrator.created_at))),
         Detail::new("Modified", modified(administrator.modified_at, author)),
-        Detail::new("Id", Cell::Mono(id.to_string())),
+        Detail::new("Id", Cell::Mono(administrator.id.to_string())),
     ];
-    let mut main = Vec::new();
-    if let Some(page) = sessions {
-        let rows = page.rows.iter().map(|record| session_row(customer, id, record, session)).collect::<Vec<_>>();
-        let body = if rows.is_empty() {
-            Body::Text(format!("{name} is not signed in."))
-        } else {
-            Body::Grid(Grid::new(vec!["Signed in", "From", "With", "Ends"], rows))
-        };
-        main.push(Panel::new("sessions", "Sessions", body));
-    }
-    let settings = Panel::new("settings", "Settings", Body::Pairs(settings));
-    let side = if main.is_empty() {
-        main.push(settings);
-        Vec::new()
+    Panel::new("settings", "Settings", Body::Pairs(settings))
+}
+
+fn sessions_panel(administrator: &Administrator, sessions: &[SessionRecord], session: &Session) -> Panel {
+    let (customer, id) = (administrator.customer_id, administrator.id);
+    let rows: Vec<_> = sessions.iter().map(|record| session_row(customer, id, record, session)).collect();
+    let body = if rows.is_empty() {
+        Body::Text(format!("{} is not signed in.", administrator.username))
     } else {
-        vec![settings]
+        Body::Grid(Grid::new(vec!["Signed in", "From", "With", "Ends"], rows))
     };
-    let frame = Frame::around(portal, visit, session, customer, PLACE, name).await?;
-    Ok(Reply::ok(&ObjectPage { frame, head, remarks, stats, main, side }))
+    Panel::new("sessions", "Sessions", body)
 }
 
 fn session_row(customer: CustomerId, id: AdministratorId, record: &SessionRecord, session: &Session) -> GridRow {
@@ -180,7 +202,7 @@ const fn what_role_may(role: Role) -> &'static str {
 }
 
 /// Those that somebody may give in a customer, the weakest first: owners belong to the service, which has nobody else.
-pub(super) fn roles_to_give(customer: CustomerId, giver: Role) -> impl Iterator<Item = Role> {
+fn roles_to_give(customer: CustomerId, giver: Role) -> impl Iterator<Item = Role> {
     Role::ALL
         .into_iter()
         .filter(move |role| (*role == Role::Owner) == (customer == CustomerId::SERVICE) && *role <= giver)

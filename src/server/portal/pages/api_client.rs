@@ -2,6 +2,7 @@
 
 use super::administrator::role_field;
 use super::administrators::status;
+use crate::clock::Timestamp;
 use crate::domain::{ApiClient, Kind, Name, ProvisioningKey, Revision, Role};
 use crate::id::{ApiClientId, CustomerId, Id as _};
 use crate::management::api_clients::{ApiClientInput, NewSecret};
@@ -79,7 +80,6 @@ pub(in crate::server::portal) async fn show(
     let client = management.find_api_client(actor, customer, id).await?;
     let managed = Managed::look_up(portal, session, customer, id).await?;
     let author = author(portal, session, customer, client.modified_by).await?;
-    let now = portal.now();
     let name = client.name.as_str();
     let mut head = PageHead::below_place(customer, PLACE, name);
     if !client.enabled {
@@ -92,7 +92,25 @@ pub(in crate::server::portal) async fn show(
             HeadAction::delete(address(customer, id, "/delete")),
         ];
     }
-    let stats = vec![
+    let rows: Vec<_> = managed.keys.iter().map(|(kind, key)| key_row(customer, *kind, key)).collect();
+    let keys = if rows.is_empty() {
+        Body::Text(format!("{name} manages no keys."))
+    } else {
+        Body::Grid(Grid::new(vec!["Name", "Kind", "Created"], rows))
+    };
+    Ok(Reply::ok(&ObjectPage {
+        frame: Frame::around(portal, visit, session, customer, PLACE, name).await?,
+        head,
+        remarks: Vec::new(),
+        stats: stats(&client, managed.total, portal.now()),
+        main: vec![Panel::new("keys", "Keys it manages", keys)],
+        side: vec![settings(&client, author)],
+    }))
+}
+
+/// `managed`: how many keys it manages.
+fn stats(client: &ApiClient, managed: u64, now: Timestamp) -> Vec<Stat> {
+    vec![
         Stat {
             label: "Last used",
             value: client.last_used_at.map_or_else(|| "Never".to_owned(), |at| Instant::past(at, now).text),
@@ -107,7 +125,7 @@ pub(in crate::server::portal) async fn show(
         },
         Stat {
             label: "Keys it manages",
-            value: say::number(managed.total),
+            value: say::number(managed),
             class: "",
             below: Cell::text(match &client.managing {
                 Some(label) => format!("shown as managed by {label}"),
@@ -123,7 +141,10 @@ pub(in crate::server::portal) async fn show(
                 replaced => format!("replaced {}", times(replaced)),
             }),
         },
-    ];
+    ]
+}
+
+fn settings(client: &ApiClient, author: Option<Name>) -> Panel {
     let settings = vec![
         Detail::new("Client ID", Cell::Mono(client.client_id.clone())),
         Detail::new("Role", Cell::text(say::role(client.role))),
@@ -132,23 +153,9 @@ pub(in crate::server::portal) async fn show(
         Detail::new("Label", Cell::text(client.managing.as_ref().map_or("", |label| label.as_str()))),
         Detail::new("Created", Cell::Time(Instant::at(client.created_at))),
         Detail::new("Modified", modified(client.modified_at, author)),
-        Detail::new("Id", Cell::Mono(id.to_string())),
+        Detail::new("Id", Cell::Mono(client.id.to_string())),
     ];
-    let rows: Vec<_> = managed.keys.iter().map(|(kind, key)| key_row(customer, *kind, key)).collect();
-    let keys = if rows.is_empty() {
-        Body::Text(format!("{name} manages no keys."))
-    } else {
-        Body::Grid(Grid::new(vec!["Name", "Kind", "Created"], rows))
-    };
-    let frame = Frame::around(portal, visit, session, customer, PLACE, name).await?;
-    Ok(Reply::ok(&ObjectPage {
-        frame,
-        head,
-        remarks: Vec::new(),
-        stats,
-        main: vec![Panel::new("keys", "Keys it manages", keys)],
-        side: vec![Panel::new("settings", "Settings", Body::Pairs(settings))],
-    }))
+    Panel::new("settings", "Settings", Body::Pairs(settings))
 }
 
 fn times(count: u32) -> String {

@@ -25,8 +25,8 @@ pub(super) const CERTIFICATE: &str = "signing-certificate";
 pub(super) const GROUP: &str = "group";
 pub(super) const GROUP_NAME: &str = "group-name";
 pub(super) const NAME: &str = "name";
-pub(super) const WAY: &str = "way";
-pub(super) const CREATE: &str = "create";
+const WAY: &str = "way";
+const CREATE: &str = "create";
 pub(super) const ON: &str = "on";
 
 #[rustfmt::skip]
