@@ -1,6 +1,6 @@
 //! The portal of the real binary in a real browser: headless Chromium over TLS, verified against the
-//! service's own anchor. Every browser fails its test when its console was not quiet. What a browser would not
-//! send is sent by a [`visitor`].
+//! service's own anchor. Every browser fails its test when its console was not quiet. What needs no browser,
+//! and what none would send, is sent by a [`visitor`].
 
 mod access;
 mod account;
