@@ -33,7 +33,7 @@ pub(super) struct Confirmation {
     pub(super) question: String,
     /// What happens, first to others.
     pub(super) sentences: Vec<String>,
-    /// With a [name to type](name_to_type) where much depends on it; may be empty.
+    /// With a [name to type](CONFIRM) where much depends on it; may be empty.
     pub(super) form: Form,
     pub(super) action: String,
     pub(super) hidden: Vec<(&'static str, String)>,

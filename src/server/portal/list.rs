@@ -58,7 +58,7 @@ pub(super) enum Filter<F> {
     Contains(F),
     /// Exactly this text.
     Equals(F),
-    /// An instant within a [period](period).
+    /// An instant within a [`period`].
     Period(F),
     StartsWith(F),
 }

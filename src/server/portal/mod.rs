@@ -1,6 +1,6 @@
 //! The portal: pages for administrators, drawn by the server and complete without scripts.
 //!
-//! All pages are in [`routes::PAGES`]; one file per page or object in [`pages`] holds its view models and
+//! All pages are in [`routes::PAGES`]; one file per page or object in [`mod@pages`] holds its view models and
 //! handlers, `templates/` their markup. A handler reads the visit, calls use cases of [`Management`] and fills
 //! a view model with finished words; templates compute nothing. It touches no store and decides nothing about
 //! rights: what somebody may not see is refused by the use case.

@@ -18,7 +18,7 @@ use crate::server::portal::object::{self, Again, Edited, Other};
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::visit::{Fields, Visit};
 
-/// The field in which [another key](super::attach) is chosen. A field `key` holds a string.
+/// The field in which [another key](mod@super::attach) is chosen. A field `key` holds a string.
 pub(super) const KEY: &str = "provisioning-key";
 
 pub(super) const NAMES: &Names = &[

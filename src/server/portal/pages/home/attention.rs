@@ -20,7 +20,7 @@ pub(super) struct AttentionPanel {
     pub(super) items: Vec<Item>,
 }
 
-/// "**before** [name] **after**", a line of figures beneath it, a button.
+/// "**before** name **after**", a line of figures beneath it, a button.
 pub(super) struct Item {
     /// `i-bad` or `i-warn`.
     pub(super) class: &'static str,
