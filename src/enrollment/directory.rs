@@ -21,7 +21,7 @@ use crate::id::{CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId
 use crate::index::KeyIndex;
 use crate::metrics::Metrics;
 use crate::secret::master::MasterKeys;
-use crate::store::{ChangeSequence, ObjectRef, Store, StoreError};
+use crate::store::{ChangeSequence, ChangedObject, ObjectRef, Store, StoreError};
 
 /// Rows per read while a node starts.
 const SCAN_LIMIT: u32 = 10_000;
@@ -173,9 +173,7 @@ impl Directory {
                 continue;
             }
             let through_these = last.sequence;
-            for change in changes {
-                self.apply(change.object).await?;
-            }
+            self.apply(&changes).await?;
             *applied = through_these;
         }
         self.metrics.set_index_keys(self.index.len());
@@ -291,31 +289,45 @@ impl Directory {
         Ok(start)
     }
 
-    async fn apply(&self, object: ObjectRef) -> Result<(), StoreError> {
-        match object {
-            ObjectRef::Customer(id) => match self.store.find_customer(id).await? {
-                Some(customer) => self.put_customer(&customer),
-                None => drop(self.customers.remove(&id)),
-            },
-            ObjectRef::Group(customer, id) => match self.store.find_group(customer, id).await? {
-                Some(group) => self.put_group(&group),
-                None => drop(self.groups.remove(&id)),
-            },
-            ObjectRef::Key(customer, id) => match self.store.find_indexed_key(customer, id).await? {
-                Some(key) => self.index.put(key),
-                None => self.index.remove(id),
-            },
-            ObjectRef::SigningCertificate(customer, id) => {
-                match self.store.find_signing_certificate(customer, id).await? {
-                    Some(certificate) => self.put_signer(&certificate),
-                    None => self.remove_signer(id),
+    /// Brings what a page of the feed names up to date: each object once, the keys of a customer in one read.
+    ///
+    /// Every read begins after the page was read, so it shows an object as of its last change in the page or
+    /// later, and the order within a page changes nothing. Keys come last, when what they lead to is there.
+    async fn apply(&self, page: &[ChangedObject]) -> Result<(), StoreError> {
+        let mut keys: HashMap<CustomerId, Vec<ProvisioningKeyId>> = HashMap::new();
+        let mut with_signers = HashSet::new();
+        for object in page.iter().map(|change| change.object).collect::<HashSet<_>>() {
+            match object {
+                ObjectRef::Customer(id) => match self.store.find_customer(id).await? {
+                    Some(customer) => self.put_customer(&customer),
+                    None => drop(self.customers.remove(&id)),
+                },
+                ObjectRef::Group(customer, id) => match self.store.find_group(customer, id).await? {
+                    Some(group) => self.put_group(&group),
+                    None => drop(self.groups.remove(&id)),
+                },
+                ObjectRef::Key(customer, id) => keys.entry(customer).or_default().push(id),
+                ObjectRef::SigningCertificate(customer, id) => {
+                    match self.store.find_signing_certificate(customer, id).await? {
+                        Some(certificate) => self.put_signer(&certificate),
+                        None => self.remove_signer(id),
+                    }
+                    with_signers.insert(customer);
                 }
-                self.collect_trust_anchors(&HashSet::from([customer]));
+                ObjectRef::Administrator(..)
+                | ObjectRef::ApiClient(..)
+                | ObjectRef::CleanUpSchedule(..)
+                | ObjectRef::Service => {}
             }
-            ObjectRef::Administrator(..)
-            | ObjectRef::ApiClient(..)
-            | ObjectRef::CleanUpSchedule(..)
-            | ObjectRef::Service => {}
+        }
+        if !with_signers.is_empty() {
+            self.collect_trust_anchors(&with_signers);
+        }
+        for (customer, ids) in keys {
+            let found = self.store.find_indexed_keys(customer, &ids).await?;
+            let there: HashSet<_> = found.iter().map(|key| key.id).collect();
+            found.into_iter().for_each(|key| self.index.put(key));
+            ids.into_iter().filter(|id| !there.contains(id)).for_each(|id| self.index.remove(id));
         }
         Ok(())
     }

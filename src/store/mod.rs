@@ -87,6 +87,15 @@ pub trait EnrollmentStore: Send + Sync {
 /// Everything that is remembered. Shared as `Arc<dyn Store>`.
 #[async_trait]
 pub trait Store: EnrollmentStore {
+    // --- what it is -----------------------------------------------------------------------
+
+    /// Whether other processes write to it, too. If so, what a node keeps in memory is a cache: a key
+    /// that it does not know may exist, and the store's clock is not the node's.
+    fn is_shared(&self) -> bool;
+
+    /// The time by the clock that judges expiry at commit, as of a moment between call and answer.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
     // --- administration -------------------------------------------------------------------
 
     /// Applies all changes in order, appends the audit events to their customers' chains, and gives
@@ -115,7 +124,8 @@ pub trait Store: EnrollmentStore {
 
     /// Objects changed after `after`, oldest first, at most `limit`; an object once per transaction.
     /// Sequences are consecutive: when the first row is not the one that follows `after`, rows in
-    /// between are no longer kept, and whoever asks must load everything anew.
+    /// between are no longer kept, and whoever asks must load everything anew. A read that begins after
+    /// the answer sees each object as of its change or later.
     async fn list_changes(&self, after: ChangeSequence, limit: u32) -> Result<Vec<ChangedObject>, StoreError>;
 
     /// The newest change; zero in an empty store.
@@ -364,12 +374,13 @@ pub trait Store: EnrollmentStore {
         limit: u32,
     ) -> Result<Vec<SigningCertificate>, StoreError>;
     async fn scan_keys(&self, after: ProvisioningKeyId, limit: u32) -> Result<Vec<IndexedKey>, StoreError>;
-    /// One key as [`Self::scan_keys`] gives it.
-    async fn find_indexed_key(
+    /// Several as [`Self::scan_keys`] gives each, in any order; those that are gone, or another customer's, are
+    /// left out. One read for all of them, up to a thousand.
+    async fn find_indexed_keys(
         &self,
         customer: CustomerId,
-        id: ProvisioningKeyId,
-    ) -> Result<Option<IndexedKey>, StoreError>;
+        ids: &[ProvisioningKeyId],
+    ) -> Result<Vec<IndexedKey>, StoreError>;
 
     /// Components of a customer in enabled groups, neither deleted nor revoked, whose current certificate
     /// ended at `ended_by` or before: at most `limit` after `after`, in order of that end and id. Costs what
@@ -786,7 +797,7 @@ pub struct Finding {
 }
 
 /// Why the store gave no answer. Never the caller's fault.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the store's queue is full ({waiting} waiting)")]
     Overloaded { waiting: usize },

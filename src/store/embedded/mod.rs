@@ -329,6 +329,14 @@ impl EnrollmentStore for EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
     async fn commit_changes(
         &self,
         changes: Vec<Change>,
@@ -739,12 +747,16 @@ impl Store for EmbeddedStore {
         self.read(move |connection| keys::scan(connection, after, limit)).await
     }
 
-    async fn find_indexed_key(
+    async fn find_indexed_keys(
         &self,
         customer: CustomerId,
-        id: ProvisioningKeyId,
-    ) -> Result<Option<IndexedKey>, StoreError> {
-        self.read(move |connection| keys::find_indexed(connection, customer, id)).await
+        ids: &[ProvisioningKeyId],
+    ) -> Result<Vec<IndexedKey>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |connection| {
+            ids.iter().filter_map(|id| keys::find_indexed(connection, customer, *id).transpose()).collect()
+        })
+        .await
     }
 
     async fn scan_ended_components(

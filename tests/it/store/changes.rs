@@ -152,8 +152,8 @@ pub async fn two_keys_never_share_a_digest(world: World) {
     // A digest that moved leaves its old one free.
     second.digest = muster::secret::pepper::KeyDigest::from_bytes([0xee; 32]);
     world.apply(vec![Change::UpdateKey(second.clone())]).await;
-    let found = world.store.find_indexed_key(second.customer_id, second.id).await.unwrap().unwrap();
-    assert_eq!(found.digest.as_bytes(), &[0xee; 32]);
+    let found = world.store.find_indexed_keys(second.customer_id, &[second.id]).await.unwrap();
+    assert_eq!(found[0].digest.as_bytes(), &[0xee; 32]);
     let mut third = rows::key(world.id(), &tenant.group, "third", None);
     third.digest = own;
     world.apply(vec![Change::InsertKey(third)]).await;
@@ -328,7 +328,7 @@ pub async fn a_deleted_key_leaves_its_components_and_ledger(world: World) {
     world.apply(vec![Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke: None }]).await;
 
     assert!(world.store.find_key(key.customer_id, key.id).await.unwrap().is_none());
-    assert!(world.store.find_indexed_key(key.customer_id, key.id).await.unwrap().is_none());
+    assert!(world.store.find_indexed_keys(key.customer_id, &[key.id]).await.unwrap().is_empty());
     assert_eq!(world.component(key.customer_id, component.id).await, component);
     assert_eq!(world.ledger(&key).await.len(), 1);
     let delete = Change::DeleteKey { customer: key.customer_id, id: key.id, revision: None, revoke: None };

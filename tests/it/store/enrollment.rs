@@ -177,8 +177,10 @@ pub async fn expiry_is_judged_by_the_stores_clock(world: World) {
     let key = world.change_key(&key, |key| key.expires_at = Some(end)).await;
 
     world.clock.advance(Duration::from_secs(9));
+    assert_eq!(world.store.now().await.unwrap(), world.now());
     assert_eq!(world.enroll(&tenant, &key, "in time").await, committed(format!("{}-1", key.name), 1));
     world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.store.now().await.unwrap(), end, "it tells the time that it judges by");
     assert_eq!(world.enroll(&tenant, &key, "at the end").await, EnrollmentOutcome::Expired);
 }
 

@@ -769,8 +769,8 @@ pub async fn scans_visit_every_customer_in_order_of_id(world: World) {
 
     let key = world.store.find_key(seen[0].0, seen[0].1).await.unwrap().unwrap();
     let scanned = &world.store.scan_keys(ProvisioningKeyId::from_raw(0), 1).await.unwrap()[0];
-    let found = world.store.find_indexed_key(key.customer_id, key.id).await.unwrap().unwrap();
-    for indexed in [scanned, &found] {
+    let found = &world.store.find_indexed_keys(key.customer_id, &[key.id]).await.unwrap()[0];
+    for indexed in [scanned, found] {
         assert_eq!((indexed.id, indexed.revision, indexed.uses), (key.id, key.revision, key.usage.uses));
         assert_eq!(indexed.digest.as_bytes(), key.digest.as_bytes());
         assert_eq!((indexed.maximum, indexed.enabled, &indexed.addresses), (key.maximum, key.enabled, &key.addresses));
@@ -783,6 +783,26 @@ pub async fn scans_visit_every_customer_in_order_of_id(world: World) {
     assert_eq!(signers.iter().map(|row| row.id).collect::<Vec<_>>(), tenants.clone().map(|tenant| tenant.signer.id));
     let customers = world.store.scan_customers().await.unwrap();
     assert_eq!(customers, tenants.map(|tenant| tenant.customer));
+}
+
+pub async fn indexed_keys_are_found_many_at_a_time(world: World) {
+    let (tenant, stranger) = (world.tenant().await, world.tenant().await);
+    let customer = tenant.customer.id;
+    let (first, gone, foreign) =
+        (world.key(&tenant, Some(2)).await, world.key(&tenant, None).await, world.key(&stranger, None).await);
+    world.enrolled(&tenant, &first, "d").await;
+    world.apply(vec![Change::DeleteKey { customer, id: gone.id, revision: None, revoke: None }]).await;
+    let many: Vec<_> = (0..997).map(|n| rows::key(world.id(), &tenant.group, &format!("k{n}"), None)).collect();
+    world.apply(many.iter().cloned().map(Change::InsertKey).collect()).await;
+
+    let mut asked: Vec<_> = many.iter().map(|key| key.id).collect();
+    asked.extend([foreign.id, gone.id, first.id]);
+    let mut found = world.store.find_indexed_keys(customer, &asked).await.unwrap();
+    found.sort_by_key(|key| key.id);
+    let expected: Vec<_> = std::iter::once(&first).chain(&many).map(|key| (key.id, *key.digest.as_bytes())).collect();
+    assert_eq!(found.iter().map(|key| (key.id, *key.digest.as_bytes())).collect::<Vec<_>>(), expected);
+    assert_eq!((found[0].uses, found[0].maximum), (1, NonZeroU32::new(2)));
+    assert!(world.store.find_indexed_keys(customer, &[]).await.unwrap().is_empty());
 }
 
 pub async fn the_ledger_is_listed_newest_first(world: World) {

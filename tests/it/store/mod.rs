@@ -124,6 +124,7 @@ macro_rules! hold_to_contract {
                     groups_and_signing_certificates_are_found_by_every_field,
                     keys_are_found_by_every_field,
                     a_digest_leads_to_its_key,
+                    indexed_keys_are_found_many_at_a_time,
                     keys_of_a_group_are_in_order_of_id,
                     pages_are_in_order_of_id_and_tell_the_total,
                     pages_of_components_follow_every_change,

@@ -159,7 +159,7 @@ pub async fn rows_of_other_customers_are_not_found(world: World) {
     assert!(world.store.find_group(stranger, tenant.group.id).await.unwrap().is_none());
     assert!(world.store.find_signing_certificate(stranger, tenant.signer.id).await.unwrap().is_none());
     assert!(world.store.find_key(stranger, key.id).await.unwrap().is_none());
-    assert!(world.store.find_indexed_key(stranger, key.id).await.unwrap().is_none());
+    assert!(world.store.find_indexed_keys(stranger, &[key.id]).await.unwrap().is_empty());
     assert!(world.store.find_component(stranger, component.id).await.unwrap().is_none());
     assert!(world.store.find_certificate(stranger, component.current_serial).await.unwrap().is_none());
     let known = world.store.find_known_component(stranger, key.id, &component.fingerprint, NOW).await.unwrap();
