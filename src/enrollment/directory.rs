@@ -12,6 +12,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use tokio::sync::Mutex;
 
+use super::freshness::{Freshness, Memory};
 use crate::ca::Issuer;
 use crate::clock::Timestamp;
 use crate::domain::certificate::PublicKeyHash;
@@ -43,6 +44,7 @@ pub struct Directory {
     /// Public keys of all signing certificates: no CSR may bring one of them.
     signing_keys: DashMap<PublicKeyHash, ()>,
     applied: Mutex<ChangeSequence>,
+    freshness: Freshness,
 }
 
 /// Why a node cannot start to enroll.
@@ -133,6 +135,7 @@ impl Directory {
             trust_anchors: DashMap::new(),
             signing_keys: DashMap::new(),
             applied: Mutex::new(ChangeSequence::default()),
+            freshness: Freshness::new(),
         };
         let mut applied = directory.applied.lock().await;
         *applied = directory.load_all().await?;
@@ -142,17 +145,37 @@ impl Directory {
                 return Err(DirectoryError::Unusable { id: signer.id, reason: reason.clone() });
             }
         }
+        let directory = Arc::new(directory);
         directory.refresh().await?;
-        Ok(Arc::new(directory))
+        Ok(directory)
     }
 
-    /// Applies everything that was committed before this call.
+    /// Applies everything that was committed before this call; one look at the store for all who ask meanwhile.
     ///
     /// # Errors
     /// The store's; what was applied until then stays applied.
-    pub async fn refresh(&self) -> Result<(), StoreError> {
-        let newest = self.store.last_change().await?;
-        self.follow(newest).await
+    pub async fn refresh(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.freshness.confirm(self).await
+    }
+
+    /// As [`Self::refresh`], for whoever waits in the name of a device: two seconds at most.
+    ///
+    /// # Errors
+    /// The store's. It is unavailable when there was no answer in time.
+    pub(super) async fn refresh_in_time(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.freshness.confirm_in_time(self).await
+    }
+
+    /// Waits until what is not in memory then is nowhere. A store of this process alone is not asked: what
+    /// it has was announced here.
+    ///
+    /// # Errors
+    /// The store's: it is away, and memory was not current within the last five seconds.
+    pub(super) async fn rule_out_news(self: &Arc<Self>) -> Result<(), StoreError> {
+        match self.store.is_shared() {
+            true => self.freshness.confirm_or_believe(self).await,
+            false => Ok(()),
+        }
     }
 
     /// Applies the feed at least up to `through`.
@@ -411,5 +434,12 @@ impl Directory {
             let pem: String = roots.remove(customer).unwrap_or_default().into_iter().collect();
             self.trust_anchors.insert(*customer, pem.into());
         }
+    }
+}
+
+impl Memory for Directory {
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        let newest = self.store.last_change().await?;
+        self.follow(newest).await
     }
 }

@@ -9,6 +9,7 @@
 //! (`store`), X.509 (`ca`), or anything that administrators do (`management`).
 
 mod directory;
+mod freshness;
 mod refusals;
 pub mod turns;
 
@@ -23,7 +24,7 @@ use crate::domain::component::DeviceDescription;
 use crate::domain::redemption::{Decision, KnownComponent, RE_ENROLLMENT_WINDOW, check_standing, decide};
 use crate::domain::{Fingerprint, IndexedKey, IssuedCertificate, Kind, Refusal, RefusalReason, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
-use crate::index::{KeyEntry, KeyIndex};
+use crate::index::{KeyEntry, KeyIndex, PresentedKey};
 use crate::metrics::Metrics;
 use crate::protocol::enroll::Outcome;
 use crate::store::{
@@ -127,7 +128,9 @@ impl EnrollmentError {
         let refusal = match self {
             Self::InvalidCsr(_) | Self::SigningCertificateKey => Refusal::InvalidCsr,
             Self::Refused { refusal, .. } => *refusal,
-            Self::KeyGone | Self::Overloaded | Self::StoreUnavailable { .. } | Self::Signing => return None,
+            Self::KeyGone | Self::Overloaded | Self::StoreUnavailable { .. } | Self::Signing => {
+                return None;
+            }
         };
         Some((refusal, RefusalReason::new(&self.to_string())))
     }
@@ -173,13 +176,31 @@ enum Sight {
 impl EnrollmentService {
     pub fn new(parts: EnrollmentParts) -> Self {
         let EnrollmentParts { store, clock, index, directory, ids, profile, metrics } = parts;
-        Self { store, clock, index, directory, ids, profile, metrics, turns: Turns::default(), seats: Seats::default() }
+        let (turns, seats) = (Turns::default(), Seats::default());
+        Self { store, clock, index, directory, ids, profile, metrics, turns, seats }
     }
 
-    /// Whether `text` is a key string that is known: step 2. The same work for every text of a
-    /// length; allocates nothing.
-    pub fn verify_key(&self, text: &str) -> Option<VerifiedKey> {
-        self.index.find(text).map(|entry| VerifiedKey { entry })
+    /// Takes a presented key string for [`Self::verify_key`]. The same work for every text of a length;
+    /// allocates nothing.
+    pub fn present(&self, text: &str) -> PresentedKey {
+        self.index.present(text)
+    }
+
+    /// Whether a presented text is a key string that is known: step 2. What this node does not know waits until
+    /// another node's key would be known here, the same way whatever is wrong with it.
+    ///
+    /// # Errors
+    /// The store's: it is away, and what is not known here may be known elsewhere.
+    pub async fn verify_key(&self, presented: PresentedKey) -> Result<Option<VerifiedKey>, EnrollmentError> {
+        let find = || self.index.find(&presented).map(|entry| VerifiedKey { entry });
+        if let Some(key) = find() {
+            return Ok(Some(key));
+        }
+        let ruled_out = self.directory.rule_out_news().await;
+        match find() {
+            Some(key) => Ok(Some(key)),
+            None => ruled_out.map(|()| None).map_err(EnrollmentError::from),
+        }
     }
 
     /// Steps 3 to 6: checks, decides, signs, commits. What comes back is durable.
@@ -271,7 +292,7 @@ impl EnrollmentService {
         key: ProvisioningKeyId,
         remote_address: IpAddr,
     ) -> Result<CheckedKey, EnrollmentError> {
-        self.directory.refresh().await?;
+        self.directory.refresh_in_time().await?;
         let entry = self.index.find_by_id(key).ok_or(EnrollmentError::KeyGone)?;
         let refused = |refusal| self.refused(refusal, entry.key(), None, remote_address);
         self.check_state(Arc::clone(&entry), remote_address).map_err(refused)

@@ -156,7 +156,7 @@ mod tests {
             uses,
             revision,
         });
-        index.find(text).unwrap()
+        index.find_by_id(ProvisioningKeyId::from_raw(7)).unwrap()
     }
 
     #[tokio::test]

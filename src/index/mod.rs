@@ -33,6 +33,15 @@ pub struct KeyIndex {
     peppers: Arc<Peppers>,
 }
 
+/// What a presented text is looked up by, as often as needed: its digests, without the text itself.
+/// Only [`KeyIndex::present`] makes one.
+pub struct PresentedKey {
+    /// Under each live pepper.
+    digests: [Option<KeyDigest>; Peppers::LIVE_MAX],
+    /// Whether the text has a key string's form.
+    is_key_string: bool,
+}
+
 /// A key as of its last change, with the count as of its last commit on this node.
 pub struct KeyEntry {
     key: IndexedKey,
@@ -44,20 +53,27 @@ impl KeyIndex {
         Self { by_digest: DashMap::new(), by_id: DashMap::new(), peppers }
     }
 
-    /// The key that `text` is the key string of. Allocates nothing.
-    pub fn find(&self, text: &str) -> Option<Arc<KeyEntry>> {
+    /// Digests `text`, the same way for every text of a length. Allocates nothing.
+    pub fn present(&self, text: &str) -> PresentedKey {
         let parsed = KeyString::parse(text);
         // What does not parse is digested all the same, up to the longest that could have parsed.
         let bytes = match &parsed {
             Some(key_string) => key_string.as_str().as_bytes(),
             None => &text.as_bytes()[..text.len().min(KEY_STRING_BYTES_MAX)],
         };
+        let mut presented = self.peppers.digests(bytes).map(|(_, digest)| digest);
+        let digests = std::array::from_fn(|_| presented.next());
+        PresentedKey { digests, is_key_string: parsed.is_some() }
+    }
+
+    /// The key that the presented text is the key string of. Allocates nothing.
+    pub fn find(&self, presented: &PresentedKey) -> Option<Arc<KeyEntry>> {
         let mut found = None;
-        for (_, presented) in self.peppers.digests(bytes) {
-            let candidate = self.by_digest.get(&presented.prefix()).map(|entry| Arc::clone(&entry));
+        for digest in presented.digests.iter().flatten() {
+            let candidate = self.by_digest.get(&digest.prefix()).map(|entry| Arc::clone(&entry));
             let stored = candidate.as_ref().map_or(&DUMMY, |entry| &entry.key.digest);
-            let mut accepted = presented.matches(stored);
-            accepted.conditional_assign(&0.into(), u8::from(parsed.is_none()).into());
+            let mut accepted = digest.matches(stored);
+            accepted.conditional_assign(&0.into(), u8::from(!presented.is_key_string).into());
             if bool::from(accepted) {
                 found = candidate;
             }
@@ -159,6 +175,10 @@ mod tests {
         KeySecret::generate(KeyVersion::Bootstrap, &cloud, TrustPin::NONE)
     }
 
+    fn find(index: &KeyIndex, text: &str) -> Option<Arc<KeyEntry>> {
+        index.find(&index.present(text))
+    }
+
     fn index() -> (KeyIndex, (PepperNumber, PepperBytes)) {
         let pepper = (PepperNumber(1), Peppers::generate());
         (KeyIndex::new(Arc::new(Peppers::new(std::slice::from_ref(&pepper)))), pepper)
@@ -172,8 +192,8 @@ mod tests {
         index.put(indexed(7, peppers.digest(key.expose().as_bytes()).1, 0));
 
         let text = key.expose();
-        assert_eq!(index.find(text).unwrap().key().id, ProvisioningKeyId::from_raw(7));
-        assert!(index.find(&format!(" \t{text}\r\n")).is_some(), "white space at the ends is trimmed");
+        assert_eq!(find(&index, text).unwrap().key().id, ProvisioningKeyId::from_raw(7));
+        assert!(find(&index, &format!(" \t{text}\r\n")).is_some(), "white space at the ends is trimmed");
         for wrong in [
             text[..text.len() - 1].to_owned(),
             format!("{text}="),
@@ -185,7 +205,7 @@ mod tests {
             key.key_id().to_owned(),
             String::new(),
         ] {
-            assert!(index.find(&wrong).is_none(), "{wrong:?}");
+            assert!(find(&index, &wrong).is_none(), "{wrong:?}");
         }
     }
 
@@ -197,7 +217,7 @@ mod tests {
         let mut digest = *peppers.digest(key.expose().as_bytes()).1.as_bytes();
         digest[31] ^= 1;
         index.put(indexed(7, KeyDigest::from_bytes(digest), 0));
-        assert!(index.find(key.expose()).is_none());
+        assert!(find(&index, key.expose()).is_none());
     }
 
     #[test]
@@ -207,8 +227,8 @@ mod tests {
         let (first, second) = (made(), made());
         index.put(indexed(1, Peppers::new(&[old]).digest(first.expose().as_bytes()).1, 0));
         index.put(indexed(2, Peppers::new(&[new]).digest(second.expose().as_bytes()).1, 0));
-        assert_eq!(index.find(first.expose()).unwrap().key().id, ProvisioningKeyId::from_raw(1));
-        assert_eq!(index.find(second.expose()).unwrap().key().id, ProvisioningKeyId::from_raw(2));
+        assert_eq!(find(&index, first.expose()).unwrap().key().id, ProvisioningKeyId::from_raw(1));
+        assert_eq!(find(&index, second.expose()).unwrap().key().id, ProvisioningKeyId::from_raw(2));
     }
 
     #[test]
@@ -218,10 +238,10 @@ mod tests {
         let (before, after) = (made(), made());
         index.put(indexed(7, peppers.digest(before.expose().as_bytes()).1, 0));
         index.put(indexed(7, peppers.digest(after.expose().as_bytes()).1, 0));
-        assert!(index.find(before.expose()).is_none());
-        assert!(index.find(after.expose()).is_some());
+        assert!(find(&index, before.expose()).is_none());
+        assert!(find(&index, after.expose()).is_some());
         index.remove(ProvisioningKeyId::from_raw(7));
-        assert!(index.find(after.expose()).is_none());
+        assert!(find(&index, after.expose()).is_none());
         assert!(index.is_empty() && index.by_digest.is_empty());
     }
 
@@ -230,7 +250,7 @@ mod tests {
         let (index, pepper) = index();
         let key = made();
         index.put(indexed(7, Peppers::new(&[pepper]).digest(key.expose().as_bytes()).1, 3));
-        let entry = index.find(key.expose()).unwrap();
+        let entry = find(&index, key.expose()).unwrap();
         entry.observe_uses(9);
         entry.observe_uses(8);
         assert_eq!((entry.uses(), entry.is_exhausted()), (9, false));
@@ -243,7 +263,7 @@ mod tests {
         fn no_text_finds_a_key_that_it_is_not_the_string_of(text in "\\PC{0,200}") {
             let (index, pepper) = index();
             index.put(indexed(7, Peppers::new(&[pepper]).digest(made().expose().as_bytes()).1, 0));
-            prop_assert!(index.find(&text).is_none());
+            prop_assert!(find(&index, &text).is_none());
         }
     }
 }

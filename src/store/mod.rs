@@ -10,6 +10,8 @@
 //! - [`StoreError::Unknown`] means just that. The caller must not act as if it had failed: the
 //!   device's retry finds the record.
 //! - Reads see every commit that was answered before they began.
+//! - Calls end: a store that is out of reach, or silent, is `Unavailable` after some seconds. Whoever stops
+//!   waiting before leaves nothing locked.
 //! - Keys of customers, first: no read or write crosses customers unless it says so.
 //!
 //! What it deliberately does not do: seal or open secrets, sign, judge names or roles, know HTTP.

@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod door;
 mod enrollment;
+mod nodes;
 mod openssl_device;
 mod operation;
 mod portal;

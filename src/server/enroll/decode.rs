@@ -96,17 +96,17 @@ impl<'a> Decoded<'a> {
         })
     }
 
-    /// Hands the presented key string to `verify`. One that is written with escapes is unescaped in
+    /// Hands the presented key string to `present`. One that is written with escapes is unescaped in
     /// a buffer that is wiped afterwards; one that does not fit can be no key string, and goes on
     /// as the empty text, so that it takes the same way.
-    pub fn verify_key<T>(&self, verify: impl FnOnce(&str) -> T) -> T {
+    pub fn present_key<T>(&self, present: impl FnOnce(&str) -> T) -> T {
         if let Some(plain) = self.provisioning_key.plain() {
-            return verify(plain);
+            return present(plain);
         }
         let mut buffer = [0; KEY_STRING_BYTES_MAX];
-        let verified = verify(self.provisioning_key.unescape_into(&mut buffer).unwrap_or(""));
+        let presented = present(self.provisioning_key.unescape_into(&mut buffer).unwrap_or(""));
         buffer.zeroize();
-        verified
+        presented
     }
 
     pub fn fingerprint(&self) -> &Fingerprint {
@@ -299,7 +299,7 @@ mod tests {
 
     fn key_text(written: &str) -> String {
         let body = format!("{{\"provisioningKey\":{written},\"fingerprint\":\"{FINGERPRINT}\",\"csr\":\"x\"}}");
-        Decoded::decode(body.as_bytes()).unwrap_or_else(|_| panic!("{written}")).verify_key(str::to_owned)
+        Decoded::decode(body.as_bytes()).unwrap_or_else(|_| panic!("{written}")).present_key(str::to_owned)
     }
 
     #[test]
@@ -307,7 +307,7 @@ mod tests {
         let body = r#" { "csr" : "-----BEGIN\nEND\u002d" , "softwareVersion":"1.2", "provisioningKey":"3|c\/d|s",
             "hostname":"h\u00e4\ud83d\ude00", "fingerprint":"0123456789\u0061bcdef" } "#;
         let decoded = Decoded::decode(body.as_bytes()).ok().unwrap();
-        assert_eq!(decoded.verify_key(str::to_owned), "3|c/d|s");
+        assert_eq!(decoded.present_key(str::to_owned), "3|c/d|s");
         assert_eq!(decoded.csr(), "-----BEGIN\nEND-");
         assert_eq!(decoded.fingerprint().as_str(), "0123456789abcdef");
         let device = decoded.device();

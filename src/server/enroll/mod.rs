@@ -13,7 +13,7 @@
 //! ([`FailureLimiter`]), and its connection is closed.
 //!
 //! What it deliberately does not do: judge keys, groups or devices; know the store; see a key
-//! string anywhere but on its way to [`Enroller::verify_key`].
+//! string anywhere but on its way to [`Enroller::present`].
 
 mod decode;
 mod encode;
@@ -44,6 +44,7 @@ use crate::domain::address::SourcePrefix;
 use crate::domain::{Reference, Refusal, RefusalReason};
 use crate::enrollment::{Enrollment, EnrollmentError, EnrollmentRequest, EnrollmentService, VerifiedKey};
 use crate::id::{CustomerId, ProvisioningKeyId};
+use crate::index::PresentedKey;
 use crate::metrics::Metrics;
 use crate::protocol::enroll::BODY_BYTES_MAX;
 
@@ -52,11 +53,21 @@ const PEM: &str = "application/pem-certificate-chain";
 
 /// What the door needs of the use case. [`EnrollmentService`] is one.
 pub trait Enroller: Send + Sync + 'static {
+    /// What a key string is verified by, without the string.
+    type Presented: Send;
+
     /// A key string that verified.
     type Key: Send;
 
-    /// The same work for every text; `None` is the one 401.
-    fn verify_key(&self, text: &str) -> Option<Self::Key>;
+    /// The only one that sees the text; the same work for each of a length.
+    fn present(&self, text: &str) -> Self::Presented;
+
+    /// `None` is the one 401; an error says that nobody can tell for the moment. Takes the same way whatever
+    /// is wrong with the text.
+    fn verify_key(
+        &self,
+        presented: Self::Presented,
+    ) -> impl Future<Output = Result<Option<Self::Key>, EnrollmentError>> + Send;
 
     /// Whose key it is, for the log and the tally.
     fn identify(&self, key: &Self::Key) -> KeyIdentity;
@@ -76,10 +87,15 @@ pub struct KeyIdentity {
 }
 
 impl Enroller for EnrollmentService {
+    type Presented = PresentedKey;
     type Key = VerifiedKey;
 
-    fn verify_key(&self, text: &str) -> Option<VerifiedKey> {
-        self.verify_key(text)
+    fn present(&self, text: &str) -> PresentedKey {
+        self.present(text)
+    }
+
+    async fn verify_key(&self, presented: PresentedKey) -> Result<Option<VerifiedKey>, EnrollmentError> {
+        self.verify_key(presented).await
     }
 
     fn identify(&self, key: &VerifiedKey) -> KeyIdentity {
@@ -224,7 +240,11 @@ impl<E: Enroller> EnrollDoor<E> {
         };
 
         let decoded = Decoded::decode(&body).map_err(Refused::Malformed)?;
-        let key = decoded.verify_key(|text| self.parts.enroller.verify_key(text)).ok_or(Refused::InvalidKey)?;
+        let presented = decoded.present_key(|text| self.parts.enroller.present(text));
+        let key = match self.parts.enroller.verify_key(presented).await {
+            Ok(key) => key.ok_or(Refused::InvalidKey)?,
+            Err(error) => return Err(visit.fails(error).into()),
+        };
         let identity = self.parts.enroller.identify(&key);
         visit.key = Some(identity);
         let _permit = self.enter(limits.in_flight_max).ok_or(Refused::Overloaded)?;
@@ -247,9 +267,7 @@ impl<E: Enroller> EnrollDoor<E> {
                     let source = SourcePrefix::of(visit.address);
                     self.parts.refusals.note(identity, refusal, source, visit.reference);
                 }
-                let refused = Refused::from(&error);
-                visit.cause = Some(error);
-                Err(refused.into())
+                Err(visit.fails(error).into())
             }
         }
     }

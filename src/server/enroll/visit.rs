@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::KeyIdentity;
+use super::refused::Refused;
 use crate::domain::Reference;
 use crate::enrollment::{Enrollment, EnrollmentError};
 use crate::id::ComponentId;
@@ -21,7 +22,7 @@ pub struct Visit<'a> {
     /// Set once the key verified.
     pub key: Option<KeyIdentity>,
     /// What the use case said, for the log alone.
-    pub cause: Option<EnrollmentError>,
+    cause: Option<EnrollmentError>,
     component: Option<ComponentId>,
     end: End,
     metrics: &'a Metrics,
@@ -58,6 +59,13 @@ impl<'a> Visit<'a> {
     pub fn enrolled(&mut self, enrollment: &Enrollment) {
         self.component = Some(enrollment.component_id);
         self.end = End::Answered(enrollment.outcome);
+    }
+
+    /// What is answered when the use case says `error`, which the log is told.
+    pub fn fails(&mut self, error: EnrollmentError) -> Refused {
+        let refused = Refused::from(&error);
+        self.cause = Some(error);
+        refused
     }
 
     pub fn refused(&mut self, problem: &ProblemKind) {

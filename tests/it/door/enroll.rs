@@ -52,10 +52,18 @@ struct Seen {
 }
 
 impl Enroller for Script {
+    type Presented = String;
     type Key = String;
 
-    fn verify_key(&self, text: &str) -> Option<String> {
-        text.strip_prefix(&key("")).map(str::to_owned)
+    fn present(&self, text: &str) -> String {
+        text.to_owned()
+    }
+
+    async fn verify_key(&self, presented: String) -> Result<Option<String>, EnrollmentError> {
+        match presented.strip_prefix(&key("")) {
+            Some("unsure") => Err(EnrollmentError::StoreUnavailable { reason: "no answer: /inside".to_owned() }),
+            what => Ok(what.map(str::to_owned)),
+        }
     }
 
     fn identify(&self, _: &String) -> KeyIdentity {
@@ -288,6 +296,8 @@ async fn the_401_is_the_same_bytes_whatever_is_wrong_with_the_key() {
     assert_eq!(first.1, expected);
     assert!(door.script.seen.lock().unwrap().is_empty(), "no CSR is looked at");
     assert!(door.notes.0.lock().unwrap().is_empty(), "nothing is noted");
+    // Verified, and deleted on another node before it was enrolled.
+    assert_eq!(masked(&door.enroll(&key("gone")).await), first);
 }
 
 #[tokio::test]
@@ -416,7 +426,8 @@ async fn a_refusal_of_a_verified_key_is_told_and_noted() {
 #[tokio::test]
 async fn trouble_behind_the_door_says_when_to_come_back_and_nothing_else() {
     let door = Door::open();
-    for (what, code, latest) in [("busy", "overloaded", 20), ("away", "store-unavailable", 5)] {
+    let trouble = [("busy", "overloaded", 20), ("away", "store-unavailable", 5), ("unsure", "store-unavailable", 5)];
+    for (what, code, latest) in trouble {
         let reply = door.enroll(&key(what)).await;
         assert_eq!((reply.status, &*reply.code()), (503, code));
         let seconds: u32 = reply.headers["retry-after"].parse().unwrap();
@@ -460,6 +471,7 @@ async fn an_anonymous_refusal_ends_the_connection_and_a_verified_keys_does_not()
     let requests = [
         (post(&body("wrong")), 401),
         (post(&body(&key("gone"))), 401),
+        (post(&body(&key("unsure"))), 503),
         (post(b"{}"), 400),
         (not_json.into_bytes(), 415),
         (get("/nowhere").into_bytes(), 404),

@@ -6,6 +6,7 @@ pub mod openssl;
 pub mod random;
 pub mod rows;
 pub mod service;
+pub mod shared_store;
 pub mod world;
 
 pub use device::{Answer, Device, Endpoint};

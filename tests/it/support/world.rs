@@ -26,6 +26,7 @@ use muster::management::sessions::TOKEN_LIFETIME;
 use muster::management::{Announce, AnnounceError, Input, Management, Parts};
 use muster::metrics::Metrics;
 use muster::secret::master::MasterKeys;
+use muster::secret::pepper::Peppers;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{BatchSettings, Change, ChangeSequence, CommitObserver, EnrollmentStore, IdAllocator, Store};
 
@@ -45,6 +46,8 @@ pub struct World {
     pub token_key: Arc<TokenKey>,
     pub customer: CustomerId,
     parts: EnrollmentParts,
+    peppers: Arc<Peppers>,
+    master_keys: Arc<MasterKeys>,
     _dir: tempfile::TempDir,
 }
 
@@ -89,11 +92,8 @@ impl World {
         let ServiceSecrets { peppers, token_key, audit_key, .. } =
             load_secrets(&*store, &master_keys).await.expect("secrets");
         let (peppers, audit_key) = (Arc::new(peppers), Arc::new(audit_key));
-        let index = Arc::new(KeyIndex::new(Arc::clone(&peppers)));
         let metrics = Arc::new(Metrics::new());
-        let directory =
-            Directory::load(Arc::clone(&store), Arc::clone(&master_keys), Arc::clone(&index), Arc::clone(&metrics));
-        let directory = directory.await.expect("a directory");
+        let (index, directory) = memory(&store, &master_keys, &peppers, &metrics).await;
         let parts = EnrollmentParts {
             store: Arc::<EmbeddedStore>::clone(&embedded),
             clock: Arc::clone(&shared_clock),
@@ -109,9 +109,9 @@ impl World {
             ids,
             clock: shared_clock,
             announce: Arc::new(ToDirectory(directory)),
-            master_keys,
+            master_keys: Arc::clone(&master_keys),
             audit_key: Arc::clone(&audit_key),
-            peppers,
+            peppers: Arc::clone(&peppers),
             token_key: Arc::clone(&token_key),
             cloud: Arc::new(ArcSwap::from_pointee(cloud)),
             trust_pin: Arc::new(ArcSwap::from_pointee(TrustPin::NONE)),
@@ -120,7 +120,26 @@ impl World {
         });
         let service = EnrollmentService::new(parts.clone());
         let management = Arc::new(management);
-        Self { clock, store: embedded, audit_key, service, management, token_key, customer, parts, _dir: dir }
+        Self {
+            clock,
+            store: embedded,
+            audit_key,
+            service,
+            management,
+            token_key,
+            customer,
+            parts,
+            peppers,
+            master_keys,
+            _dir: dir,
+        }
+    }
+
+    /// What another node's enrollment service is made of: a memory of its own, filled from `store`.
+    pub async fn node(&self, store: Arc<dyn Store>) -> EnrollmentParts {
+        let metrics = Arc::new(Metrics::new());
+        let (index, directory) = memory(&store, &self.master_keys, &self.peppers, &metrics).await;
+        EnrollmentParts { store, index, directory, metrics, ..self.parts.clone() }
     }
 
     /// Another enrollment service on the same state, which talks to the store through `store`.
@@ -184,6 +203,18 @@ impl World {
     }
 }
 
+async fn memory(
+    store: &Arc<dyn Store>,
+    master_keys: &Arc<MasterKeys>,
+    peppers: &Arc<Peppers>,
+    metrics: &Arc<Metrics>,
+) -> (Arc<KeyIndex>, Arc<Directory>) {
+    let index = Arc::new(KeyIndex::new(Arc::clone(peppers)));
+    let (store, master_keys) = (Arc::clone(store), Arc::clone(master_keys));
+    let directory = Directory::load(store, master_keys, Arc::clone(&index), Arc::clone(metrics)).await;
+    (index, directory.expect("a directory"))
+}
+
 /// A device as the service sees it behind the door.
 #[derive(Clone)]
 pub struct WorldDevice {
@@ -211,7 +242,7 @@ pub async fn enroll(
     key: &str,
     device: &WorldDevice,
 ) -> Result<Enrollment, EnrollmentError> {
-    let verified = service.verify_key(key).expect("a known key");
+    let verified = service.verify_key(service.present(key)).await.expect("the store").expect("a known key");
     let request = EnrollmentRequest {
         fingerprint: device.fingerprint.clone(),
         device: DeviceDescription::default(),
