@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Timestamp};
-use crate::enrollment::Directory;
+use crate::enrollment::{Directory, StoreClock};
 use crate::management::first_start::SETTING_INITIALIZED_AT;
 use crate::metrics::Metrics;
-use crate::server::health::{EndpointHealth, Health, HealthSource, IndexHealth, SigningHealth, StoreHealth};
+use crate::server::health::{
+    ClockHealth, EndpointHealth, Health, HealthSource, IndexHealth, SigningHealth, StoreHealth,
+};
 use crate::server::tls::CertificateSlot;
 use crate::store::Store;
 
@@ -25,6 +27,7 @@ pub(super) struct NodeHealth {
     pub(super) engine: &'static str,
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) store_clock: Arc<StoreClock>,
     pub(super) metrics: Arc<Metrics>,
     /// By listener.
     pub(super) endpoints: Vec<(&'static str, Arc<CertificateSlot>)>,
@@ -34,8 +37,7 @@ pub(super) struct NodeHealth {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Probe {
     commit_took: Option<Duration>,
-    /// The clock is not before the store's first start.
-    clock_agrees: bool,
+    is_after_first_start: bool,
     changes_behind: Option<u64>,
 }
 
@@ -57,7 +59,7 @@ impl NodeHealth {
         let commit_took = self.store.probe().await.is_ok().then(|| began.elapsed());
         Probe {
             commit_took,
-            clock_agrees: self.is_after_first_start().await,
+            is_after_first_start: self.is_after_first_start().await,
             changes_behind: self.directory.changes_behind().await.ok().flatten(),
         }
     }
@@ -72,7 +74,7 @@ impl NodeHealth {
 #[async_trait]
 impl HealthSource for NodeHealth {
     async fn check(&self) -> Health {
-        let Probe { commit_took, clock_agrees, changes_behind } = self.probe().await;
+        let Probe { commit_took, is_after_first_start, changes_behind } = self.probe().await;
         let (meant, able) = self.directory.count_signers(self.clock.now());
         let endpoint = |(listener, slot): &(&'static str, Arc<CertificateSlot>)| EndpointHealth {
             listener,
@@ -83,7 +85,7 @@ impl HealthSource for NodeHealth {
             signing: SigningHealth { meant, able },
             // The listeners accept only after the index was filled.
             index: IndexHealth { is_ready: true, keys: self.directory.count_keys(), changes_behind },
-            clock_agrees,
+            clock: ClockHealth { is_after_first_start, difference: self.store_clock.difference() },
             endpoints: self.endpoints.iter().map(endpoint).collect(),
             unknown_keys: self.metrics.unknown_keys(),
         }

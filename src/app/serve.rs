@@ -17,7 +17,7 @@ use crate::ca::EndpointAnchor;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AdminSettings, EnrollSettings, Settings};
 use crate::domain::TrustPin;
-use crate::enrollment::{Directory, EnrollmentParts, EnrollmentService, RefusalTallies};
+use crate::enrollment::{Directory, EnrollmentParts, EnrollmentService, RefusalTallies, StoreClock};
 use crate::index::KeyIndex;
 use crate::management::first_start::{ServiceSecrets, load_secrets};
 use crate::management::{self, Management, Which};
@@ -41,9 +41,9 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(5);
 /// How often failed sign-ins of administrators are handed to the audit log, when there are any.
 const FAILED_SIGN_INS_EVERY: Duration = Duration::from_secs(60);
 
-/// How often the node looks whether the store's change feed has gone on without it: another node's
-/// changes, and our own whose announcement failed.
-const FEED_EVERY: Duration = Duration::from_secs(1);
+/// How often the node looks whether the store's change feed has gone on without it (another node's
+/// changes, and our own whose announcement failed), and at the store's clock.
+const FOLLOWED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the store lets go of what has had its time. Answers that hold a secret are kept for
 /// minutes, so this is of that order.
@@ -93,6 +93,7 @@ struct Node {
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
+    store_clock: Arc<StoreClock>,
     metrics: Arc<Metrics>,
     refusals: Arc<RefusalTallies>,
     enroll_endpoint: Endpoint,
@@ -122,6 +123,8 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
     let index = Arc::new(KeyIndex::new(Arc::clone(&peppers)));
     let directory =
         Directory::load(Arc::clone(&store), Arc::clone(&master_keys), Arc::clone(&index), Arc::clone(&metrics)).await?;
+    let store_clock = Arc::new(StoreClock::new(Arc::clone(&clock), Arc::clone(&metrics)));
+    store_clock.measure(store.now()).await?;
 
     let anchor = EndpointAnchor::new(&endpoint_anchor.certificate, &endpoint_anchor.private_key);
     let anchor = Arc::new(anchor.map_err(AppError::Anchor)?);
@@ -133,6 +136,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         store: Arc::clone(&store),
         directory: Arc::clone(&directory),
         clock: Arc::clone(&clock),
+        store_clock: Arc::clone(&store_clock),
         metrics: Arc::clone(&metrics),
         refusals: Arc::default(),
         trust_pin: Arc::new(ArcSwap::from_pointee(enroll_endpoint.pin())),
@@ -148,6 +152,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
     let enroller = EnrollmentService::new(EnrollmentParts {
         store: Arc::<dyn Store>::clone(&store),
         clock: Arc::clone(&clock),
+        store_clock: Arc::clone(&store_clock),
         index: Arc::clone(&index),
         directory: Arc::clone(&directory),
         ids: Arc::clone(&ids),
@@ -183,6 +188,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         engine: settings.store.engine.as_str(),
         directory,
         clock: Arc::clone(&clock),
+        store_clock,
         metrics: Arc::clone(&metrics),
         endpoints: vec![("admin", node.admin_endpoint.slot()), ("enroll", node.enroll_endpoint.slot())],
         last_probe: Mutex::default(),
@@ -254,7 +260,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
     }
     let tasks = vec![
         tokio::spawn(clean_up(Arc::clone(&management), Arc::clone(&clock), stopped)),
-        tokio::spawn(every(FEED_EVERY, Arc::clone(&node), async |node| node.follow_feed().await)),
+        tokio::spawn(every(FOLLOWED_EVERY, Arc::clone(&node), async |node| node.follow_store().await)),
         tokio::spawn(every(REFUSALS_EVERY, Arc::clone(&node), async |node| node.hand_over_refusals().await)),
         tokio::spawn(every(SWEEP_EVERY, Arc::clone(&node), async |node| node.sweep().await)),
         tokio::spawn(every(FAILED_SIGN_INS_EVERY, Arc::clone(&management), async |management| {
@@ -349,9 +355,13 @@ impl Running {
 }
 
 impl Node {
-    async fn follow_feed(&self) {
-        if let Err(error) = self.directory.refresh().await {
-            tracing::warn!(%error, "The change feed cannot be followed for the moment.");
+    async fn follow_store(&self) {
+        let followed = match self.directory.refresh().await {
+            Ok(()) => self.store_clock.measure(self.store.now()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = followed {
+            tracing::warn!(%error, "The store's changes and clock cannot be followed for the moment.");
         }
     }
 

@@ -11,6 +11,7 @@
 mod directory;
 mod freshness;
 mod refusals;
+mod store_clock;
 pub mod turns;
 
 use std::borrow::Cow;
@@ -33,6 +34,7 @@ use crate::store::{
 
 pub use directory::{Directory, DirectoryError};
 pub use refusals::RefusalTallies;
+pub use store_clock::{ClockDifference, StoreClock};
 
 use directory::{CustomerView, GroupView, Signer};
 use turns::{Seat, Seats, Turns};
@@ -44,6 +46,7 @@ const ATTEMPTS_MAX: usize = 6;
 pub struct EnrollmentService {
     store: Arc<dyn EnrollmentStore>,
     clock: Arc<dyn Clock>,
+    store_clock: Arc<StoreClock>,
     index: Arc<KeyIndex>,
     directory: Arc<Directory>,
     ids: Arc<IdAllocator>,
@@ -58,6 +61,7 @@ pub struct EnrollmentService {
 pub struct EnrollmentParts {
     pub store: Arc<dyn EnrollmentStore>,
     pub clock: Arc<dyn Clock>,
+    pub store_clock: Arc<StoreClock>,
     pub index: Arc<KeyIndex>,
     pub directory: Arc<Directory>,
     pub ids: Arc<IdAllocator>,
@@ -113,6 +117,8 @@ pub enum EnrollmentError {
     KeyGone,
     #[error("{reason}")]
     Refused { refusal: Refusal, reason: Cow<'static, str> },
+    #[error("this node's clock is {0}, too far to sign; set the clocks of this machine and the store's")]
+    ClockOff(ClockDifference),
     #[error("more enrollments are waiting than can be served in time")]
     Overloaded,
     #[error("the store gave no answer: {reason}")]
@@ -128,7 +134,7 @@ impl EnrollmentError {
         let refusal = match self {
             Self::InvalidCsr(_) | Self::SigningCertificateKey => Refusal::InvalidCsr,
             Self::Refused { refusal, .. } => *refusal,
-            Self::KeyGone | Self::Overloaded | Self::StoreUnavailable { .. } | Self::Signing => {
+            Self::KeyGone | Self::ClockOff(_) | Self::Overloaded | Self::StoreUnavailable { .. } | Self::Signing => {
                 return None;
             }
         };
@@ -175,9 +181,9 @@ enum Sight {
 
 impl EnrollmentService {
     pub fn new(parts: EnrollmentParts) -> Self {
-        let EnrollmentParts { store, clock, index, directory, ids, profile, metrics } = parts;
+        let EnrollmentParts { store, clock, store_clock, index, directory, ids, profile, metrics } = parts;
         let (turns, seats) = (Turns::default(), Seats::default());
-        Self { store, clock, index, directory, ids, profile, metrics, turns, seats }
+        Self { store, clock, store_clock, index, directory, ids, profile, metrics, turns, seats }
     }
 
     /// Takes a presented key string for [`Self::verify_key`]. The same work for every text of a length;
@@ -212,6 +218,10 @@ impl EnrollmentService {
         key: VerifiedKey,
         request: EnrollmentRequest<'_>,
     ) -> Result<Enrollment, EnrollmentError> {
+        let difference = self.store_clock.difference();
+        if !difference.may_sign() {
+            return Err(EnrollmentError::ClockOff(difference));
+        }
         let key_id = key.key_id();
         let mut confirmed = false;
         let mut checked = match self.check_state(key.entry, request.remote_address) {

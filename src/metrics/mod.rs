@@ -71,6 +71,7 @@ pub struct Metrics {
     accept_errors: IntCounter,
     commit_seconds: Histogram,
     commit_batch_size: Histogram,
+    store_clock_difference: IntGauge,
     signatures: [(&'static str, Histogram); ALGORITHMS.len()],
     index_keys: IntGauge,
     certificate_expiry: IntGaugeVec,
@@ -206,6 +207,14 @@ impl Metrics {
                 "Enrollments that shared one durable commit.",
                 &BATCH_SIZES,
             ),
+            store_clock_difference: register(
+                &registry,
+                IntGauge::new(
+                    "muster_store_clock_difference_seconds",
+                    "How far the store's clock is ahead of this node's; negative: behind.",
+                )
+                .expect("the name is valid"),
+            ),
             signatures: ALGORITHMS.map(|algorithm| (algorithm, signatures.with_label_values(&[algorithm]))),
             index_keys: register(
                 &registry,
@@ -273,6 +282,11 @@ impl Metrics {
         #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52")]
         self.commit_batch_size.observe(size as f64);
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Positive: the store's clock is ahead of this node's.
+    pub fn set_store_clock_difference(&self, seconds: i64) {
+        self.store_clock_difference.set(seconds);
     }
 
     /// `algorithm`: what the issuer calls its own; one that is not in the closed list is not counted.
@@ -385,6 +399,7 @@ mod tests {
             "muster_tls_handshakes_total{outcome=\"not-tls\"} 0",
             "muster_store_commit_duration_seconds_count 0",
             "muster_store_commit_batch_size_count 0",
+            "muster_store_clock_difference_seconds 0",
             "muster_ca_sign_duration_seconds_count{algorithm=\"ecdsa-p256\"} 0",
             "muster_index_keys 0",
             concat!("muster_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),

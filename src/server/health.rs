@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
+use crate::enrollment::ClockDifference;
 
 /// Where the doors learn how the service is. Asked on every `GET /readyz`, so it must answer in
 /// milliseconds, also while a part is away.
@@ -19,8 +20,7 @@ pub struct Health {
     pub store: StoreHealth,
     pub signing: SigningHealth,
     pub index: IndexHealth,
-    /// The clock agrees with the store's: it is not before the first start. How far it is off nobody here knows.
-    pub clock_agrees: bool,
+    pub clock: ClockHealth,
     /// The TLS certificates that the listeners show, in the order of their names.
     pub endpoints: Vec<EndpointHealth>,
     /// Requests with a string that is no key of anybody's, since this process began.
@@ -55,6 +55,13 @@ pub struct IndexHealth {
     pub changes_behind: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockHealth {
+    /// It is not before the store's first start.
+    pub is_after_first_start: bool,
+    pub difference: ClockDifference,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointHealth {
     /// `admin` or `enroll`.
@@ -69,9 +76,15 @@ impl SigningHealth {
     }
 }
 
+impl ClockHealth {
+    pub fn is_ready(self) -> bool {
+        self.is_after_first_start && self.difference.is_ready()
+    }
+}
+
 impl Health {
     /// Whether the node can do its work. A TLS certificate that ended is its clients' to judge.
     pub fn is_ready(&self) -> bool {
-        self.store.is_ready && self.signing.is_ready() && self.index.is_ready && self.clock_agrees
+        self.store.is_ready && self.signing.is_ready() && self.index.is_ready && self.clock.is_ready()
     }
 }

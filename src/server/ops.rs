@@ -68,7 +68,7 @@ impl OpsDoor {
             store: health.store.is_ready,
             signing: health.signing.is_ready(),
             index: health.index.is_ready,
-            clock: health.clock_agrees,
+            clock: health.clock.is_ready(),
         };
         let status = if answer.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let body = serde_json::to_vec(&answer).expect("flags serialize");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster::clock::{Clock as _, Timestamp};
 use muster::domain::component::DeviceDescription;
 use muster::domain::{Kind, Refusal};
 use muster::enrollment::{EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService, VerifiedKey};
@@ -191,4 +192,34 @@ async fn a_refusal_waits_no_longer_than_a_device_would() {
     let unsure = node.service.enroll(verified, request).await;
     assert!(matches!(unsure, Err(EnrollmentError::StoreUnavailable { .. })), "never on the word of memory alone");
     assert_eq!(began.elapsed().as_secs(), 2);
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_a_minute_off_signs_nothing() {
+    let world = World::new().await;
+    let group = world.group(Kind::Machine, "HQ").await;
+    let (id, key) = world.key(group, "k", KeyInput::default()).await;
+    let node = Node::beside(&world).await;
+    for seconds in [0, 5, -5, 6, -6, 60, -60, 61, -61_i64] {
+        let store_now = Timestamp::from_unix_seconds(world.clock.now().unix_seconds() + seconds);
+        node.parts.store_clock.measure(async { Ok(store_now) }).await.expect("an answer");
+        let difference = node.parts.store_clock.difference();
+        assert_eq!(difference.is_ready(), seconds.abs() <= 5, "{seconds} s");
+        let gauge = format!("\nmuster_store_clock_difference_seconds {seconds}\n");
+        assert!(node.parts.metrics.render().contains(&gauge), "{gauge}");
+
+        let uses = world.uses(id).await;
+        let device = WorldDevice::new(&format!("device{seconds}"));
+        match enroll(&node.service, &key, &device).await {
+            Ok(_) => assert_eq!((world.uses(id).await, seconds.abs() <= 60), (uses + 1, true), "{seconds} s"),
+            Err(error @ EnrollmentError::ClockOff(found)) => {
+                assert_eq!((found, seconds.abs()), (difference, 61));
+                assert!(error.refusal().is_none(), "the key is not at fault");
+                assert_eq!(world.uses(id).await, uses);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    node.parts.store_clock.measure(world.store.now()).await.expect("an answer");
+    enroll(&node.service, &key, &WorldDevice::new("set-again")).await.expect("the clock was set");
 }

@@ -35,7 +35,7 @@ impl From<&EnrollmentError> for Refused {
             EnrollmentError::KeyGone => Self::InvalidKey,
             EnrollmentError::Refused { refusal, .. } => Self::Denied(*refusal),
             EnrollmentError::Overloaded => Self::Overloaded,
-            EnrollmentError::StoreUnavailable { .. } => Self::StoreUnavailable,
+            EnrollmentError::ClockOff(_) | EnrollmentError::StoreUnavailable { .. } => Self::StoreUnavailable,
             EnrollmentError::Signing => Self::Internal,
         }
     }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use muster::clock::{ManualClock, Timestamp};
 use muster::domain::address::SourcePrefix;
 use muster::domain::{Kind, Reference, Refusal, RefusalReason, SerialNumber};
-use muster::enrollment::{Enrollment, EnrollmentError, EnrollmentRequest};
+use muster::enrollment::{ClockDifference, Enrollment, EnrollmentError, EnrollmentRequest};
 use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 use muster::metrics::Metrics;
 use muster::protocol::enroll::{BODY_BYTES_MAX, EnrollRequest, EnrollResponse, Outcome};
@@ -81,6 +81,7 @@ impl Enroller for Script {
             "wait" => self.gate.pass().await,
             "busy" => return Err(EnrollmentError::Overloaded),
             "away" => return Err(EnrollmentError::StoreUnavailable { reason: "disk full: /inside".to_owned() }),
+            "clock" => return Err(EnrollmentError::ClockOff(ClockDifference { store_ahead_seconds: 61 })),
             "sign" => return Err(EnrollmentError::Signing),
             "gone" => return Err(EnrollmentError::KeyGone),
             "panic" => panic!("as the test asked"),
@@ -426,7 +427,12 @@ async fn a_refusal_of_a_verified_key_is_told_and_noted() {
 #[tokio::test]
 async fn trouble_behind_the_door_says_when_to_come_back_and_nothing_else() {
     let door = Door::open();
-    let trouble = [("busy", "overloaded", 20), ("away", "store-unavailable", 5), ("unsure", "store-unavailable", 5)];
+    let trouble = [
+        ("busy", "overloaded", 20),
+        ("away", "store-unavailable", 5),
+        ("unsure", "store-unavailable", 5),
+        ("clock", "store-unavailable", 5),
+    ];
     for (what, code, latest) in trouble {
         let reply = door.enroll(&key(what)).await;
         assert_eq!((reply.status, &*reply.code()), (503, code));

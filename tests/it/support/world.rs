@@ -15,7 +15,7 @@ use muster::domain::audit::AuditKey;
 use muster::domain::component::DeviceDescription;
 use muster::domain::{Actor, Administrator, Fingerprint, Kind, SessionRecord, SigningCertificate, TrustPin};
 use muster::enrollment::{
-    Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService,
+    Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService, StoreClock,
 };
 use muster::id::{CustomerId, GroupId, ProvisioningKeyId};
 use muster::index::KeyIndex;
@@ -97,6 +97,7 @@ impl World {
         let parts = EnrollmentParts {
             store: Arc::<EmbeddedStore>::clone(&embedded),
             clock: Arc::clone(&shared_clock),
+            store_clock: Arc::new(StoreClock::new(Arc::clone(&shared_clock), Arc::clone(&metrics))),
             index,
             directory: Arc::clone(&directory),
             ids: Arc::clone(&ids),
@@ -137,9 +138,10 @@ impl World {
 
     /// What another node's enrollment service is made of: a memory of its own, filled from `store`.
     pub async fn node(&self, store: Arc<dyn Store>) -> EnrollmentParts {
-        let metrics = Arc::new(Metrics::new());
+        let (clock, metrics) = (Arc::clone(&self.parts.clock), Arc::new(Metrics::new()));
         let (index, directory) = memory(&store, &self.master_keys, &self.peppers, &metrics).await;
-        EnrollmentParts { store, index, directory, metrics, ..self.parts.clone() }
+        let store_clock = Arc::new(StoreClock::new(clock, Arc::clone(&metrics)));
+        EnrollmentParts { store, store_clock, index, directory, metrics, ..self.parts.clone() }
     }
 
     /// Another enrollment service on the same state, which talks to the store through `store`.

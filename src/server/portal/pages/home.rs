@@ -194,9 +194,10 @@ mod tests {
     use crate::domain::attention::{GroupName, SigningCertificateName};
     use crate::domain::key::KeyName;
     use crate::domain::{Attention, Name, Role};
+    use crate::enrollment::ClockDifference;
     use crate::id::{ComponentId, GroupId, Id as _, ProvisioningKeyId, SigningCertificateId};
     use crate::management::home::{EnrollmentCounts, EnrollmentsOverTime};
-    use crate::server::health::{EndpointHealth, Health, IndexHealth, SigningHealth, StoreHealth};
+    use crate::server::health::{ClockHealth, EndpointHealth, Health, IndexHealth, SigningHealth, StoreHealth};
     use crate::store::{KindCounts, Page};
 
     const HOSTILE: &str = "\"><script>alert(1)</script>";
@@ -230,7 +231,7 @@ mod tests {
             },
             signing: SigningHealth { meant: 6, able: 6 },
             index: IndexHealth { is_ready: true, keys: 1_204, changes_behind: Some(0) },
-            clock_agrees: true,
+            clock: ClockHealth { is_after_first_start: true, difference: ClockDifference::default() },
             endpoints: vec![
                 EndpointHealth { listener: "admin", not_after: ahead(9) },
                 EndpointHealth { listener: "enroll", not_after: ahead(61) },

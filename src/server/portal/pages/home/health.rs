@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::clock::{DAY_SECONDS, Timestamp};
-use crate::server::health::{EndpointHealth, Health, IndexHealth, SigningHealth, StoreHealth};
+use crate::enrollment::ClockDifference;
+use crate::server::health::{ClockHealth, EndpointHealth, Health, IndexHealth, SigningHealth, StoreHealth};
 use crate::server::portal::table::Badge;
 use crate::server::portal::words as say;
 
@@ -41,11 +42,7 @@ pub(super) fn health_panel(health: &Health, is_of_service: bool, now: Timestamp)
         store(&health.store),
         signing(health.signing, is_of_service),
         index(&health.index, is_of_service),
-        HealthLine::new(
-            health.clock_agrees,
-            "Clock",
-            if health.clock_agrees { "agrees with the store" } else { "before the first start" }.to_owned(),
-        ),
+        clock(health.clock),
     ];
     lines.extend(health.endpoints.iter().map(|endpoint| tls(endpoint, now)));
     if is_of_service {
@@ -94,6 +91,17 @@ fn index(index: &IndexHealth, is_of_service: bool) -> HealthLine {
     HealthLine::new(index.is_ready, "Index", number)
 }
 
+fn clock(clock: ClockHealth) -> HealthLine {
+    let number = match clock {
+        ClockHealth { is_after_first_start: false, .. } => "before the first start".to_owned(),
+        ClockHealth { difference, .. } if difference == ClockDifference::default() => {
+            "agrees with the store".to_owned()
+        }
+        ClockHealth { difference, .. } => difference.to_string(),
+    };
+    HealthLine::new(clock.is_ready(), "Clock", number)
+}
+
 fn tls(endpoint: &EndpointHealth, now: Timestamp) -> HealthLine {
     let part = if endpoint.listener == "enroll" { "Enrollment TLS" } else { "Management TLS" };
     let left = endpoint.not_after.since(now);
@@ -109,4 +117,22 @@ fn tls(endpoint: &EndpointHealth, now: Timestamp) -> HealthLine {
 /// `1.8 ms`.
 fn milliseconds(span: Duration) -> String {
     format!("{:.1} ms", span.as_secs_f64() * 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_told_by_how_much_it_is_off() {
+        let line = |is_after_first_start, store_ahead_seconds| {
+            let difference = ClockDifference { store_ahead_seconds };
+            let line = clock(ClockHealth { is_after_first_start, difference });
+            (line.class, line.number)
+        };
+        assert_eq!(line(true, 0), ("i-ok", "agrees with the store".to_owned()));
+        assert_eq!(line(true, -5), ("i-ok", "5 s ahead of the store's".to_owned()));
+        assert_eq!(line(true, 6), ("i-bad", "6 s behind the store's".to_owned()));
+        assert_eq!(line(false, 0), ("i-bad", "before the first start".to_owned()));
+    }
 }
