@@ -2,16 +2,14 @@
 //! reads.
 
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+
+use crate::support::{eventually, patiently};
 
 mod drain;
 mod health;
 mod log;
 mod proxy;
 mod reload;
-
-/// How long a process may take to do what it was asked to; far above what it needs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that does not outlive its test, however that ends.
 struct Process(Child);
@@ -33,20 +31,4 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Asks again and again what another process has done by now.
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }

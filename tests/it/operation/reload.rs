@@ -1,40 +1,14 @@
 //! SIGHUP: TLS files, log level and limits change while the service runs.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::KeyPair;
 use tokio::task::block_in_place;
 
 use super::eventually;
 use crate::support::device::connect_to;
-use crate::support::{Answer, Device, Endpoint, Service};
-
-/// A CA, and TLS files for `localhost` below it.
-struct Pki {
-    anchor_pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Pki {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::new(vec![]).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let anchor_pem = ca.self_signed(&key).unwrap().pem();
-        Self { anchor_pem, issuer: Issuer::new(ca, key) }
-    }
-
-    /// Writes `chain.pem` and `key.pem`. The new leaf in DER.
-    fn write(&self, directory: &Path) -> Vec<u8> {
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        fs::write(directory.join("chain.pem"), format!("{}{}", leaf.pem(), self.anchor_pem)).unwrap();
-        fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
-        leaf.der().to_vec()
-    }
-}
+use crate::support::{Answer, Device, Endpoint, Pki, Service};
 
 /// The first certificate that the listener shows; `None` when it is not trusted.
 async fn shown(address: std::net::SocketAddr, anchor_pem: &str) -> Option<Vec<u8>> {

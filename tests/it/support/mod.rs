@@ -3,6 +3,8 @@
 
 pub mod device;
 pub mod openssl;
+pub mod patience;
+pub mod pki;
 pub mod random;
 pub mod rows;
 pub mod service;
@@ -11,5 +13,7 @@ pub mod world;
 
 pub use device::{Answer, Device, Endpoint};
 pub use openssl::Openssl;
+pub use patience::{eventually, patiently};
+pub use pki::Pki;
 pub use random::Random;
 pub use service::Service;
