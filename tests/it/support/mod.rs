@@ -5,6 +5,7 @@ pub mod device;
 pub mod openssl;
 pub mod patience;
 pub mod pki;
+pub mod postgres;
 pub mod random;
 pub mod rows;
 pub mod service;

@@ -1,0 +1,109 @@
+//! What tests rely on when they rely on these servers.
+
+use std::env;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::task::{JoinSet, block_in_place};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{Cluster, Database, Durability, connect};
+use crate::support::eventually;
+
+async fn prepare(url: String) {
+    let client = connect(&url).await.unwrap();
+    client.batch_execute("CREATE TABLE devices (id BIGINT PRIMARY KEY)").await.unwrap();
+}
+
+async fn insert(database: &Database, id: i64) {
+    let client = connect(&database.url()).await.unwrap();
+    client.execute("INSERT INTO devices VALUES ($1)", &[&id]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_begin_alike_and_go_their_own_ways() {
+    let mut making = JoinSet::new();
+    for id in 0..8 {
+        making.spawn(async move {
+            let database = Cluster::shared().database_like(prepare).await;
+            insert(&database, id).await;
+            (id, database)
+        });
+    }
+    for (id, database) in making.join_all().await {
+        assert_eq!(database.query("SELECT id FROM devices"), id.to_string());
+    }
+    let tables = Cluster::shared().database().query("SELECT count(*) FROM pg_tables WHERE tableowner = 'muster'");
+    assert_eq!(tables, "0", "a database that is like no other is empty");
+}
+
+#[tokio::test]
+async fn nobody_connects_without_the_password() {
+    let url = Cluster::shared().database().url();
+    assert!(connect(&url.replacen('@', "x@", 1)).await.is_err());
+    assert!(connect(&url.replacen("muster:", "postgres:", 1)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_takes_no_commit_with_it() {
+    let cluster = block_in_place(|| Cluster::start(Durability::Disk));
+    let database = cluster.database_like(prepare).await;
+    insert(&database, 1).await;
+    block_in_place(|| cluster.crash());
+    insert(&database, 2).await;
+    assert_eq!(database.query("SELECT id FROM devices ORDER BY id"), "1\n2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_is_who_it_says_and_speaks_nothing_else() {
+    let cluster = block_in_place(|| Cluster::start_with_tls(Durability::Memory));
+    let database = cluster.database();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(cluster.anchor_pem().as_bytes()).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+
+    let (client, connection) = tokio_postgres::connect(&database.url(), MakeRustlsConnect::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    let row = client.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await.unwrap();
+    assert!(row.get::<_, bool>(0));
+    assert!(connect(&database.url().replace("require", "disable")).await.is_err());
+}
+
+/// Runs itself in a process of its own, which it kills.
+#[test]
+fn a_server_ends_with_the_process_that_started_it() {
+    const THERE: &str = "MUSTER_TEST_HOLDS_A_SERVER";
+    const SERVER: &str = "server:";
+    if env::var_os(THERE).is_some() {
+        let cluster = Cluster::start(Durability::Memory);
+        println!("\n{SERVER}{} {}", cluster.address(), cluster.folder().display());
+        loop {
+            std::thread::park();
+        }
+    }
+    let mut holder = Command::new(env::current_exe().unwrap())
+        .args([std::thread::current().name().unwrap(), "--exact", "--nocapture"])
+        .env(THERE, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let server = said.find_map(|line| line.strip_prefix(SERVER).map(str::to_owned)).expect("a server starts");
+    let (address, folder) = server.split_once(' ').unwrap();
+    TcpStream::connect(address).unwrap();
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    eventually("the server's end", || TcpStream::connect(address).is_err().then_some(()));
+    eventually("the end of its files", || (!PathBuf::from(folder).exists()).then_some(()));
+}
