@@ -5,17 +5,15 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::programs;
 use super::server::{Durability, Server};
+use super::user::{USER, User};
 use crate::support::Pki;
-
-/// The owner of every database: who Muster is to a server.
-pub const USER: &str = "muster";
 
 /// A private server. Ends with the last of this and its databases.
 pub struct Cluster {
@@ -26,7 +24,7 @@ pub struct Cluster {
 
 struct Inner {
     server: Server,
-    password: String,
+    user: User,
     /// PEM of what the server's certificate hangs from; `None`: it speaks in plain.
     anchor_pem: Option<String>,
     /// How many databases were made.
@@ -65,11 +63,10 @@ impl Cluster {
         let host = if pki.is_some() { "hostssl" } else { "host" };
         server.admit(&format!("{host} all {USER} 127.0.0.1/32 scram-sha-256\n"));
         server.launch();
-        let password = random_password();
-        server.query("postgres", &format!("CREATE ROLE {USER} LOGIN PASSWORD '{password}'"));
+        let user = User::create(&server);
         let inner = Inner {
             server,
-            password,
+            user,
             anchor_pem: pki.map(|pki| pki.anchor_pem.clone()),
             databases: AtomicU32::new(0),
             making: Mutex::default(),
@@ -131,14 +128,14 @@ impl Inner {
     fn make(&self, template: &str) -> String {
         let name = format!("{USER}_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         // Who panicked with it could make none; that says nothing about this one.
-        let _alone = self.making.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         self.server.query("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template} OWNER {USER}"));
         name
     }
 
     fn url(&self, address: SocketAddr, name: &str) -> String {
         let sslmode = if self.anchor_pem.is_some() { "require" } else { "disable" };
-        format!("postgres://{USER}:{}@{address}/{name}?sslmode={sslmode}", self.password)
+        self.user.url(&[address], name, &format!("sslmode={sslmode}"))
     }
 }
 
@@ -149,9 +146,14 @@ pub struct Database {
 }
 
 impl Database {
+    /// Where its server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.cluster.server.address()
+    }
+
     /// `postgres://muster:password@127.0.0.1:port/name?sslmode=…`
     pub fn url(&self) -> String {
-        self.url_at(self.cluster.server.address())
+        self.url_at(self.address())
     }
 
     /// The same by way of another address: a [`super::Proxy`]'s.
@@ -171,10 +173,4 @@ impl Drop for Database {
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         let _ = self.cluster.server.try_query("postgres", &sql);
     }
-}
-
-/// 32 lower-case hex digits.
-pub fn random_password() -> String {
-    let bytes: [u8; 16] = ring::rand::generate(&ring::rand::SystemRandom::new()).expect("random bytes").expose();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,14 +1,19 @@
-//! PostgreSQL for the tests: servers that nobody else uses, with as many databases as there are tests.
+//! PostgreSQL for the tests: servers that nobody else uses, and what may happen between them and whoever asks.
+//!
+//! A [`Cluster`] is one server with as many databases as there are tests. A [`ReplicatedCluster`] is three, of which
+//! the first can be lost.
 
 mod cluster;
 mod guard;
 mod processes;
 mod programs;
+mod replicated;
 mod server;
-#[cfg(test)]
 mod tests;
+mod user;
 
 pub use cluster::{Cluster, Database};
+pub use replicated::ReplicatedCluster;
 pub use server::Durability;
 
 /// Connects in plain; the connection ends with the client.

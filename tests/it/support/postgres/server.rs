@@ -66,6 +66,13 @@ impl Server {
         }
     }
 
+    /// Makes this what another server is now, listening at its own place.
+    pub fn copy(&self, other: &Self) {
+        let data = self.data();
+        programs::run(other.client("pg_basebackup").args(["--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&data));
+        self.configure(&self.place());
+    }
+
     /// Adds lines to `postgresql.conf`; of a setting that is there twice the last counts.
     pub fn configure(&self, lines: &str) {
         let file = OpenOptions::new().append(true).open(self.data().join("postgresql.conf"));

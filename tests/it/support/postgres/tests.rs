@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::task::{JoinSet, block_in_place};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Cluster, Database, Durability, connect};
+use super::{Cluster, Database, Durability, ReplicatedCluster, connect};
 use crate::support::eventually;
 
 async fn prepare(url: String) {
@@ -26,6 +26,8 @@ async fn insert(database: &Database, id: i64) {
     client.execute("INSERT INTO devices VALUES ($1)", &[&id]).await.unwrap();
 }
 
+const IDS: &str = "SELECT id FROM devices ORDER BY id";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_begin_alike_and_go_their_own_ways() {
     let mut making = JoinSet::new();
@@ -37,7 +39,7 @@ async fn databases_begin_alike_and_go_their_own_ways() {
         });
     }
     for (id, database) in making.join_all().await {
-        assert_eq!(database.query("SELECT id FROM devices"), id.to_string());
+        assert_eq!(database.query(IDS), id.to_string());
     }
     let tables = Cluster::shared().database().query("SELECT count(*) FROM pg_tables WHERE tableowner = 'muster'");
     assert_eq!(tables, "0", "a database that is like no other is empty");
@@ -57,7 +59,7 @@ async fn a_crash_takes_no_commit_with_it() {
     insert(&database, 1).await;
     block_in_place(|| cluster.crash());
     insert(&database, 2).await;
-    assert_eq!(database.query("SELECT id FROM devices ORDER BY id"), "1\n2");
+    assert_eq!(database.query(IDS), "1\n2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,6 +79,27 @@ async fn a_server_with_tls_is_who_it_says_and_speaks_nothing_else() {
     let row = client.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await.unwrap();
     assert!(row.get::<_, bool>(0));
     assert!(connect(&database.url().replace("require", "disable")).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loss_of_the_primary_loses_no_commit() {
+    let mut servers = block_in_place(|| ReplicatedCluster::start(Durability::Memory));
+    prepare(servers.url()).await;
+    let before = connect(&servers.url()).await.unwrap();
+    before.execute("INSERT INTO devices VALUES (1)", &[]).await.unwrap();
+    let on_all = |servers: &ReplicatedCluster, ids| {
+        assert_eq!(servers.query(IDS), ids);
+        eventually("the standbys", || servers.query_standbys(IDS).iter().all(|found| found == ids).then_some(()));
+    };
+    block_in_place(|| on_all(&servers, "1"));
+
+    block_in_place(|| servers.kill_primary());
+    assert!(connect(&servers.url()).await.is_err(), "standbys are not written to");
+    block_in_place(|| servers.promote());
+    assert!(before.execute("INSERT INTO devices VALUES (2)", &[]).await.is_err());
+    let after = connect(&servers.url()).await.unwrap();
+    after.execute("INSERT INTO devices VALUES (3)", &[]).await.unwrap();
+    block_in_place(|| on_all(&servers, "1\n3"));
 }
 
 /// Runs itself in a process of its own, which it kills.
