@@ -1,18 +1,20 @@
 //! PostgreSQL for the tests: servers that nobody else uses, and what may happen between them and whoever asks.
 //!
 //! A [`Cluster`] is one server with as many databases as there are tests. A [`ReplicatedCluster`] is three, of which
-//! the first can be lost.
+//! the first can be lost. A [`Proxy`] stands before a server and breaks connections where the test says.
 
 mod cluster;
 mod guard;
 mod processes;
 mod programs;
+mod proxy;
 mod replicated;
 mod server;
 mod tests;
 mod user;
 
 pub use cluster::{Cluster, Database};
+pub use proxy::{Cut, Proxy};
 pub use replicated::ReplicatedCluster;
 pub use server::Durability;
 

@@ -6,15 +6,17 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::task::{JoinSet, block_in_place};
+use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Cluster, Database, Durability, ReplicatedCluster, connect};
-use crate::support::eventually;
+use super::{Cluster, Cut, Database, Durability, Proxy, ReplicatedCluster, connect};
+use crate::support::{eventually, patiently};
 
 async fn prepare(url: String) {
     let client = connect(&url).await.unwrap();
@@ -100,6 +102,77 @@ async fn the_loss_of_the_primary_loses_no_commit() {
     let after = connect(&servers.url()).await.unwrap();
     after.execute("INSERT INTO devices VALUES (3)", &[]).await.unwrap();
     block_in_place(|| on_all(&servers, "1\n3"));
+}
+
+/// Three statements by way of a proxy that cuts at the `n`th.
+async fn inserted(cut: Cut, tag: u8, n: usize) -> (Vec<bool>, String, bool) {
+    let database = Cluster::shared().database_like(prepare).await;
+    let proxy = Proxy::start(database.address());
+    proxy.cut(cut, tag, n);
+    let client = connect(&database.url_at(proxy.address())).await.unwrap();
+    let mut answered = Vec::new();
+    for id in 1..=3 {
+        let statement = format!("INSERT INTO devices VALUES ({id})");
+        answered.push(match tag {
+            b'Q' => client.batch_execute(&statement).await.is_ok(),
+            _ => client.execute(&statement, &[]).await.is_ok(),
+        });
+    }
+    (answered, database.query(IDS).replace('\n', " "), proxy.has_cut())
+}
+
+#[tokio::test]
+async fn a_connection_is_cut_where_it_was_ordered() {
+    // Prepared, each statement is parsed, executed and closed, with a Sync each time.
+    let cases = [
+        (Cut::Before, b'Q', 1, 0, ""),
+        (Cut::Before, b'Q', 3, 2, "1 2"),
+        (Cut::Before, b'E', 2, 1, "1"),
+        (Cut::Before, b'S', 5, 1, "1"),
+        (Cut::Answer, b'Q', 1, 0, "1"),
+        (Cut::Answer, b'Q', 3, 2, "1 2 3"),
+        (Cut::Answer, b'E', 2, 1, "1 2"),
+        (Cut::Answer, b'S', 5, 1, "1 2"),
+    ];
+    for (cut, tag, n, answered, ids) in cases {
+        let expected = ((1..=3).map(|id| id <= answered).collect(), ids.to_owned(), true);
+        assert_eq!(inserted(cut, tag, n).await, expected, "{cut:?} {} {n}", char::from(tag));
+    }
+    let (answered, _, has_cut) = inserted(Cut::Behind, b'Q', 2).await;
+    assert_eq!((answered, has_cut), (vec![true, false, false], true));
+    let (answered, ids, has_cut) = inserted(Cut::Answer, b'Q', 4).await;
+    assert_eq!((answered, ids.as_str(), has_cut), (vec![true; 3], "1 2 3", false), "there are three");
+}
+
+#[tokio::test]
+async fn a_stalled_connection_waits_a_severed_one_breaks() {
+    let database = Cluster::shared().database();
+    let proxy = Proxy::start(database.address());
+    let url = database.url_at(proxy.address());
+    let client = connect(&url).await.unwrap();
+
+    proxy.stall();
+    let (asked, connecting) = (client.batch_execute("SELECT 1"), connect(&url));
+    tokio::pin!(asked, connecting);
+    let a_moment = Duration::from_millis(50);
+    assert!(timeout(a_moment, &mut asked).await.is_err());
+    assert!(timeout(a_moment, &mut connecting).await.is_err());
+    proxy.pass();
+    patiently("the answer", asked).await.unwrap();
+    patiently("the connection", connecting).await.unwrap();
+
+    proxy.refuse();
+    assert!(connect(&url).await.is_err());
+    client.batch_execute("SELECT 1").await.unwrap();
+    proxy.sever();
+    patiently("the end", async {
+        while !client.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    proxy.pass();
+    connect(&url).await.unwrap();
 }
 
 /// Runs itself in a process of its own, which it kills.
