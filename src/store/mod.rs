@@ -17,8 +17,11 @@
 //! What it deliberately does not do: seal or open secrets, sign, judge names or roles, know HTTP.
 //! It is given sealed values and checked records. No SQL shows in a signature.
 
+mod encoding;
+mod feed;
 mod ids;
 mod query;
+mod revisions;
 
 pub mod embedded;
 

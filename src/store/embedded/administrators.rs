@@ -10,6 +10,7 @@ use super::{customers, preferences, saved_filters};
 use crate::clock::Timestamp;
 use crate::domain::{Administrator, ApiClient, Name, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
+use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{AdministratorField, ApiClientField, BrokenRule, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, customer_id, username, description, password_hash, role, enabled, last_sign_in_at, \
@@ -106,7 +107,7 @@ pub(super) fn insert(connection: &Connection, row: &Administrator) -> Result<Obj
 /// All but id, customer and creation, which are fixed, and the last sign-in, which sign-ins write.
 pub(super) fn update(connection: &Connection, row: &Administrator) -> Result<ObjectRef, ApplyError> {
     let found = find_by_id(connection, row.customer_id, row.id)?.ok_or(BrokenRule::NotFound)?;
-    let next = customers::next_revision(Some(found.revision), row.revision)?;
+    let next = next_revision(Some(found.revision), row.revision)?;
     require_free_username(connection, row)?;
     connection
         .prepare_cached(
@@ -136,7 +137,7 @@ pub(super) fn delete(
     revision: Option<Revision>,
 ) -> Result<ObjectRef, ApplyError> {
     let found = find_by_id(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
-    customers::require_revision(found.revision, revision)?;
+    require_revision(found.revision, revision)?;
     connection.prepare_cached("DELETE FROM administrators WHERE id = ?1")?.execute([id])?;
     preferences::delete_of(connection, customer, id)?;
     saved_filters::delete_of(connection, customer, id)?;
@@ -153,7 +154,7 @@ pub(super) fn note_sign_in(
     at: Timestamp,
 ) -> Result<(), ApplyError> {
     let found = find_by_id(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
-    customers::require_revision(found.revision, Some(revision))?;
+    require_revision(found.revision, Some(revision))?;
     connection
         .prepare_cached("UPDATE administrators SET last_sign_in_at = ?2 WHERE id = ?1")?
         .execute(params![id, at])?;
@@ -308,7 +309,7 @@ pub(super) fn insert_client(connection: &Connection, row: &ApiClient) -> Result<
 /// All but id, customer, client id and creation, which are fixed, and the last use, which sign-ins write.
 pub(super) fn update_client(connection: &Connection, row: &ApiClient) -> Result<ObjectRef, ApplyError> {
     let found = find_client_by_id(connection, row.customer_id, row.id)?.ok_or(BrokenRule::NotFound)?;
-    let next = customers::next_revision(Some(found.revision), row.revision)?;
+    let next = next_revision(Some(found.revision), row.revision)?;
     require_free_client_name(connection, row)?;
     connection
         .prepare_cached(
@@ -340,7 +341,7 @@ pub(super) fn delete_client(
     revision: Option<Revision>,
 ) -> Result<ObjectRef, ApplyError> {
     let found = find_client_by_id(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
-    customers::require_revision(found.revision, revision)?;
+    require_revision(found.revision, revision)?;
     let manages = connection
         .prepare_cached("SELECT 1 FROM provisioning_keys WHERE customer_id = ?1 AND managed_by_client_id = ?2")?
         .exists(params![customer, id])?;

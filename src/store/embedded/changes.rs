@@ -1,5 +1,6 @@
 //! Administrative transactions, and `changes`, the feed of what they touched.
 
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, params};
 
 use super::errors::ApplyError;
@@ -11,12 +12,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
-use crate::id::{CustomerId, Id};
-use crate::store::{BrokenRule, Change, ChangeSequence, ChangedObject, ObjectRef};
-
-/// Feed rows that are kept. A reader that fell behind by more sees a gap between its sequence and
-/// the next row's, and must load everything anew.
-const FEED_ROWS_MAX: u64 = 1 << 16;
+use crate::store::{BrokenRule, Change, ChangeSequence, ChangedObject, ObjectRef, feed};
 
 /// Applies everything, or says which change broke which rule.
 pub(super) fn apply(
@@ -183,12 +179,12 @@ fn announce(connection: &Connection, changed: &[ObjectRef]) -> rusqlite::Result<
     let mut seen = std::collections::HashSet::with_capacity(changed.len());
     for object in changed.iter().filter(|object| seen.insert(**object)) {
         sequence += 1;
-        let (table, customer, id) = columns_of(object);
+        let (table, customer, id) = feed::columns_of(object);
         insert.execute(params![sequence, table, customer, id])?;
     }
     connection
         .prepare_cached("DELETE FROM changes WHERE sequence <= ?1")?
-        .execute([sequence.saturating_sub(FEED_ROWS_MAX)])?;
+        .execute([sequence.saturating_sub(feed::ROWS_MAX)])?;
     Ok(ChangeSequence(sequence))
 }
 
@@ -208,40 +204,7 @@ pub(super) fn list(connection: &Connection, after: ChangeSequence, limit: u32) -
         .collect()
 }
 
-const ADMINISTRATOR: i64 = 1;
-const API_CLIENT: i64 = 2;
-const CLEAN_UP_SCHEDULE: i64 = 3;
-const CUSTOMER: i64 = 4;
-const GROUP: i64 = 5;
-const KEY: i64 = 6;
-const SERVICE: i64 = 7;
-const SIGNING_CERTIFICATE: i64 = 8;
-
-fn columns_of(object: &ObjectRef) -> (i64, CustomerId, u64) {
-    match *object {
-        ObjectRef::Administrator(customer, id) => (ADMINISTRATOR, customer, id.raw()),
-        ObjectRef::ApiClient(customer, id) => (API_CLIENT, customer, id.raw()),
-        ObjectRef::CleanUpSchedule(customer, id) => (CLEAN_UP_SCHEDULE, customer, id.raw()),
-        ObjectRef::Customer(customer) => (CUSTOMER, customer, customer.raw()),
-        ObjectRef::Group(customer, id) => (GROUP, customer, id.raw()),
-        ObjectRef::Key(customer, id) => (KEY, customer, id.raw()),
-        ObjectRef::Service => (SERVICE, CustomerId::SERVICE, 0),
-        ObjectRef::SigningCertificate(customer, id) => (SIGNING_CERTIFICATE, customer, id.raw()),
-    }
-}
-
 fn read(row: &Row<'_>) -> rusqlite::Result<ChangedObject> {
-    let customer = row.get(2)?;
-    let object = match row.get(1)? {
-        ADMINISTRATOR => ObjectRef::Administrator(customer, row.get(3)?),
-        API_CLIENT => ObjectRef::ApiClient(customer, row.get(3)?),
-        CLEAN_UP_SCHEDULE => ObjectRef::CleanUpSchedule(customer, row.get(3)?),
-        CUSTOMER => ObjectRef::Customer(customer),
-        GROUP => ObjectRef::Group(customer, row.get(3)?),
-        KEY => ObjectRef::Key(customer, row.get(3)?),
-        SERVICE => ObjectRef::Service,
-        SIGNING_CERTIFICATE => ObjectRef::SigningCertificate(customer, row.get(3)?),
-        other => return Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
-    };
+    let object = feed::object_of((row.get(1)?, row.get(2)?, row.get(3)?)).map_err(FromSqlError::from)?;
     Ok(ChangedObject { sequence: ChangeSequence(row.get(0)?), object })
 }

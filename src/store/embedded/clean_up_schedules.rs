@@ -6,6 +6,7 @@ use super::customers;
 use super::errors::ApplyError;
 use crate::domain::{CleanUpSchedule, Kind, Revision};
 use crate::id::{CleanUpScheduleId, CustomerId};
+use crate::store::revisions::next_revision;
 use crate::store::{BrokenRule, ObjectRef};
 
 const COLUMNS: &str =
@@ -73,7 +74,7 @@ pub(super) fn insert(connection: &Connection, schedule: &CleanUpSchedule) -> Res
 
 pub(super) fn update(connection: &Connection, schedule: &CleanUpSchedule) -> Result<ObjectRef, ApplyError> {
     let found = revision(connection, schedule.customer_id, schedule.id)?;
-    let next = customers::next_revision(found, schedule.revision)?;
+    let next = next_revision(found, schedule.revision)?;
     connection
         .prepare_cached(
             "UPDATE clean_up_schedules SET revision = ?2, enabled = ?3, delete_disabled = ?4, days = ?5,

@@ -3,15 +3,16 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::blocks::{self, ComponentList, Counts};
-use super::encoding::Address;
 use super::errors::ApplyError;
 use super::lists::{self, Column, Columns, List, Values, own};
 use super::names::{self, Names};
-use super::{certificates, clean_up_schedules, customers, groups, keys, ledger};
+use super::{certificates, clean_up_schedules, groups, keys, ledger};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
 use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
+use crate::store::encoding::Address;
+use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{
     BrokenRule, Comparison, ComponentField, ComponentRelations, Condition, EndedComponent, EndingComponent, ListQuery,
     ObjectRef, Page, StoreError, Value,
@@ -346,7 +347,7 @@ pub(super) fn list_ending(
 pub(super) fn update(connection: &Connection, component: &Component) -> Result<(), ApplyError> {
     let (customer, id) = (component.customer_id, component.id);
     let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
-    let next = customers::next_revision(Some(row.revision), component.revision)?;
+    let next = next_revision(Some(row.revision), component.revision)?;
     if component.name != row.name && names::is_taken(connection, customer, row.kind, id, &component.name)? {
         return Err(BrokenRule::DuplicateName.into());
     }
@@ -401,7 +402,7 @@ pub(super) fn revoke(
     by: Option<u64>,
 ) -> Result<(), ApplyError> {
     let row = standing(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
-    customers::require_revision(row.revision, revision)?;
+    require_revision(row.revision, revision)?;
     if row.is_deleted || row.is_revoked {
         return Ok(());
     }
@@ -448,7 +449,7 @@ pub(super) fn delete(
     release_use: bool,
 ) -> Result<Option<ObjectRef>, ApplyError> {
     let row = standing(connection, customer, id)?.filter(|row| !row.is_deleted).ok_or(BrokenRule::NotFound)?;
-    customers::require_revision(row.revision, revision)?;
+    require_revision(row.revision, revision)?;
     connection
         .prepare_cached("UPDATE components SET deleted_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
         .execute(params![id, at, row.revision.next()])?;

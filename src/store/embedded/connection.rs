@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::encoding::Address;
+use crate::store::encoding::Address;
 
 /// Bytes per page of a new file. Commits write whole pages, and the two random indexes of an
 /// enrollment touch a page each; see docs/decisions/0001-embedded-engine.md for the measurement.

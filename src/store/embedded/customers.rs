@@ -7,6 +7,7 @@ use super::lists::{Column, Columns, List, Values, own};
 use crate::clock::Timestamp;
 use crate::domain::{Customer, Revision};
 use crate::id::CustomerId;
+use crate::store::revisions::next_revision;
 use crate::store::{BrokenRule, CustomerField, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, name, enabled, created_at, modified_at, revision";
@@ -96,21 +97,4 @@ pub(super) fn require(connection: &Connection, id: CustomerId, or_service: bool)
     let exists = (or_service && id == CustomerId::SERVICE)
         || connection.prepare_cached("SELECT 1 FROM customers WHERE id = ?1")?.exists([id])?;
     if exists { Ok(()) } else { Err(BrokenRule::UnknownReference { what: "customer" }.into()) }
-}
-
-/// Guards an update against lost updates: the row must still have the revision it was based on.
-pub(super) fn next_revision(found: Option<Revision>, based_on: Revision) -> Result<Revision, BrokenRule> {
-    match found {
-        None => Err(BrokenRule::NotFound),
-        Some(found) if found != based_on => Err(BrokenRule::Outdated { found }),
-        Some(found) => Ok(found.next()),
-    }
-}
-
-/// What a deletion needs of the row's revision; `None`: nothing.
-pub(super) fn require_revision(found: Revision, expected: Option<Revision>) -> Result<(), BrokenRule> {
-    match expected {
-        Some(expected) if expected != found => Err(BrokenRule::Outdated { found }),
-        _ => Ok(()),
-    }
 }

@@ -6,12 +6,12 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::blocks::Counts;
-use super::encoding::Address;
 use super::{certificates, encoding, errors, ledger, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::certificate::PublicKeyHash;
 use crate::domain::{Kind, Revision, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
+use crate::store::encoding::Address;
 use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions, StoreError};
 
 /// Decides and writes every commit of `batch`; the outcomes stand in the same order.

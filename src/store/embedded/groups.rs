@@ -3,7 +3,6 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::blocks::{self, ComponentList};
-use super::encoding::Attributes;
 use super::errors::ApplyError;
 use super::keys::DeletedKey;
 use super::lists::{Column, Columns, List, Values, own};
@@ -12,6 +11,8 @@ use super::{components, customers, keys};
 use crate::clock::Timestamp;
 use crate::domain::{Group, Kind, Revision};
 use crate::id::{ApiClientId, CustomerId, GroupId};
+use crate::store::encoding::Attributes;
+use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, GroupContents, GroupField, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, customer_id, kind, name, description, enabled, signing_certificate_id, addresses, \
@@ -122,7 +123,7 @@ pub(super) fn update(connection: &Connection, group: &Group) -> Result<ObjectRef
         .query_row(params![group.id, group.customer_id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let (found, kind) = found.ok_or(BrokenRule::NotFound)?;
-    let next = customers::next_revision(Some(found), group.revision)?;
+    let next = next_revision(Some(found), group.revision)?;
     signing_certificates::require(connection, group.customer_id, group.signing_certificate_id)?;
     require_free_name(connection, group, kind)?;
     connection
@@ -201,7 +202,7 @@ fn require_unchanged(
         .query_row(params![id, customer], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or(BrokenRule::NotFound)?;
-    customers::require_revision(found, revision)?;
+    require_revision(found, revision)?;
     Ok(kind)
 }
 

@@ -10,6 +10,7 @@ use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
 use crate::domain::{IndexedKey, Kind, Name, ProvisioningKey, Revision};
 use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
+use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
 
 const COLUMNS: &str = "id, customer_id, kind, group_id, signing_certificate_id, name, description, maximum, enabled, \
@@ -267,7 +268,7 @@ pub(super) fn update(connection: &Connection, key: &ProvisioningKey) -> Result<O
         .query_row(params![key.id, key.customer_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let (found, kind, digest) = found.ok_or(BrokenRule::NotFound)?;
-    let next = customers::next_revision(Some(found), key.revision)?;
+    let next = next_revision(Some(found), key.revision)?;
     signing_certificates::require(connection, key.customer_id, key.signing_certificate_id)?;
     require_free_name(connection, key, kind)?;
     if digest.as_bytes() != key.digest.as_bytes() {
@@ -320,7 +321,7 @@ pub(super) fn delete(
         .optional()?;
     let (digest, found) = deleted.ok_or(BrokenRule::NotFound)?;
     // A broken rule undoes the whole transaction, this deletion too.
-    customers::require_revision(found, revision)?;
+    require_revision(found, revision)?;
     connection.prepare_cached("DELETE FROM digests WHERE digest = ?1")?.execute([digest])?;
     connection.prepare_cached("DELETE FROM key_counters WHERE key_id = ?1")?.execute([id])?;
     connection

@@ -3,7 +3,6 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::encoding::Address;
 use super::hours::Hours;
 use super::lists;
 use crate::clock::{DAY, Timestamp};
@@ -11,6 +10,7 @@ use crate::domain::buckets::{HOUR, start_of};
 use crate::domain::key::KeyName;
 use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalSum, RefusalTally};
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
+use crate::store::encoding::Address;
 use crate::store::{KeyUse, Page, PageRequest};
 
 /// How [`LedgerEntry`] stands in its column.

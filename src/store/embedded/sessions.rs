@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::encoding::Address;
 use super::errors::ApplyError;
 use super::{administrators, lists};
 use crate::clock::Timestamp;
 use crate::domain::{Revision, SessionRecord};
 use crate::id::{AdministratorId, CustomerId};
+use crate::store::encoding::Address;
 use crate::store::{BrokenRule, Page, PageRequest};
 
 const COLUMNS: &str = "id, customer_id, administrator_id, created_at, expires_at, ended_at, remote_address, user_agent";

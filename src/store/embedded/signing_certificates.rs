@@ -5,12 +5,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::customers;
-use super::encoding::Chain;
 use super::errors::ApplyError;
 use super::lists::{Column, Columns, List, Values, own};
 use crate::clock::{DAY, Timestamp};
 use crate::domain::{Revision, SigningCertificate};
 use crate::id::{CustomerId, SigningCertificateId};
+use crate::store::encoding::Chain;
+use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField, SigningCertificateReferences};
 
 const COLUMNS: &str = "id, customer_id, name, description, certificate, chain, sealed_private_key, csr, parent_id, \
@@ -155,7 +156,7 @@ pub(super) fn update(connection: &Connection, row: &SigningCertificate) -> Resul
         .prepare_cached("SELECT revision FROM signing_certificates WHERE id = ?1 AND customer_id = ?2")?
         .query_row(params![row.id, row.customer_id], |row| row.get(0))
         .optional()?;
-    let next = customers::next_revision(found, row.revision)?;
+    let next = next_revision(found, row.revision)?;
     require_parent(connection, row)?;
     require_free_name(connection, row)?;
     require_free_key_pair(connection, row)?;
@@ -201,7 +202,7 @@ pub(super) fn delete(
         .prepare_cached("SELECT revision FROM signing_certificates WHERE id = ?1 AND customer_id = ?2")?
         .query_row(params![id, customer], |row| row.get(0))
         .optional()?;
-    customers::require_revision(found.ok_or(BrokenRule::NotFound)?, revision)?;
+    require_revision(found.ok_or(BrokenRule::NotFound)?, revision)?;
     let references = find_references(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
     if let Some(by) = references.in_the_way(at) {
         return Err(BrokenRule::Referenced { by }.into());
