@@ -1,5 +1,7 @@
 //! Clean-up schedules, and the clean-up that follows them.
 
+use std::collections::HashSet;
+
 use super::audited;
 use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
@@ -185,6 +187,7 @@ impl Management {
                 Ok(_) => return Ok(due.len() as u64),
                 Err(ChangeError::Rule { position, rule: BrokenRule::Outdated { .. } | BrokenRule::NotFound }) => {
                     due.remove(position);
+                    self.leave_out_changed(schedule.customer_id, &mut due).await?;
                 }
                 Err(ChangeError::Rule { rule: BrokenRule::UnknownReference { .. }, .. }) => return Ok(0),
                 Err(ChangeError::Rule { rule, .. }) => return Err(Error::Internal { detail: rule.to_string() }),
@@ -192,6 +195,17 @@ impl Management {
             }
         }
         Ok(0)
+    }
+
+    /// Where one is no longer as it was seen, another node may be at all of them; each alone would cost a transaction.
+    async fn leave_out_changed(&self, customer: CustomerId, due: &mut Vec<&EndedComponent>) -> Result<(), Error> {
+        let ids: Vec<_> = due.iter().map(|ended| ended.component.id).collect();
+        let found = self.store().find_components(customer, &ids).await?;
+        let standing: HashSet<_> = found.iter().map(|now| (now.id, now.revision, now.current_serial)).collect();
+        due.retain(|EndedComponent { component: seen, .. }| {
+            standing.contains(&(seen.id, seen.revision, seen.current_serial))
+        });
+        Ok(())
     }
 }
 

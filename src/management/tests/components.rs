@@ -498,6 +498,20 @@ async fn disabled_components_go_only_when_asked_for_and_revoked_ones_never() {
 }
 
 #[tokio::test]
+async fn two_nodes_that_clean_up_at_once_delete_everything_once() {
+    let fixture = Fixture::new().await;
+    let kind = Kind::Machine;
+    let key = key(&fixture, kind, fixture.group(kind, "Laptops").await, "k").await;
+    enroll_all(&fixture, &key, &devices(201)).await;
+    schedule(&fixture, kind, false).await;
+    let clean_up = || fixture.management.clean_up(NOW.saturating_add(DAY * 6));
+    let (one, other) = tokio::join!(clean_up(), clean_up());
+    assert_eq!(one.unwrap() + other.unwrap(), 201);
+    assert_eq!(events(&fixture, "delete", "component").await.len(), 201);
+    assert_eq!(fixture.store.check_integrity(&fixture.management.parts.audit_key).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn many_go_in_several_transactions() {
     let fixture = Fixture::new().await;
     let kind = Kind::Machine;
