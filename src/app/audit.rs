@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use super::AppError;
 use super::opened_secrets::open_secrets;
-use crate::clock::SystemClock;
+use super::store::open_read_only;
 use crate::config::Settings;
 use crate::domain::audit::{AuditKey, AuditRow, ChainVerifier};
 use crate::id::CustomerId;
 use crate::server::api::wire::audit_event::decode_line;
 use crate::store::Store;
-use crate::store::embedded::EmbeddedStore;
 
 /// What came out, in sentences.
 #[derive(Debug, Default)]
@@ -109,8 +108,8 @@ impl<'a> Chain<'a> {
     }
 }
 
-async fn open(settings: &Settings) -> Result<(Arc<EmbeddedStore>, AuditKey), AppError> {
-    let store = EmbeddedStore::open_read_only(&settings.data_dir, Arc::new(SystemClock))?;
+async fn open(settings: &Settings) -> Result<(Arc<dyn Store>, AuditKey), AppError> {
+    let store = open_read_only(settings).await?;
     let secrets = open_secrets(&*store, settings).await?;
     Ok((store, secrets.audit_key))
 }

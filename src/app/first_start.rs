@@ -1,4 +1,9 @@
-//! The first start of a data directory: master key, store, and what the operator needs to go on.
+//! The first start of a store, and of a node: master key, store, and what the operator needs to go on.
+//!
+//! In a shared store lives all of a first start, sealed, but the master key. A further node needs that and the
+//! database's address; what it leaves in its data directory is the CA that its callers trust. Of nodes that begin
+//! on one empty database at the same moment one makes the first start; each of the others takes back what it
+//! wrote and goes on as a further node, if it was given the master key.
 
 use std::fs;
 use std::io;
@@ -8,19 +13,20 @@ use std::sync::Arc;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::store::{self, Unobserved, hold_directory};
 use super::{AppError, master_key};
-use crate::ca::Profile;
+use crate::ca::{Profile, certificate_pem};
 use crate::client::files::{make_directory, write_durably};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Settings, StoreSettings};
+use crate::config::Settings;
 use crate::domain::Cloud;
 use crate::id::CustomerId;
 use crate::management::first_start::{
-    self, FirstCredentials, PreparedFirstStart, SETTING_CLOUD, SETTING_INITIALIZED_AT,
+    self, FirstCredentials, PreparedFirstStart, SETTING_CLOUD, SETTING_INITIALIZED_AT, ServiceSecrets, load_secrets,
 };
 use crate::secret::master::MasterKeys;
-use crate::store::embedded::EmbeddedStore;
-use crate::store::{BatchSettings, CommitObserver, IdAllocator, Store};
+use crate::store::embedded::DirectoryLock;
+use crate::store::{CommitObserver, IdAllocator, Store};
 
 const CREDENTIALS_FILE: &str = "first-start.json";
 const API_CLIENT_FILE: &str = "api-client.json";
@@ -49,28 +55,36 @@ impl FirstStart {
     }
 }
 
-/// An open store with its master keys, initialized.
-pub(super) struct Opened {
-    pub store: Arc<EmbeddedStore>,
-    pub ids: Arc<IdAllocator>,
-    pub master_keys: Arc<MasterKeys>,
-    pub cloud: Cloud,
-    pub profile: Arc<Profile>,
-    pub first_start: Option<FirstStart>,
+/// What a start was to the service.
+pub enum Beginning {
+    /// Its first.
+    First(FirstStart),
+    /// Another node set it up; this one has a data directory without anything from there but the master key.
+    Joined,
+    /// One of many.
+    Resumed,
 }
 
-/// The first-start part alone. `None`: it was done before.
+/// An open store with its secrets, initialized.
+pub(super) struct Opened {
+    pub store: Arc<dyn Store>,
+    pub directory: Option<DirectoryLock>,
+    pub ids: Arc<IdAllocator>,
+    pub master_keys: Arc<MasterKeys>,
+    pub secrets: ServiceSecrets,
+    pub cloud: Cloud,
+    pub profile: Arc<Profile>,
+    pub beginning: Beginning,
+}
+
+/// The first-start part alone.
 ///
 /// # Errors
 /// [`AppError`]; a first start that broke off is resumed by the next one.
-pub async fn initialize(settings: &Settings) -> Result<Option<FirstStart>, AppError> {
-    struct Unobserved;
-    impl CommitObserver for Unobserved {
-        fn observe_commit(&self, _: usize, _: std::time::Duration) {}
-    }
+pub async fn initialize(settings: &Settings) -> Result<Beginning, AppError> {
     let opened = open(settings, Arc::new(SystemClock), Arc::new(Unobserved)).await?;
     opened.store.close().await;
-    Ok(opened.first_start)
+    Ok(opened.beginning)
 }
 
 /// Opens the store, and initializes it if it is empty.
@@ -81,38 +95,62 @@ pub(super) async fn open(
 ) -> Result<Opened, AppError> {
     let data_dir = &settings.data_dir;
     make_directory(data_dir).map_err(|source| AppError::DataDirectory { path: data_dir.clone(), source })?;
-    let store = EmbeddedStore::open(data_dir, Arc::clone(&clock), batch(&settings.store), observer)?;
-    let shared: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&store);
-    let ids = Arc::new(IdAllocator::new(Arc::clone(&shared)));
+    let directory = hold_directory(settings, clock.now())?;
+    let store = store::open(settings, Arc::clone(&clock), observer).await?;
+    let ids = Arc::new(IdAllocator::new(Arc::clone(&store)));
 
-    let initialized = store.find_setting(SETTING_INITIALIZED_AT).await?.is_some();
-    let master_keys =
-        Arc::new(if initialized { master_key::load(settings)? } else { master_key::load_or_make(settings)? });
+    let is_initialized = store.find_setting(SETTING_INITIALIZED_AT).await?.is_some();
+    let made = if is_initialized { None } else { make(settings, &store, &ids, &*clock).await? };
+    let (first_start, master_keys) = match made {
+        Some((first_start, master_keys)) => (Some(first_start), master_keys),
+        None => (None, Arc::new(master_key::load(settings)?)),
+    };
+    let secrets = load_secrets(&*store, &master_keys).await?;
+    let is_new_here = write_anchor(data_dir, &certificate_pem(&secrets.endpoint_anchor.certificate))?;
+    let beginning = match first_start {
+        Some(first_start) => Beginning::First(first_start),
+        None if is_new_here && store.is_shared() => Beginning::Joined,
+        None => Beginning::Resumed,
+    };
     // The stored cloud counts; the configured one only makes the first.
     let cloud = match store.find_setting(SETTING_CLOUD).await? {
         Some(value) => value.parse().map_err(|_| AppError::Setting { name: SETTING_CLOUD, value })?,
         None => settings.cloud.clone(),
     };
     let profile = Arc::new(profile(settings, &cloud));
-    let start = first_start::FirstStart {
-        cloud: cloud.clone(),
-        profile: Arc::clone(&profile),
-        component_lifetime_seconds: settings.certificates.lifetime_seconds(),
-    };
-    let first_start = match PreparedFirstStart::make(&*shared, &ids, &master_keys, &*clock, start).await? {
-        None => None,
-        Some(prepared) => {
-            // Written before the commit: a crash between the two leaves no service that nobody can enter.
-            let written = keep(data_dir, prepared.credentials())?;
-            prepared.commit(&*shared).await?;
-            Some(written)
-        }
-    };
-    Ok(Opened { store, ids, master_keys, cloud, profile, first_start })
+    Ok(Opened { store, directory, ids, master_keys, secrets, cloud, profile, beginning })
 }
 
-fn batch(settings: &StoreSettings) -> BatchSettings {
-    BatchSettings { size_max: settings.batch_size_max, linger: settings.batch_linger, queue_max: settings.queue_max }
+/// The first start of an empty store. `None`: another node did it meanwhile, and nothing of this one's is left.
+async fn make(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    ids: &IdAllocator,
+    clock: &dyn Clock,
+) -> Result<Option<(FirstStart, Arc<MasterKeys>)>, AppError> {
+    let data_dir = &settings.data_dir;
+    let (master_keys, made_key) = master_key::load_or_make(settings)?;
+    let master_keys = Arc::new(master_keys);
+    let start = first_start::FirstStart {
+        cloud: settings.cloud.clone(),
+        profile: Arc::new(profile(settings, &settings.cloud)),
+        component_lifetime_seconds: settings.certificates.lifetime_seconds(),
+    };
+    if let Some(prepared) = PreparedFirstStart::make(&**store, ids, &master_keys, clock, start).await? {
+        // Written before the commit: a crash between the two leaves no service that nobody can enter.
+        let written = keep(data_dir, prepared.credentials())?;
+        if prepared.commit(&**store).await?.is_some() {
+            return Ok(Some((written, master_keys)));
+        }
+        for name in [TRUST_ANCHOR_FILE, API_CLIENT_FILE, CREDENTIALS_FILE] {
+            remove(&data_dir.join(name))?;
+        }
+    }
+    // It sealed nothing that is kept; left here, it would look like the key of what the other node made.
+    if let Some(path) = made_key {
+        remove(&path)?;
+    }
+    Ok(None)
 }
 
 /// What is the same in all component certificates.
@@ -158,6 +196,20 @@ fn keep(data_dir: &Path, made: &FirstCredentials) -> Result<FirstStart, AppError
 
 fn secret_text(value: &serde_json::Value) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(format!("{value:#}\n").into_bytes())
+}
+
+/// The CA above the TLS certificates of all nodes. Whether it was not there, or another one.
+fn write_anchor(data_dir: &Path, pem: &str) -> Result<bool, AppError> {
+    let path = data_dir.join(TRUST_ANCHOR_FILE);
+    if fs::read(&path).is_ok_and(|found| found == pem.as_bytes()) {
+        return Ok(false);
+    }
+    write(&path, pem.as_bytes(), 0o644)?;
+    Ok(true)
+}
+
+fn remove(path: &Path) -> Result<(), AppError> {
+    fs::remove_file(path).map_err(|source| AppError::File { path: path.to_owned(), source })
 }
 
 /// Replaces what an earlier attempt left, mode included.

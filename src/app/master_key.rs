@@ -26,8 +26,9 @@ const FIRST_ID: &str = "1";
 #[derive(Debug, thiserror::Error)]
 pub enum MasterKeyFileError {
     #[error(
-        "the store in {data_dir} is sealed and its master key is not here: set {VARIABLE}, give the systemd \
-         credential {CREDENTIAL}, or put {FILE} back into the data directory"
+        "the store is sealed and its master key is not here: set {VARIABLE}, give the systemd credential \
+         {CREDENTIAL}, or put {FILE} into {data_dir}, back where it was or copied from another node of the service",
+        data_dir = .data_dir.display()
     )]
     Missing { data_dir: PathBuf },
     #[error("cannot read the master key {path}: {source}")]
@@ -49,21 +50,21 @@ pub fn load(settings: &Settings) -> Result<MasterKeys, MasterKeyFileError> {
     }
 }
 
-/// Reads the master keys for an empty store, making `master.key` when there is none anywhere. The
-/// file and its directory are synced before this returns.
+/// Reads the master keys for an empty store, making `master.key` when there is none anywhere: its path is given,
+/// too. The file and its directory are synced before this returns.
 ///
 /// # Errors
 /// [`MasterKeyFileError`].
-pub fn load_or_make(settings: &Settings) -> Result<MasterKeys, MasterKeyFileError> {
+pub fn load_or_make(settings: &Settings) -> Result<(MasterKeys, Option<PathBuf>), MasterKeyFileError> {
     if let Some(path) = locate(settings) {
-        return read(&path);
+        return Ok((read(&path)?, None));
     }
     let path = settings.data_dir.join(FILE);
     let text = MasterKeys::generate_text(FIRST_ID);
     // Renamed into place: a crash leaves no half of a key, which the next start could not read.
     write_durably(&path, text.as_bytes(), 0o600)
         .map_err(|source| MasterKeyFileError::Unwritable { path: path.clone(), source })?;
-    read(&path)
+    Ok((read(&path)?, Some(path)))
 }
 
 fn locate(settings: &Settings) -> Option<PathBuf> {

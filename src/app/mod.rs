@@ -6,6 +6,7 @@
 
 mod adapters;
 mod audit;
+mod database;
 mod doctor;
 mod endpoint;
 mod first_start;
@@ -15,17 +16,19 @@ mod opened_secrets;
 mod recover;
 mod serve;
 mod signals;
+mod store;
 
 use std::path::PathBuf;
 
 use crate::management;
 use crate::store::StoreError;
-use crate::store::embedded::OpenError;
+use crate::store::{embedded, postgres, transfer};
 
 pub use audit::{AuditReport, verify_audit, verify_export};
-pub use doctor::doctor;
+pub use database::{Imported, Migrated, Progress, import, migrate_database};
+pub use doctor::{Diagnosis, doctor};
 pub use endpoint::EndpointError;
-pub use first_start::{FirstStart, initialize};
+pub use first_start::{Beginning, FirstStart, initialize};
 pub use master_key::MasterKeyFileError;
 pub use recover::{Recovered, recover_owner};
 pub use serve::{Addresses, ReloadError, Running, start};
@@ -43,12 +46,18 @@ pub enum AppError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the first start failed: {0}")]
     FirstStart(#[from] management::Error),
+    #[error(transparent)]
+    Import(#[from] transfer::ImportError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error(transparent)]
     MasterKey(#[from] MasterKeyFileError),
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] embedded::OpenError),
+    #[error(transparent)]
+    OpenDatabase(#[from] postgres::OpenError),
+    #[error("store.engine is \"embedded\"; name the database with engine = \"postgres\" and its url")]
+    NoDatabase,
     #[error("no owner is named {username:?}; the owners are: {owners}")]
     NoOwner { username: String, owners: String },
     #[error("the owner could not be recovered: {0}")]

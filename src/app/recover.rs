@@ -1,32 +1,27 @@
-//! `muster admin recover`: a way back in for whoever has the data directory and its master key.
+//! `muster admin recover`: a way back in for whoever has the store and its master key.
 
 use std::sync::Arc;
 
 use super::AppError;
 use super::opened_secrets::open_secrets;
+use super::store::{Unobserved, open, open_read_only};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::management::recovery;
-use crate::store::embedded::EmbeddedStore;
-use crate::store::{BatchSettings, CommitObserver, Store};
 
 pub use crate::management::recovery::Recovered;
 
-/// Gives an owner a new password, enables it, and ends its sessions. Takes the store's lock: nobody may
-/// be serving, for what is changed here is announced to no running node.
+/// Gives an owner a new password, enables it, and ends its sessions. An embedded store belongs to one process,
+/// so nobody may be serving from it; a shared one is changed beside its nodes, which look at each request
+/// whether its session is still good.
 ///
 /// # Errors
 /// [`AppError`]; nothing was changed.
 pub async fn recover_owner(settings: &Settings, username: Option<&str>) -> Result<Recovered, AppError> {
-    struct Unobserved;
-    impl CommitObserver for Unobserved {
-        fn observe_commit(&self, _: usize, _: std::time::Duration) {}
-    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    // Looked at first, so that a wrong directory is not made into a store.
-    drop(EmbeddedStore::open_read_only(&settings.data_dir, Arc::clone(&clock))?);
-    let batch = BatchSettings::default();
-    let store = EmbeddedStore::open(&settings.data_dir, Arc::clone(&clock), batch, Arc::new(Unobserved))?;
+    // Looked at first, so that a wrong directory or database is not made into a store.
+    drop(open_read_only(settings).await?);
+    let store = open(settings, Arc::clone(&clock), Arc::new(Unobserved)).await?;
     let secrets = open_secrets(&*store, settings).await?;
     let recovered = recovery::recover_owner(&*store, &secrets.audit_key, &*clock, username).await;
     store.close().await;

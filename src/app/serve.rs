@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::adapters::{AnnounceToDirectory, CountRefusals, ObserveCommits};
 use super::endpoint::{Endpoint, Names};
-use super::first_start::{FirstStart, Opened, open};
+use super::first_start::{Beginning, Opened, open};
 use super::health::NodeHealth;
 use super::{AppError, EndpointError};
 use crate::ca::EndpointAnchor;
@@ -19,7 +19,7 @@ use crate::config::{AdminSettings, EnrollSettings, Settings};
 use crate::domain::TrustPin;
 use crate::enrollment::{Directory, EnrollmentParts, EnrollmentService, RefusalTallies, StoreClock};
 use crate::index::KeyIndex;
-use crate::management::first_start::{ServiceSecrets, load_secrets};
+use crate::management::first_start::ServiceSecrets;
 use crate::management::{self, Management, Which};
 use crate::metrics::{Door, Metrics};
 use crate::secret::random_bytes;
@@ -33,7 +33,8 @@ use crate::server::listener::{Limits, Listener, Service, Transport};
 use crate::server::ops::OpsDoor;
 use crate::server::portal::{self, Portal};
 use crate::server::tls::{ClientCertificates, server_config};
-use crate::store::Store;
+use crate::store::embedded::DirectoryLock;
+use crate::store::{Remark, Store};
 
 /// How often counted refusals are handed to the store.
 const REFUSALS_EVERY: Duration = Duration::from_secs(5);
@@ -78,6 +79,7 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
     node: Arc<Node>,
     management: Arc<Management>,
+    data_directory: Option<DirectoryLock>,
 }
 
 /// A listener whose new certificate cannot be used; it shows the old one still.
@@ -110,14 +112,14 @@ struct Node {
 ///
 /// # Errors
 /// [`AppError`]: nothing is left running.
-pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), AppError> {
+pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
     let observer = Arc::new(ObserveCommits(Arc::clone(&metrics)));
-    let Opened { store, ids, master_keys, cloud, profile, first_start } =
+    let Opened { store, directory: data_directory, ids, master_keys, secrets, cloud, profile, beginning } =
         open(&settings, Arc::clone(&clock), observer).await?;
-    let store: Arc<dyn Store> = store;
-    let ServiceSecrets { peppers, token_key, audit_key, endpoint_anchor } = load_secrets(&*store, &master_keys).await?;
+    log_remarks(&*store).await?;
+    let ServiceSecrets { peppers, token_key, audit_key, endpoint_anchor } = secrets;
     let peppers = Arc::new(peppers);
 
     let index = Arc::new(KeyIndex::new(Arc::clone(&peppers)));
@@ -268,7 +270,19 @@ pub async fn start(settings: Settings) -> Result<(Running, Option<FirstStart>), 
         })),
         tokio::spawn(every(RENEWAL_EVERY, Arc::clone(&node), async |node| node.renew_certificates())),
     ];
-    Ok((Running { addresses, stop, listeners, tasks, node, management }, first_start))
+    Ok((Running { addresses, stop, listeners, tasks, node, management, data_directory }, beginning))
+}
+
+/// Once per start: what the database leaves undone is in no answer that a device gets.
+async fn log_remarks(store: &dyn Store) -> Result<(), AppError> {
+    for Remark { is_grave, text } in store.list_remarks().await? {
+        if is_grave {
+            tracing::warn!(reason = text, "The database is not set up to keep what it confirms.");
+        } else {
+            tracing::info!(note = text, "Good to know of the database.");
+        }
+    }
+    Ok(())
 }
 
 fn bind(address: SocketAddr) -> Result<Listener, AppError> {
@@ -351,6 +365,7 @@ impl Running {
         self.node.hand_over_refusals().await;
         write_failed_sign_ins(&self.management, Which::All).await;
         self.node.store.close().await;
+        drop(self.data_directory);
     }
 }
 

@@ -172,7 +172,13 @@ impl Connection {
     fn api_client_file(&self) -> anyhow::Result<ApiClientFile> {
         let path = self.data_dir.join(API_CLIENT_FILE);
         let text = std::fs::read_to_string(&path).map(Zeroizing::new);
-        serde_json::from_str(&text.with_context(|| path.display().to_string())?)
+        let text = text.with_context(|| {
+            format!(
+                "no first start left {}: set MUSTER_CLIENT_ID and MUSTER_CLIENT_SECRET_FILE, or MUSTER_USERNAME",
+                path.display()
+            )
+        })?;
+        serde_json::from_str(&text)
             .map_err(|_| anyhow!("{} does not hold customerId, clientId and clientSecret", path.display()))
     }
 }

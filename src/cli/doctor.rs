@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::service::ServiceFlags;
 use super::{Failure, print, print_json};
-use crate::app;
+use crate::app::{self, Diagnosis};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -18,7 +18,10 @@ pub struct Arguments {
 /// Exit 1 if there is any finding.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.service.settings()?;
-    let findings = Box::pin(app::doctor(&settings)).await?;
+    let Diagnosis { findings, notes } = Box::pin(app::doctor(&settings)).await?;
+    for note in notes {
+        eprintln!("{note}");
+    }
     if arguments.json {
         print_json(&findings)?;
     } else {

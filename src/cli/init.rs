@@ -4,9 +4,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::connection::{API_CLIENT_FILE, TRUST_ANCHOR_FILE, read_json};
-use super::service::{FIRST_START_FILE, ServiceFlags, first_start_json, tell_first_start};
+use super::service::{FIRST_START_FILE, ServiceFlags, first_start_json, tell_beginning};
 use super::{Failure, print_json};
-use crate::app;
+use crate::app::{self, Beginning};
 use crate::config::Settings;
 
 #[derive(Args)]
@@ -20,17 +20,15 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.service.settings()?;
-    match Box::pin(app::initialize(&settings)).await? {
-        Some(first_start) if arguments.json => print_json(&first_start_json(&first_start)),
-        Some(first_start) => {
-            tell_first_start(&first_start, &settings.data_dir);
-            Ok(())
-        }
-        None => {
-            eprintln!("{} was initialized before; nothing was changed.", settings.data_dir.display());
-            if arguments.json { print_json(&what_is_left(&settings)) } else { Ok(()) }
-        }
+    let beginning = Box::pin(app::initialize(&settings)).await?;
+    if let (Beginning::First(first_start), true) = (&beginning, arguments.json) {
+        return print_json(&first_start_json(first_start));
     }
+    tell_beginning(&beginning, &settings.data_dir);
+    if let Beginning::Resumed = beginning {
+        eprintln!("The store was initialized before; nothing was changed.");
+    }
+    if arguments.json { print_json(&what_is_left(&settings)) } else { Ok(()) }
 }
 
 /// What the first start left in the data directory: all of it, or without the administrator if the

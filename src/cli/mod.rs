@@ -14,6 +14,7 @@ mod confirmation;
 mod connection;
 mod console;
 mod customer;
+mod db;
 mod doctor;
 mod enroll;
 mod expiry;
@@ -71,6 +72,9 @@ enum Command {
     /// Manage customers: the tenants of this service
     #[command(subcommand)]
     Customer(customer::Command),
+    /// Manage the database that nodes share
+    #[command(subcommand)]
+    Db(db::Command),
     /// Check the store for what must always be true
     Doctor(doctor::Arguments),
     /// Enroll this device: the device's side
@@ -158,6 +162,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Component(command) => component::run(command).await,
         Command::Config(command) => config::run(command),
         Command::Customer(command) => customer::run(command).await,
+        Command::Db(command) => db::run(command).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Enroll(arguments) => enroll::run(arguments).await,
         Command::Group(command) => group::run(command).await,

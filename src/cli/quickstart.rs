@@ -19,7 +19,7 @@ use super::Failure;
 use super::console::{self, Shown};
 use super::management::{Management, Resource};
 use super::shown::text;
-use crate::app::{self, Addresses, AppError, FirstStart, Running};
+use crate::app::{self, Addresses, AppError, Beginning, FirstStart, Running};
 use crate::client::enroll::{EnrollError, Order, enroll};
 use crate::client::state::{Record, StateDir};
 use crate::config::{Inputs, Settings};
@@ -73,7 +73,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 /// The service of this command.
 struct Started {
     running: Running,
-    first_start: Option<FirstStart>,
+    first_start: FirstStart,
     data_dir: PathBuf,
 }
 
@@ -85,7 +85,8 @@ async fn start(directory: &Path, mut port: impl FnMut() -> io::Result<u16>) -> a
         // A new one each time: the first start wrote the port into the one before.
         let data_dir = directory.join(format!("data-{attempt}"));
         match Box::pin(app::start(settings(&data_dir, port()?)?)).await {
-            Ok((running, first_start)) => return Ok(Started { running, first_start, data_dir }),
+            Ok((running, Beginning::First(first_start))) => return Ok(Started { running, first_start, data_dir }),
+            Ok(_) => bail!("an empty directory has no first start"),
             Err(AppError::Listen { source, .. })
                 if source.kind() == io::ErrorKind::AddrInUse && attempt < START_ATTEMPTS_MAX =>
             {
@@ -114,8 +115,7 @@ fn settings(data_dir: &Path, port: u16) -> anyhow::Result<Settings> {
     Ok(Inputs { flags, ..Inputs::default() }.load()?.settings)
 }
 
-async fn show(directory: &Path, first_start: Option<FirstStart>, addresses: &Addresses) -> anyhow::Result<()> {
-    let first_start = first_start.context("an empty directory has no first start")?;
+async fn show(directory: &Path, first_start: FirstStart, addresses: &Addresses) -> anyhow::Result<()> {
     check(&format!("service up: enrollment {}, management {}", addresses.enroll, addresses.admin));
     check(&format!("first start: customer {}, certificates, an administrator, an API client", first_start.customer_id));
     let management = Management::of_first_start(&first_start, addresses.admin).await.context("signing in")?;
@@ -358,7 +358,7 @@ mod tests {
         let Started { running, first_start, data_dir } = start(&directory.path, port).await.unwrap();
         let bound = running.addresses().enroll.port();
         assert_ne!(bound, taken_port);
-        let management = Management::of_first_start(&first_start.unwrap(), running.addresses().admin).await.unwrap();
+        let management = Management::of_first_start(&first_start, running.addresses().admin).await.unwrap();
         let stage = Stage { directory: &directory.path, management };
         let key = stage.make_key(Kind::Machine).await.unwrap();
         assert!(key.secret.expose().contains(&format!("|localhost:{bound}|")), "the key names another port");

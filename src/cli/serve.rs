@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::connection::SERVE_FILE;
-use super::service::{ServiceFlags, tell_first_start};
+use super::service::{ServiceFlags, tell_beginning};
 use crate::app::{self, Addresses, Running};
 use crate::client::files::write_durably;
 use crate::telemetry::Telemetry;
@@ -29,11 +29,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         remove(path)?; // of a run that was killed
     }
     let signals = app::Signals::listen()?;
-    let (running, first_start) = Box::pin(app::start(settings)).await?;
+    let (running, beginning) = Box::pin(app::start(settings)).await?;
     let addresses = running.addresses().clone();
-    if let Some(first_start) = &first_start {
-        tell_first_start(first_start, &data_dir);
-    }
+    tell_beginning(&beginning, &data_dir);
     let announced = match Announced::write(&addresses, &data_dir, arguments.ready_file) {
         Ok(announced) => announced,
         Err(failure) => {

@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::app::FirstStart;
+use super::connection::TRUST_ANCHOR_FILE;
+use crate::app::{Beginning, FirstStart};
 use crate::config::{Inputs, Loaded, Settings};
 
 /// Written by the first start when nobody watches; see [`tell_first_start`].
@@ -88,9 +89,25 @@ pub fn first_start_json(first: &FirstStart) -> Value {
     })
 }
 
+/// Tells a person what to know when a service or a node begins.
+pub fn tell_beginning(beginning: &Beginning, data_dir: &Path) {
+    match beginning {
+        Beginning::First(first) => tell_first_start(first, data_dir),
+        Beginning::Joined => {
+            eprintln!("This node joined the service that the database holds; another one set it up.");
+            eprintln!(
+                "  Commands on this machine need MUSTER_CLIENT_ID and MUSTER_CLIENT_SECRET_FILE, or MUSTER_USERNAME."
+            );
+            let anchor = data_dir.join(TRUST_ANCHOR_FILE);
+            eprintln!("  Clients of the management API trust {}.", anchor.display());
+        }
+        Beginning::Resumed => {}
+    }
+}
+
 /// Tells a person what a first start made and what to type next. The password is shown once, on a
 /// terminal; else it stays in a file that only the owner can read.
-pub fn tell_first_start(first: &FirstStart, data_dir: &Path) {
+fn tell_first_start(first: &FirstStart, data_dir: &Path) {
     eprintln!("First start: customer {} was made.", first.customer_id);
     if std::io::stderr().is_terminal() {
         eprintln!("  Administrator: {}", first.administrator_username);

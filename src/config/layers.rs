@@ -5,14 +5,19 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 use toml::{Table, Value};
+use zeroize::Zeroize as _;
 
 use super::check::{Checker, ConfigError, Origin, Problem};
 use super::{MasterKeyPlaces, Settings, Shape};
 
 const VARIABLE_PREFIX: &str = "MUSTER_";
 
-/// What a configuration is made of, so that tests need neither files nor the process environment.
-#[derive(Clone, Debug, Default)]
+/// The value that may hold a password; `section.key`, and the section for whoever wrote it in its place.
+const SECRETS: [&str; 2] = ["store", "store.url"];
+
+/// What a configuration is made of, so that tests need neither files nor the process environment. No `Debug`:
+/// file and environment may hold secrets.
+#[derive(Clone, Default)]
 pub struct Inputs {
     /// Path and text of the file, if one was named.
     pub file: Option<(PathBuf, String)>,
@@ -71,11 +76,12 @@ impl Inputs {
         for (flag, key, text) in &self.flags {
             layers.lay_text(key, text, Origin::Flag((*flag).to_owned()));
         }
-        let Layers { values, origins, problems } = layers;
+        let Layers { mut values, origins, problems } = layers;
         let mut checker = Checker { origins: &origins, problems };
         // The layers only took values of the right type under known keys.
         let shape = Shape::deserialize(Value::Table(values.clone())).expect("the layers keep the shape");
         let settings = shape.check(&self.master_key, &mut checker);
+        conceal(&mut values);
         match (settings, checker.problems) {
             (Some(settings), problems) if problems.is_empty() => {
                 Ok(Loaded { settings, unknown_variables, values, origins })
@@ -86,17 +92,13 @@ impl Inputs {
 }
 
 impl Loaded {
-    /// The effective configuration as TOML, each line with where its value came from. A password
-    /// in `store.url` is left out.
+    /// The effective configuration as TOML, each line with where its value came from. Of `store.url` it
+    /// says only whether it is set.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let mut line = |key: &str, name: &str, value: &Value| {
-            let shown = match value {
-                Value::String(url) if key == "store.url" => Value::String(without_password(url)),
-                value => value.clone(),
-            };
             let origin = self.origins.get(key).unwrap_or(&Origin::Default);
-            text.push_str(&format!("{name} = {shown} # {origin}\n"));
+            text.push_str(&format!("{name} = {value} # {origin}\n"));
         };
         for (name, value) in self.values.iter().filter(|(_, value)| !value.is_table()) {
             line(name, name, value);
@@ -111,15 +113,13 @@ impl Loaded {
     }
 }
 
-/// `postgres://user:secret@host` without the secret.
-pub(super) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((login, host)) if login.contains(':') => {
-            let user = login.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:...@{host}")
-        }
-        _ => url.to_owned(),
+/// Leaves of a secret only that it is set.
+fn conceal(values: &mut Table) {
+    if let Some(Value::String(url)) = values.get_mut("store").and_then(|store| store.get_mut("url"))
+        && !url.is_empty()
+    {
+        url.zeroize();
+        url.push_str("...");
     }
 }
 
@@ -141,8 +141,8 @@ impl Layers {
         let file = match text.parse::<Table>() {
             Ok(file) => file,
             Err(error) => {
-                let reason = error.to_string();
-                return self.problems.push(Problem::Syntax { path: path.to_owned(), reason: reason.trim_end().into() });
+                let reason = syntax_error(text, &error);
+                return self.problems.push(Problem::Syntax { path: path.to_owned(), reason });
             }
         };
         for (name, value) in file {
@@ -204,7 +204,8 @@ impl Layers {
             *slot = value;
             self.origins.insert(key.to_owned(), origin);
         } else {
-            let (found, accepted) = (value.to_string(), type_name(slot).to_owned());
+            let accepted = type_name(slot).to_owned();
+            let found = if SECRETS.contains(&key) { "something else".to_owned() } else { value.to_string() };
             self.problems.push(Problem::Value { key: key.to_owned(), origin, found, accepted });
         }
     }
@@ -232,6 +233,14 @@ impl Layers {
         let section = key.split_once('.').and_then(|(section, _)| self.values.get(section)?.as_table());
         section.unwrap_or(&self.values).keys().cloned().collect()
     }
+}
+
+/// Where and what, without the line itself, as the reader's own text has it: it may be the one with the password.
+fn syntax_error(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 /// `enroll.listen` is `MUSTER_ENROLL_LISTEN`.

@@ -11,6 +11,7 @@
 mod admin;
 mod certificates;
 mod check;
+mod database_address;
 mod enroll;
 mod layers;
 mod log;

@@ -1,9 +1,11 @@
 use std::num::NonZeroU32;
 
 use toml::{Table, Value};
+use zeroize::Zeroizing;
 
 use super::layers::variable_of;
 use super::*;
+use crate::store::postgres::PostgresSettings;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -130,7 +132,23 @@ fn wrong_values_name_key_origin_value_and_what_is_accepted() {
         ),
         (
             "[store]\nengine = \"postgres\"",
-            "store.engine (muster.toml): found \"postgres\"; accepted: \"embedded\"; this build has only the embedded store",
+            "store.url (default): found nothing; accepted: postgres://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE, with sslmode and other parameters behind a ?; or store.url_file, a file that holds it",
+        ),
+        (
+            "[store]\nengine = \"postgres\"\nurl = \"postgres://db\"\nurl_file = \"f\"",
+            "store.url_file (muster.toml): found a file; accepted: nothing, as store.url is set; or the other way round",
+        ),
+        (
+            "[store]\nengine = \"postgres\"\nurl = \"postgres://db\"\nconnections_max = 3",
+            "store.connections_max (muster.toml): found 3; accepted: a number from 4 to 500",
+        ),
+        (
+            "[store]\nconnections_max = 501",
+            "store.connections_max (muster.toml): found 501; accepted: a number from 4 to 500",
+        ),
+        (
+            "[store]\nca_file = \"ca.pem\"",
+            "store.ca_file (muster.toml): found \"ca.pem\"; accepted: nothing, as the embedded store lives in data_dir; engine = \"postgres\" uses it",
         ),
         (
             "[certificates]\nlifetime_days = 0",
@@ -170,15 +188,73 @@ fn what_is_no_toml_is_told_with_its_line() {
     assert!(found[0].starts_with("muster.toml: not TOML: ") && found[0].contains("line 2"), "{found:?}");
 }
 
+const PASSWORD: &str = "canary";
+
+fn database(settings: &Settings) -> &PostgresSettings {
+    match &settings.store.engine {
+        StoreEngine::Postgres(database) => database,
+        StoreEngine::Embedded => panic!("the settings name a database"),
+    }
+}
+
 #[test]
-fn an_address_is_shown_without_its_password() {
-    for (url, shown) in [
-        ("postgres://muster:canary@db/muster", "postgres://muster:...@db/muster"),
-        ("postgres://muster:c@nary@a,b/muster", "postgres://muster:...@a,b/muster"),
-        ("postgres://muster@db", "postgres://muster@db"),
-        ("postgres://db:5432/muster", "postgres://db:5432/muster"),
+fn a_database_is_named_in_the_words_of_libpq() {
+    let url = format!("postgres://u:{PASSWORD}@a,b/muster?sslmode=verify-full&sslrootcert=/etc/ca.pem");
+    let mut inputs = from_file("[store]\nengine = \"postgres\"");
+    inputs.environment = vec![("MUSTER_STORE_URL".into(), url)];
+    let loaded = inputs.load().unwrap();
+    let expected = PostgresSettings {
+        url: Zeroizing::new(format!("postgres://u:{PASSWORD}@a,b/muster?sslmode=require")),
+        ca_file: Some("/etc/ca.pem".into()),
+        connections_max: 16,
+    };
+    assert!(*database(&loaded.settings) == expected);
+    inputs.file = Some(("f".into(), "[store]\nengine = \"postgres\"\nca_file = \"/ours.pem\"".into()));
+    assert_eq!(database(&inputs.load().unwrap().settings).ca_file, Some("/ours.pem".into()));
+}
+
+#[test]
+fn the_address_of_the_database_comes_from_a_file_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("url");
+    let text = format!("[store]\nengine = \"postgres\"\nurl_file = {path:?}");
+    let missing = problems(&from_file(&text));
+    assert!(missing[0].starts_with("store.url_file (muster.toml): found \"/"), "{missing:?}");
+    assert!(missing[0].ends_with("accepted: a file that holds the address"), "{missing:?}");
+    std::fs::write(&path, format!("postgres://u:{PASSWORD}@db/muster\n")).unwrap();
+    let settings = from_file(&text).load().unwrap().settings;
+    assert_eq!(*database(&settings).url, format!("postgres://u:{PASSWORD}@db/muster"));
+    std::fs::write(&path, PASSWORD).unwrap();
+    let expected = format!(
+        "store.url_file (muster.toml): found an address that cannot be used; accepted: {}",
+        database_address::FORM
+    );
+    assert_eq!(problems(&from_file(&text)), [expected]);
+}
+
+#[test]
+fn a_password_in_an_address_is_never_shown() {
+    let url = format!("postgres://muster:{PASSWORD}@db/muster");
+    let given = from_file(&format!("[store]\nengine = \"postgres\"\nurl = \"{url}\""));
+    let loaded = given.load().unwrap();
+    assert!(loaded.to_toml().contains("url = \"...\" # muster.toml\n"), "{}", loaded.to_toml());
+    let shown = [loaded.to_toml(), format!("{loaded:?}")];
+    assert!(!shown.concat().contains(PASSWORD), "{shown:?}");
+    for text in [
+        format!("[store]\nurl = \"{url}\""),
+        format!("[store]\nengine = \"postgres\"\nurl = \"{url}?sslmode=allow\""),
+        format!("[store]\nengine = \"postgres\"\nurl = \"mysql://u:{PASSWORD}@db\""),
+        format!("[store]\nengine = \"postgres\"\nurl_file = \"{url}\""),
+        format!("[store]\nengine = \"postgres\"\nurl = [\"{url}\"]"),
+        format!("store = \"{url}\""),
+        format!("[store]\nurl = \"{url}"),
+        format!("[store]\nurl = {url}"),
+        format!("[store]\nurl = \"{url}\" \"{url}\""),
     ] {
-        assert_eq!(layers::without_password(url), shown);
+        let error = from_file(&text).load().unwrap_err();
+        let told = format!("{error} {error:?}");
+        assert!(told.contains("store") || told.contains("line 2, column "), "{told}");
+        assert!(!told.contains(PASSWORD), "{told}");
     }
 }
 

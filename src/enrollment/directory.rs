@@ -184,6 +184,12 @@ impl Directory {
     /// The store's; what was applied until then stays applied.
     pub async fn follow(&self, through: ChangeSequence) -> Result<(), StoreError> {
         let mut applied = self.applied.lock().await;
+        // Behind what was applied already: others were quicker, or the store went back, as in a fail-over that lost
+        // commits.
+        if through < *applied && self.store.last_change().await? < *applied {
+            tracing::error!("The store has less than this node saw of it; everything is read anew.");
+            *applied = self.load_all().await?;
+        }
         while *applied < through {
             let changes = self.store.list_changes(*applied, FEED_LIMIT).await?;
             let (Some(first), Some(last)) = (changes.first(), changes.last()) else { break };

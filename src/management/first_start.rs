@@ -2,7 +2,8 @@
 //! transaction.
 //!
 //! Either all of it is there or nothing, so a first start that broke off is simply done again. A
-//! store that has been through it is recognised and left alone.
+//! store that has been through it is recognised and left alone; of several nodes that begin on one empty
+//! store at the same moment, one does it and the others find that out when they commit.
 
 use std::sync::Arc;
 
@@ -19,9 +20,9 @@ use crate::domain::{Actor, Administrator, ApiClient, Cloud, Description, Name, R
 use crate::id::CustomerId;
 use crate::secret::master::{MasterKeys, UnsealError};
 use crate::secret::pepper::{PepperBytes, PepperNumber, Peppers};
-use crate::store::{Change, IdAllocator, SealedSecret, Store, StoreError};
+use crate::store::{BrokenRule, Change, ChangeError, IdAllocator, SealedSecret, Store, StoreError};
 
-/// Set last and never changed: an RFC 3339 instant.
+/// Inserted by the first start and never changed: an RFC 3339 instant.
 pub const SETTING_INITIALIZED_AT: &str = "initialized_at";
 
 /// The cloud that new key strings and certificates name.
@@ -100,6 +101,7 @@ impl PreparedFirstStart {
             })
         };
         let mut changes = vec![
+            Change::InsertSetting { name: SETTING_INITIALIZED_AT.to_owned(), value: now.to_string() },
             Change::PutSetting { name: SETTING_CLOUD.to_owned(), value: start.cloud.to_string() },
             seal(&places::pepper(FIRST_PEPPER), &*pepper),
             seal(&places::token_key(), &*TokenKey::generate()),
@@ -175,7 +177,6 @@ impl PreparedFirstStart {
         };
         audit.push(audited::created(&system, now, &client));
         changes.push(Change::InsertApiClient(client));
-        changes.push(Change::PutSetting { name: SETTING_INITIALIZED_AT.to_owned(), value: now.to_string() });
 
         let credentials = FirstCredentials {
             customer_id,
@@ -193,13 +194,15 @@ impl PreparedFirstStart {
         &self.credentials
     }
 
-    /// All of it in one transaction.
+    /// All of it in one transaction. `None`: another node was first, and nothing of this is good.
     ///
     /// # Errors
     /// Outages. A first start that broke off is simply done again.
-    pub async fn commit(self, store: &dyn Store) -> Result<FirstCredentials, Error> {
+    pub async fn commit(self, store: &dyn Store) -> Result<Option<FirstCredentials>, Error> {
         match store.commit_changes(self.changes, self.audit, &self.audit_key).await {
-            Ok(_) => Ok(self.credentials),
+            Ok(_) => Ok(Some(self.credentials)),
+            // The position: of the setting that says that it was done.
+            Err(ChangeError::Rule { position: 0, rule: BrokenRule::DuplicateName }) => Ok(None),
             Err(error) => Err(CommitError::from(error).about(Object::Service, "", "")),
         }
     }

@@ -43,9 +43,9 @@ pub(super) struct Unreadable {
 /// A value that no column of its type holds.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} does not fit into its column")]
-pub(super) struct NotStorable(&'static str);
+pub(super) struct NotStorable(pub &'static str);
 
-/// Calls a macro with the types that both stores keep in columns.
+/// Calls a macro with the types that both stores keep in columns, but for those that nobody prints.
 macro_rules! with_stored_types {
     ($per_types:ident) => {
         $per_types! {
@@ -76,7 +76,6 @@ macro_rules! with_stored_types {
             $crate::id::GroupId,
             $crate::id::ProvisioningKeyId,
             $crate::id::SigningCertificateId,
-            $crate::secret::pepper::KeyDigest,
             $crate::secret::pepper::PepperNumber,
             $crate::store::encoding::Address,
             $crate::store::encoding::Attributes,
@@ -91,9 +90,11 @@ pub(super) use with_stored_types;
 pub(super) struct Address(pub IpAddr);
 
 /// A group's attributes as a JSON object.
+#[derive(Debug)]
 pub(super) struct Attributes(pub serde_json::Map<String, serde_json::Value>);
 
 /// Certificates in DER, each behind its length.
+#[derive(Debug)]
 pub(super) struct Chain(pub Vec<Vec<u8>>);
 
 pub(super) fn unreadable(expected: &'static str, found: &dyn std::fmt::Display) -> Unreadable {

@@ -17,13 +17,20 @@
 //! What it deliberately does not do: seal or open secrets, sign, judge names or roles, know HTTP.
 //! It is given sealed values and checked records. No SQL shows in a signature.
 
+mod codes;
 mod encoding;
 mod feed;
+mod findings;
 mod ids;
+mod lists;
 mod query;
 mod revisions;
+#[cfg(test)]
+mod samples;
 
 pub mod embedded;
+pub mod postgres;
+pub mod transfer;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -410,6 +417,9 @@ pub trait Store: EnrollmentStore {
     /// I5 alone: whether every row of every audit chain is there, unchanged and in its place.
     async fn check_audit(&self, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
 
+    /// What an operator should know of the server that keeps the data, if one does.
+    async fn list_remarks(&self) -> Result<Vec<Remark>, StoreError>;
+
     /// Whether a commit would be possible now; costs one small durable write.
     async fn probe(&self) -> Result<(), StoreError>;
 
@@ -563,6 +573,11 @@ pub enum Change {
     InsertSession {
         session: SessionRecord,
         revision: Revision,
+    },
+    /// [`BrokenRule::DuplicateName`] when there is one of this name, whatever its value.
+    InsertSetting {
+        name: String,
+        value: String,
     },
     InsertSigningCertificate(SigningCertificate),
     /// When it last signed in. No setting: the revision stays, and there is no row in the change feed.
@@ -799,6 +814,15 @@ pub struct Finding {
     /// `I1` to `I5`, or `store` for damage below them.
     pub invariant: &'static str,
     pub detail: String,
+}
+
+/// Something about the place where the data is kept, see [`Store::list_remarks`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// Whether the store's promises do not hold as long as it is so.
+    pub is_grave: bool,
+    /// Half a sentence about the server, to be put behind its name.
+    pub text: String,
 }
 
 /// Why the store gave no answer. Never the caller's fault.

@@ -127,6 +127,11 @@ impl PageRequest {
     pub const fn first(limit: u32) -> Self {
         Self { offset: 0, limit }
     }
+
+    /// Limit and offset that databases take: 1 to [`Self::LIMIT_MAX`], and at most 2⁶³ − 1.
+    pub(super) fn bounds(self) -> (u32, i64) {
+        (self.limit.clamp(1, Self::LIMIT_MAX), i64::try_from(self.offset).unwrap_or(i64::MAX))
+    }
 }
 
 impl<F> From<&ListQuery<F>> for PageRequest {

@@ -28,15 +28,18 @@ const NEIGHBOURS: [(&str, &str); 8] = [
 ];
 
 /// Crates and modules that only these places may use.
-const CONFINED: [(&str, &[&str]); 9] = [
+const CONFINED: [(&str, &[&str]); 12] = [
     ("anyhow", &["cli", "main"]),
     ("clap", &["cli", "main"]),
+    ("deadpool_postgres", &["store/postgres"]),
     ("hyper", &["client", "server"]),
     ("hyper_util", &["client", "server"]),
     ("prometheus", &["metrics"]),
     ("rcgen", &["ca", "client"]),
     ("rusqlite", &["store/embedded"]),
     ("std::env", &["cli", "client/enroll", "config"]), // the client: `consts`, its platform
+    ("tokio_postgres", &["store/postgres"]),
+    ("tokio_postgres_rustls", &["store/postgres"]),
     ("toml", &["config"]),
 ];
 
@@ -281,6 +284,7 @@ fn a_planted_violation_is_found() {
         ("store/mod.rs", "use crate::ca::Issuer;", "imports ca"),
         ("enrollment/mod.rs", "use crate::{clock::Clock, management::keys::{a, b}};", "imports management"),
         ("server/api/keys.rs", "let x: rusqlite::Connection;", "uses rusqlite"),
+        ("store/embedded/mod.rs", "use tokio_postgres::Config;", "uses tokio_postgres"),
         ("app/serve.rs", "let x = std::env::var_os(NAME);", "uses std::env"),
         ("domain/key.rs", "use tokio::sync::Mutex;", "uses tokio"),
         ("domain/key.rs", "use std::fs;", "uses std::fs"),

@@ -99,7 +99,7 @@ async fn initialize(
         component_lifetime_seconds: DAY_SECONDS,
     };
     match PreparedFirstStart::make(&**store, &ids, master_keys, clock, start).await? {
-        Some(prepared) => prepared.commit(&**store).await.map(Some),
+        Some(prepared) => prepared.commit(&**store).await,
         None => Ok(None),
     }
 }
@@ -216,6 +216,28 @@ async fn a_first_start_happens_once_and_needs_its_master_key() {
     let (empty, _directory) = empty_store(&fixture.clock);
     let empty = load_secrets(&*empty, &other).await.err().unwrap();
     assert!(matches!(empty, LoadSecretsError::Missing { .. }), "{empty}");
+}
+
+#[tokio::test]
+async fn of_two_first_starts_at_once_one_is_done() {
+    let clock = ManualClock::new(NOW);
+    let (store, _directory) = empty_store(&Arc::new(ManualClock::new(NOW)));
+    let keys: Vec<_> = (0..2).map(|_| Arc::new(MasterKeys::parse(&MasterKeys::generate_text("m")).unwrap())).collect();
+    let ids = IdAllocator::new(Arc::clone(&store));
+    let mut prepared = Vec::new();
+    for keys in &keys {
+        let (cloud, profile) = ("example.com:8443".parse().unwrap(), profile());
+        let start = FirstStart { cloud, profile, component_lifetime_seconds: DAY_SECONDS };
+        prepared.push(PreparedFirstStart::make(&*store, &ids, keys, &clock, start).await.unwrap().unwrap());
+    }
+    let (second, first) = (prepared.pop().unwrap(), prepared.pop().unwrap());
+    let good = first.commit(&*store).await.unwrap().expect("it was the first");
+    assert!(second.commit(&*store).await.unwrap().is_none());
+    assert!(load_secrets(&*store, &keys[0]).await.is_ok());
+    let found = store.find_api_client(&good.client_id).await.unwrap().unwrap();
+    assert_eq!(found.customer_id, good.customer_id);
+    let customers = store.list_customers(&ListQuery::first(500)).await.unwrap();
+    assert_eq!(customers.total, 1, "nothing of the second is there");
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
-use super::lists::{Column, Columns, List, Values, own};
-use super::{customers, preferences, saved_filters};
+use super::{customers, lists, preferences, saved_filters};
 use crate::clock::Timestamp;
 use crate::domain::{Administrator, ApiClient, Name, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
+use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{AdministratorField, ApiClientField, BrokenRule, ListQuery, ObjectRef, Page};
 
@@ -61,22 +61,8 @@ pub(super) fn list(
     query: &ListQuery<AdministratorField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<Administrator>> {
-    List::of_customer(COLUMNS, "administrators", customer, now).page(connection, query, read)
-}
-
-impl Columns for AdministratorField {
-    fn column(self, _: &mut Values) -> Column {
-        own(match self {
-            Self::CreatedAt => "created_at",
-            Self::Description => "description",
-            Self::Enabled => "enabled",
-            Self::Id => "id",
-            Self::LastSignInAt => "last_sign_in_at",
-            Self::ModifiedAt => "modified_at",
-            Self::Role => "role",
-            Self::Username => "username",
-        })
-    }
+    let list = List::of_customer(COLUMNS, "administrators", customer, Dialect::Sqlite { now });
+    lists::page(connection, list, query, read)
 }
 
 pub(super) fn insert(connection: &Connection, row: &Administrator) -> Result<ObjectRef, ApplyError> {
@@ -252,24 +238,8 @@ pub(super) fn list_clients(
     query: &ListQuery<ApiClientField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<ApiClient>> {
-    List::of_customer(CLIENT_COLUMNS, "api_clients", customer, now).page(connection, query, read_client)
-}
-
-impl Columns for ApiClientField {
-    fn column(self, _: &mut Values) -> Column {
-        own(match self {
-            Self::ClientId => "client_id",
-            Self::CreatedAt => "created_at",
-            Self::Enabled => "enabled",
-            Self::Id => "id",
-            Self::Label => "managing",
-            Self::LastUsedAt => "last_used_at",
-            Self::Managing => "(managing IS NOT NULL)",
-            Self::ModifiedAt => "modified_at",
-            Self::Name => "name",
-            Self::Role => "role",
-        })
-    }
+    let list = List::of_customer(CLIENT_COLUMNS, "api_clients", customer, Dialect::Sqlite { now });
+    lists::page(connection, list, query, read_client)
 }
 
 /// Neither the name within the customer nor the client id within the service may be taken.

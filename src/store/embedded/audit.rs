@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::lists::{self, Column, Columns, List, Values, own};
+use super::lists;
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey, AuditMac, AuditRow, CHAIN_START};
 use crate::id::CustomerId;
-use crate::store::{AuditField, AuditQuery, Comparison, Condition, Page};
+use crate::store::lists::{Dialect, List};
+use crate::store::{AuditQuery, Page};
 
 const COLUMNS: &str = "sequence, customer_id, at, actor_type, actor_id, actor_name, action, object_type, object_id, \
                        object_name, before, after, mac";
@@ -90,11 +91,11 @@ pub(super) fn search(
     now: Timestamp,
 ) -> rusqlite::Result<Page<AuditRow>> {
     if !query.conditions.is_empty() {
-        let list = List::of_customer(COLUMNS, "audit_events", customer, now);
-        return list.page_ordered_by(connection, &query.conditions, "sequence DESC", query.page, read);
+        let list = List::of_customer(COLUMNS, "audit_events", customer, Dialect::Sqlite { now });
+        return lists::page_ordered_by(connection, list, &query.conditions, "sequence DESC", query.page, read);
     }
     let total = find_head(connection, customer)?.map_or(0, |(sequence, _)| sequence);
-    let (limit, _) = lists::bounds(query.page);
+    let (limit, _) = query.page.bounds();
     let rows = connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM audit_events WHERE customer_id = ?1 AND sequence <= ?2
@@ -103,30 +104,6 @@ pub(super) fn search(
         .query_map(params![customer, total.saturating_sub(query.page.offset)], read)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Page { rows, total })
-}
-
-/// Whether a search reads the chain from its end, and not just one page or what was done to one object.
-pub(super) fn is_walk(query: &AuditQuery) -> bool {
-    let is_of_object = |condition: &Condition<AuditField>| {
-        condition.field == AuditField::ObjectId && condition.comparison == Comparison::Equals
-    };
-    !query.conditions.is_empty() && !query.conditions.iter().any(is_of_object)
-}
-
-impl Columns for AuditField {
-    fn column(self, _: &mut Values) -> Column {
-        own(match self {
-            Self::Action => "action",
-            Self::ActorId => "actor_id",
-            Self::ActorName => "actor_name",
-            Self::ActorType => "actor_type",
-            Self::At => "at",
-            Self::ObjectId => "object_id",
-            Self::ObjectName => "object_name",
-            Self::ObjectType => "object_type",
-            Self::Sequence => "sequence",
-        })
-    }
 }
 
 /// Sequence and MAC of a chain's last row, as they are kept apart from it.

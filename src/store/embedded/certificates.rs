@@ -1,27 +1,18 @@
 //! `certificates`: every component certificate that left the process.
 
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
-use crate::domain::{CertificateRecord, CertificateStatus, SerialNumber};
+use crate::domain::{CertificateRecord, SerialNumber};
 use crate::id::CustomerId;
+use crate::store::codes;
 
 const COLUMNS: &str = "serial, customer_id, component_id, signing_certificate_id, der, public_key_hash, issued_at, \
                        not_before, not_after, status, status_at, key_id";
 
-/// How [`CertificateStatus`] stands in its column.
-pub(super) const CURRENT: i64 = 1;
-pub(super) const SUPERSEDED: i64 = 2;
-pub(super) const REVOKED: i64 = 3;
-
 fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
-    let at = |row: &Row<'_>| row.get(10);
-    let status = match row.get(9)? {
-        CURRENT => CertificateStatus::Current,
-        SUPERSEDED => CertificateStatus::Superseded { at: at(row)? },
-        REVOKED => CertificateStatus::Revoked { at: at(row)? },
-        other => return Err(rusqlite::Error::IntegralValueOutOfRange(9, other)),
-    };
+    let status = codes::certificate_status(row.get(9)?, row.get(10)?).map_err(FromSqlError::from)?;
     Ok(CertificateRecord {
         serial: row.get(0)?,
         customer_id: row.get(1)?,

@@ -115,6 +115,7 @@ fn apply_one(
             sessions::insert(connection, session, *revision)?;
             return Ok(Gone::default());
         }
+        Change::InsertSetting { name, value } => settings::insert(connection, name, value)?,
         Change::InsertSigningCertificate(row) => signing_certificates::insert(connection, row)?,
         Change::NoteApiClientUse { customer, id, at } => {
             administrators::note_client_use(connection, *customer, *id, *at)?;

@@ -4,14 +4,15 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::blocks::{self, ComponentList, Counts};
 use super::errors::ApplyError;
-use super::lists::{self, Column, Columns, List, Values, own};
 use super::names::{self, Names};
-use super::{certificates, clean_up_schedules, groups, keys, ledger};
+use super::{certificates, clean_up_schedules, groups, keys, ledger, lists};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
 use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
 use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
+use crate::store::codes;
 use crate::store::encoding::Address;
+use crate::store::lists::{self as shared, Bound, Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{
     BrokenRule, Comparison, ComponentField, ComponentRelations, Condition, EndedComponent, EndingComponent, ListQuery,
@@ -99,7 +100,7 @@ pub(super) fn list(
     now: Timestamp,
     has_order: bool,
 ) -> rusqlite::Result<Page<Component>> {
-    let mut list = List::of_kind(COLUMNS, "components", customer, kind, now);
+    let mut list = List::of_kind(COLUMNS, "components", customer, kind, Dialect::Sqlite { now });
     list.restrict("deleted_at IS NULL");
     let (total, ids): (u64, IdsAt<'_>) = match Order::of(query) {
         Some(Order::ById { group }) => {
@@ -128,8 +129,8 @@ pub(super) fn list(
             };
             // The few that bear a name, or came of a key, are found by that and held against the rest.
             if let Some(Value::Text(name)) = name.map(|condition| &condition.value) {
-                list.avoid_indexes_on(&["customer_id", "kind"]);
-                let name = list.bind(name.clone());
+                lists::avoid_indexes_on(&mut list, &["customer_id", "kind"]);
+                let name = list.values.bind(Bound::Value(name.as_str().into()));
                 list.restrict(&format!(
                     "id IN (SELECT n.id FROM component_names n
                             WHERE n.customer_id = ?1 AND n.kind = ?2 AND n.name = {name}
@@ -139,13 +140,13 @@ pub(super) fn list(
                                 AND p.customer_id = ?1 AND p.kind = ?2 AND p.name = {name})"
                 ));
             } else if query.conditions.iter().any(is_of_key) {
-                list.avoid_indexes_on(&["kind"]);
+                lists::avoid_indexes_on(&mut list, &["kind"]);
             }
-            return list.page(connection, query, read);
+            return lists::page(connection, list, query, read);
         }
     };
     let is_descending = query.sort.is_some_and(|sort| sort.descending);
-    list.page_of(connection, query, is_descending, total, ids, read)
+    lists::page_of(connection, &list, query, is_descending, total, ids, read)
 }
 
 /// The ids from a place on, at most so many, ascending.
@@ -174,7 +175,7 @@ pub(super) fn names_use(query: &ListQuery<ComponentField>) -> NamesUse {
 
 /// Whether many components are gone through.
 pub(super) fn is_walk(query: &ListQuery<ComponentField>) -> bool {
-    Order::of(query).is_none() && lists::is_walk(query)
+    Order::of(query).is_none() && shared::is_walk(query)
 }
 
 /// A list whose rows are found by their place in it.
@@ -204,49 +205,6 @@ impl<'a> Order<'a> {
         }
     }
 }
-
-impl Columns for ComponentField {
-    fn column(self, values: &mut Values) -> Column {
-        own(match self {
-            Self::CertificateNotAfter => NOT_AFTER,
-            Self::Description => "description",
-            Self::Enabled => "enabled",
-            Self::EnrolledAt => "enrolled_at",
-            Self::Fingerprint => "fingerprint",
-            Self::GroupId => "group_id",
-            Self::GroupName => return Column::NameOf { table: "groups", reference: "components.group_id" },
-            Self::Hostname => "hostname",
-            Self::Id => "id",
-            Self::KeyId => "key_id",
-            Self::KeyName => return Column::NameOf { table: "provisioning_keys", reference: "components.key_id" },
-            Self::ModifiedAt => "modified_at",
-            Self::Name => "name",
-            Self::Platform => "platform",
-            Self::RemoteAddress => "address_text(remote_address)",
-            Self::SerialNumber => "lower(hex(current_serial))",
-            Self::SoftwareVersion => "software_version",
-            // As Component::badge.
-            Self::State => {
-                let now = values.bind_now();
-                return Column::Own(
-                    format!(
-                        "(CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN NOT enabled THEN 'disabled'
-                         WHEN {NOT_AFTER} <= {now} THEN 'expired' ELSE 'live' END)"
-                    )
-                    .into(),
-                );
-            }
-        })
-    }
-
-    fn is_unique(self) -> bool {
-        matches!(self, Self::Id | Self::Name)
-    }
-}
-
-/// Of the current certificate.
-const NOT_AFTER: &str = "(SELECT t.not_after FROM certificates t
-                          WHERE t.customer_id = components.customer_id AND t.serial = components.current_serial)";
 
 /// The first of a group, in order of id.
 pub(super) fn list_of_group(
@@ -411,7 +369,7 @@ pub(super) fn revoke(
             "UPDATE components SET revoked_at = ?2, modified_at = ?2, modified_by = ?3, revision = ?4 WHERE id = ?1",
         )?
         .execute(params![id, at, by, row.revision.next()])?;
-    certificates::end(connection, customer, row.current_serial, certificates::REVOKED, at)?;
+    certificates::end(connection, customer, row.current_serial, codes::REVOKED, at)?;
     Ok(())
 }
 
@@ -453,7 +411,7 @@ pub(super) fn delete(
     connection
         .prepare_cached("UPDATE components SET deleted_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
         .execute(params![id, at, row.revision.next()])?;
-    certificates::end(connection, customer, row.current_serial, certificates::REVOKED, at)?;
+    certificates::end(connection, customer, row.current_serial, codes::REVOKED, at)?;
     let mut counts = Counts::default();
     counts.add(customer, row.kind, row.group_id, id, -1);
     counts.write(connection)?;

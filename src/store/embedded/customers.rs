@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
-use super::lists::{Column, Columns, List, Values, own};
+use super::lists;
 use crate::clock::Timestamp;
 use crate::domain::{Customer, Revision};
 use crate::id::CustomerId;
+use crate::store::lists::{Dialect, List};
 use crate::store::revisions::next_revision;
 use crate::store::{BrokenRule, CustomerField, ListQuery, ObjectRef, Page};
 
@@ -35,19 +36,7 @@ pub(super) fn list(
     query: &ListQuery<CustomerField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<Customer>> {
-    List::of_service(COLUMNS, "customers", now).page(connection, query, read)
-}
-
-impl Columns for CustomerField {
-    fn column(self, _: &mut Values) -> Column {
-        own(match self {
-            Self::CreatedAt => "created_at",
-            Self::Enabled => "enabled",
-            Self::Id => "id",
-            Self::ModifiedAt => "modified_at",
-            Self::Name => "name",
-        })
-    }
+    lists::page(connection, List::of_service(COLUMNS, "customers", Dialect::Sqlite { now }), query, read)
 }
 
 pub(super) fn scan(connection: &Connection) -> rusqlite::Result<Vec<Customer>> {

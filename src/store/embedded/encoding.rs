@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
 
+use crate::secret::pepper::KeyDigest;
 use crate::store::encoding::{self, ColumnValue, Stored, Unreadable, with_stored_types};
 
 macro_rules! columns {
@@ -24,6 +25,7 @@ macro_rules! columns {
 }
 
 with_stored_types!(columns);
+columns!(KeyDigest);
 
 fn to_sql(value: &impl Stored) -> rusqlite::Result<ToSqlOutput<'_>> {
     use std::borrow::Cow::{Borrowed, Owned};

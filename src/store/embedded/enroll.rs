@@ -6,11 +6,12 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::blocks::Counts;
-use super::{certificates, encoding, errors, ledger, signing_certificates};
+use super::{certificates, encoding, errors, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::certificate::PublicKeyHash;
 use crate::domain::{Kind, Revision, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
+use crate::store::codes;
 use crate::store::encoding::Address;
 use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions, StoreError};
 
@@ -277,7 +278,7 @@ impl KeyRow {
         };
         let new = &commit.certificate;
         let address = Address(commit.remote_address);
-        certificates::end(connection, self.customer.0, superseded, certificates::SUPERSEDED, now)?;
+        certificates::end(connection, self.customer.0, superseded, codes::SUPERSEDED, now)?;
         self.insert_certificate(statements, commit, component)?;
         connection
             .prepare_cached(
@@ -303,7 +304,7 @@ impl KeyRow {
                 self.customer.0,
                 self.id,
                 self.last_sequence + 1,
-                ledger::RE_ENROLLMENT,
+                codes::RE_ENROLLMENT,
                 now,
                 component,
                 address,

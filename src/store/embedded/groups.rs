@@ -5,13 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::blocks::{self, ComponentList};
 use super::errors::ApplyError;
 use super::keys::DeletedKey;
-use super::lists::{Column, Columns, List, Values, own};
-use super::signing_certificates;
-use super::{components, customers, keys};
+use super::{components, customers, keys, lists, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::{Group, Kind, Revision};
 use crate::id::{ApiClientId, CustomerId, GroupId};
 use crate::store::encoding::Attributes;
+use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, GroupContents, GroupField, ListQuery, ObjectRef, Page};
 
@@ -51,28 +50,8 @@ pub(super) fn list(
     query: &ListQuery<GroupField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<Group>> {
-    List::of_kind(COLUMNS, "groups", customer, kind, now).page(connection, query, read)
-}
-
-impl Columns for GroupField {
-    fn column(self, _: &mut Values) -> Column {
-        own(match self {
-            Self::CreatedAt => "created_at",
-            Self::Description => "description",
-            Self::Enabled => "enabled",
-            Self::Id => "id",
-            Self::ModifiedAt => "modified_at",
-            Self::Name => "name",
-            Self::SigningCertificateId => "signing_certificate_id",
-            Self::SigningCertificateName => {
-                return Column::NameOf { table: "signing_certificates", reference: "groups.signing_certificate_id" };
-            }
-        })
-    }
-
-    fn is_unique(self) -> bool {
-        matches!(self, Self::Id | Self::Name)
-    }
+    let list = List::of_kind(COLUMNS, "groups", customer, kind, Dialect::Sqlite { now });
+    lists::page(connection, list, query, read)
 }
 
 pub(super) fn count(connection: &Connection, customer: CustomerId, kind: Kind) -> rusqlite::Result<u64> {

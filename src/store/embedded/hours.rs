@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{ledger, names};
+use super::names;
 use crate::clock::Timestamp;
 use crate::domain::buckets::{HOUR, start_of};
 use crate::domain::ledger::HourTally;
 use crate::id::{CustomerId, Id, ProvisioningKeyId};
+use crate::store::codes;
 
 /// The list of all keys of a customer; ids begin at 1.
 const ALL: i64 = 0;
@@ -81,7 +82,7 @@ pub(super) fn count(
     while let Some(row) = rows.next()? {
         end = Some(row.get::<_, i64>(0)?);
         match row.get(1)? {
-            ledger::USE => hours.add(customer, key, row.get(2)?, |tally| tally.uses += 1),
+            codes::USE => hours.add(customer, key, row.get(2)?, |tally| tally.uses += 1),
             _ => hours.add(customer, key, row.get(2)?, |tally| tally.re_enrollments += 1),
         }
     }
@@ -187,7 +188,7 @@ fn merge(hours: &mut BTreeMap<Timestamp, HourTally>, mut rows: rusqlite::Rows<'_
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{connection, migrations};
+    use super::super::{connection, ledger, migrations};
     use super::*;
     use crate::domain::audit::AuditKey;
 
@@ -248,7 +249,7 @@ mod tests {
             match *operation {
                 Operation::Count => while names::step(&self.connection).unwrap() {},
                 Operation::ReEnroll { key, hour } => {
-                    self.commit(key, hour, ledger::RE_ENROLLMENT);
+                    self.commit(key, hour, codes::RE_ENROLLMENT);
                     self.expect(key, hour, |tally| tally.re_enrollments += 1);
                 }
                 Operation::Release { key, hour } => {
@@ -259,7 +260,7 @@ mod tests {
                     }
                 }
                 Operation::Use { key, hour } => {
-                    self.commit(key, hour, ledger::USE);
+                    self.commit(key, hour, codes::USE);
                     self.expect(key, hour, |tally| tally.uses += 1);
                 }
             }

@@ -5,13 +5,8 @@ use rusqlite::{Connection, Row};
 use super::audit;
 use crate::domain::audit::{AuditKey, ChainVerifier};
 use crate::id::CustomerId;
+use crate::store::findings::{self, AUDIT_PAGE, FINDINGS_MAX, FoundRow};
 use crate::store::{Finding, StoreError};
-
-/// Findings of one check that are told; with more, something is wrong at large.
-const FINDINGS_MAX: usize = 100;
-
-/// Audit rows that are held at a time.
-const AUDIT_PAGE: u32 = 1_000;
 
 /// Reads every table once or twice: seconds per million enrollments.
 pub(super) fn check(connection: &Connection, audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError> {
@@ -64,9 +59,16 @@ impl Check {
     }
 }
 
-/// A whole number in a column, for people.
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
-    row.get::<_, Option<i64>>(column).map(Option::unwrap_or_default)
+impl FoundRow for Row<'_> {
+    type Error = rusqlite::Error;
+
+    fn number(&self, column: usize) -> rusqlite::Result<i64> {
+        self.get::<_, Option<i64>>(column).map(Option::unwrap_or_default)
+    }
+
+    fn text(&self, column: usize) -> rusqlite::Result<String> {
+        self.get(column)
+    }
 }
 
 const CHECKS: [Check; 15] = [
@@ -88,43 +90,20 @@ const CHECKS: [Check; 15] = [
               GROUP BY k.id
               HAVING n.uses IS NOT counted OR n.re_enrollments IS NOT repeated OR n.last_sequence IS NOT last
                   OR missing <> 0",
-        tell: |row| {
-            Ok(Some(format!(
-                "key {} counts {} uses, {} re-enrollments and {} ledger rows; its ledger has {}, {} and ends at {} with {} missing",
-                number(row, 0)?,
-                number(row, 1)?,
-                number(row, 2)?,
-                number(row, 3)?,
-                number(row, 4)?,
-                number(row, 5)?,
-                number(row, 6)?,
-                number(row, 7)?,
-            )))
-        },
+        tell: |row| findings::counters_and_ledger(row).map(Some),
     },
     Check {
         invariant: "I2",
         sql: "SELECT k.id, n.uses, k.maximum, k.uses_when_set
               FROM provisioning_keys k JOIN key_counters n ON n.key_id = k.id
               WHERE n.uses > max(k.maximum, k.uses_when_set)",
-        tell: |row| {
-            Ok(Some(format!(
-                "key {} has {} uses; its maximum is {}, and {} were taken when that was set",
-                number(row, 0)?,
-                number(row, 1)?,
-                number(row, 2)?,
-                number(row, 3)?,
-            )))
-        },
+        tell: |row| findings::above_the_maximum(row).map(Some),
     },
     Check {
         invariant: "I3",
         sql: "SELECT key_id, fingerprint, count(*) FROM components WHERE deleted_at IS NULL
               GROUP BY customer_id, key_id, fingerprint HAVING count(*) > 1",
-        tell: |row| {
-            let fingerprint: String = row.get(1)?;
-            Ok(Some(format!("key {} has {} components with fingerprint {fingerprint}", number(row, 0)?, number(row, 2)?)))
-        },
+        tell: |row| findings::shared_fingerprint(row).map(Some),
     },
     Check {
         invariant: "I4",
@@ -132,37 +111,27 @@ const CHECKS: [Check; 15] = [
               WHERE NOT EXISTS (
                   SELECT 1 FROM certificates t WHERE t.customer_id = p.customer_id AND t.serial = p.current_serial
                       AND t.status = iif(p.revoked_at IS NULL AND p.deleted_at IS NULL, 1, 3))",
-        tell: |row| {
-            let serial: String = row.get(1)?;
-            Ok(Some(format!("component {} has no certificate {serial} of the status it should have", number(row, 0)?)))
-        },
+        tell: |row| findings::component_without_certificate(row).map(Some),
     },
     Check {
         invariant: "I4",
         sql: "SELECT key_id, sequence, lower(hex(serial)) FROM key_uses u
               WHERE entry IN (1, 2) AND NOT EXISTS (
                   SELECT 1 FROM certificates t WHERE t.customer_id = u.customer_id AND t.serial = u.serial)",
-        tell: |row| {
-            let serial: String = row.get(2)?;
-            Ok(Some(format!(
-                "ledger row {} of key {} names certificate {serial}, which is not there",
-                number(row, 1)?,
-                number(row, 0)?
-            )))
-        },
+        tell: |row| findings::use_without_certificate(row).map(Some),
     },
     Check {
         invariant: "store",
         sql: "SELECT id FROM provisioning_keys k
               WHERE NOT EXISTS (
                   SELECT 1 FROM digests d WHERE d.digest = k.digest AND d.customer_id = k.customer_id AND d.key_id = k.id)",
-        tell: |row| Ok(Some(format!("key {} has no row among the digests", number(row, 0)?))),
+        tell: |row| findings::key_without_digest(row).map(Some),
     },
     Check {
         invariant: "store",
         sql: "SELECT key_id FROM digests d
               WHERE NOT EXISTS (SELECT 1 FROM provisioning_keys k WHERE k.id = d.key_id AND k.digest = d.digest)",
-        tell: |row| Ok(Some(format!("a digest leads to key {}, which is not there or has another", number(row, 0)?))),
+        tell: |row| findings::digest_without_key(row).map(Some),
     },
     Check {
         invariant: "store",
@@ -172,7 +141,7 @@ const CHECKS: [Check; 15] = [
               ) c ON c.customer_id = t.customer_id AND c.kind = t.kind
               WHERE coalesce(t.keys, 0) <> coalesce(c.counted, 0)",
         tell: |row| {
-            let (kind, told, counted) = (number(row, 0)?, number(row, 1)?, number(row, 2)?);
+            let (kind, told, counted) = (row.number(0)?, row.number(1)?, row.number(2)?);
             Ok(Some(format!("kind {kind} is said to have {told} keys and has {counted}")))
         },
     },
@@ -187,11 +156,11 @@ const CHECKS: [Check; 15] = [
               ) c ON c.customer_id = b.customer_id AND c.list = b.list AND c.block = b.block
               WHERE b.components IS NOT c.counted",
         tell: |row| {
-            let list = match number(row, 0)? {
+            let list = match row.number(0)? {
                 kind @ ..0 => format!("kind {}", -kind),
                 group => format!("group {group}"),
             };
-            let (block, told, counted) = (number(row, 1)?, number(row, 2)?, number(row, 3)?);
+            let (block, told, counted) = (row.number(1)?, row.number(2)?, row.number(3)?);
             Ok(Some(format!("block {block} of {list} counts {told} components and has {counted}")))
         },
     },
@@ -200,7 +169,7 @@ const CHECKS: [Check; 15] = [
         sql: "SELECT n.id FROM component_names n
                   LEFT JOIN components p ON p.id = n.id AND p.customer_id = n.customer_id AND p.kind = n.kind
               WHERE p.name IS NOT n.name OR p.deleted_at IS NOT NULL",
-        tell: |row| Ok(Some(format!("component {} is in the order by name and not as it is listed", number(row, 0)?))),
+        tell: |row| Ok(Some(format!("component {} is in the order by name and not as it is listed", row.number(0)?))),
     },
     Check {
         invariant: "store",
@@ -210,7 +179,7 @@ const CHECKS: [Check; 15] = [
                   AND NOT EXISTS (
                       SELECT 1 FROM component_names n WHERE n.customer_id = p.customer_id AND n.kind = p.kind
                           AND n.name = p.name AND n.id = p.id)",
-        tell: |row| Ok(Some(format!("component {} is missing in the order by name", number(row, 0)?))),
+        tell: |row| Ok(Some(format!("component {} is missing in the order by name", row.number(0)?))),
     },
     Check {
         invariant: "store",
@@ -228,7 +197,7 @@ const CHECKS: [Check; 15] = [
               SELECT customer_id, first_name, names, counted FROM counted WHERE names <> counted",
         tell: |row| {
             let name: String = row.get(1)?;
-            let (customer, told, counted) = (number(row, 0)?, number(row, 2)?, number(row, 3)?);
+            let (customer, told, counted) = (row.number(0)?, row.number(2)?, row.number(3)?);
             Ok(Some(format!("the names of customer {customer} from {name:?} on count {told} and are {counted}")))
         },
     },
@@ -247,16 +216,7 @@ const CHECKS: [Check; 15] = [
                   ON u.customer_id = h.customer_id AND u.key_id = h.key_id
               WHERE (coalesce(h.uses, 0), coalesce(h.re_enrollments, 0))
                   <> (coalesce(u.uses, 0), coalesce(u.re_enrollments, 0))",
-        tell: |row| {
-            Ok(Some(format!(
-                "the hours of key {} count {} uses and {} re-enrollments; its ledger has {} and {}",
-                number(row, 0)?,
-                number(row, 1)?,
-                number(row, 2)?,
-                number(row, 3)?,
-                number(row, 4)?,
-            )))
-        },
+        tell: |row| findings::hours_and_ledger(row).map(Some),
     },
     Check {
         invariant: "store",
@@ -264,7 +224,7 @@ const CHECKS: [Check; 15] = [
               HAVING sum(iif(list = 0, 1, -1) * uses) <> 0 OR sum(iif(list = 0, 1, -1) * releases) <> 0
                   OR sum(iif(list = 0, 1, -1) * re_enrollments) <> 0 OR sum(iif(list = 0, 1, -1) * refusals) <> 0",
         tell: |row| {
-            Ok(Some(format!("hour {} of customer {} is not the sum of its keys'", number(row, 1)?, number(row, 0)?)))
+            Ok(Some(format!("hour {} of customer {} is not the sum of its keys'", row.number(1)?, row.number(0)?)))
         },
     },
 ];
@@ -275,7 +235,7 @@ fn follow_chain(
     customer: CustomerId,
     audit_key: &AuditKey,
 ) -> rusqlite::Result<Option<String>> {
-    let tell = |broken: &dyn std::fmt::Display| Some(format!("audit log of customer {customer}: {broken}"));
+    let tell = |broken: &dyn std::fmt::Display| Some(findings::broken_chain(customer, broken));
     let mut verifier = ChainVerifier::new(audit_key);
     let mut after = 0;
     loop {

@@ -3,13 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
-use super::lists::{Column, Columns, List, Values, own};
-use super::{customers, encoding, groups, signing_certificates};
+use super::{customers, encoding, groups, lists, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
 use crate::domain::{IndexedKey, Kind, Name, ProvisioningKey, Revision};
 use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
+use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
 
@@ -111,61 +111,11 @@ pub(super) fn list(
     query: &ListQuery<KeyField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<ProvisioningKey>> {
-    let length = count(connection, customer, kind)?;
-    List::of_kind(COLUMNS, TABLE, customer, kind, now).of_length(length).page(connection, query, read)
-}
-
-impl Columns for KeyField {
-    fn column(self, values: &mut Values) -> Column {
-        own(match self {
-            Self::AllowReEnrollment => "allow_re_enrollment",
-            Self::CreatedAt => "created_at",
-            Self::Description => "description",
-            Self::Enabled => "enabled",
-            Self::ExpiresAt => "expires_at",
-            Self::Exportable => "(sealed_string IS NOT NULL)",
-            Self::GroupId => "group_id",
-            Self::GroupName => {
-                return Column::NameOf { table: "groups", reference: "provisioning_keys.group_id" };
-            }
-            Self::Hint => "hint",
-            Self::Id => "id",
-            Self::KeyId => "key_id",
-            Self::LastUsedAt => "last_used_at",
-            Self::LastUsedBy => "last_used_by",
-            Self::Managed => "(managed_by_client_id IS NOT NULL)",
-            Self::ManagedBy => "managed_by_label",
-            Self::ManagedById => "managed_by_client_id",
-            Self::Maximum => "maximum",
-            Self::ModifiedAt => "modified_at",
-            Self::Name => "name",
-            Self::ReEnrollments => "re_enrollments",
-            Self::SigningCertificateId => "signing_certificate_id",
-            Self::SigningCertificateName => {
-                let reference = "provisioning_keys.signing_certificate_id";
-                return Column::NameOf { table: "signing_certificates", reference };
-            }
-            // As ProvisioningKey::state.
-            Self::State => {
-                let now = values.bind_now();
-                return Column::Own(
-                    format!(
-                        "(CASE WHEN NOT enabled THEN 'disabled' WHEN expires_at <= {now} THEN 'expired'
-                         WHEN uses >= maximum THEN 'exhausted' ELSE 'active' END)"
-                    )
-                    .into(),
-                );
-            }
-            Self::SuccessorId => "successor_id",
-            Self::UsedPercent => "(uses * 100 / maximum)",
-            Self::Uses => "uses",
-            Self::Version => "nullif(version, 0)",
-        })
+    let mut list = List::of_kind(COLUMNS, TABLE, customer, kind, Dialect::Sqlite { now });
+    if query.conditions.is_empty() {
+        list = list.of_length(count(connection, customer, kind)?);
     }
-
-    fn is_unique(self) -> bool {
-        matches!(self, Self::Id | Self::Name)
-    }
+    lists::page(connection, list, query, read)
 }
 
 pub(super) fn find_by_digest(

@@ -4,32 +4,23 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::hours::Hours;
-use super::lists;
 use crate::clock::{DAY, Timestamp};
 use crate::domain::buckets::{HOUR, start_of};
 use crate::domain::key::KeyName;
 use crate::domain::ledger::{LedgerEntry, LedgerRow, Presence, RefusalSum, RefusalTally};
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
+use crate::store::codes;
 use crate::store::encoding::Address;
 use crate::store::{KeyUse, Page, PageRequest};
 
-/// How [`LedgerEntry`] stands in its column.
-pub(super) const USE: i64 = 1;
-pub(super) const RE_ENROLLMENT: i64 = 2;
-pub(super) const RELEASE: i64 = 3;
-pub(super) const CHECKPOINT: i64 = 4;
-
-/// Refusal rows kept of one key: the newest.
-const REFUSALS_MAX: u32 = 1_000;
-
 fn read(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
     let entry = match row.get(4)? {
-        USE => LedgerEntry::Use { component_id: row.get(5)?, device: presence(row, 6)? },
-        RE_ENROLLMENT => {
+        codes::USE => LedgerEntry::Use { component_id: row.get(5)?, device: presence(row, 6)? },
+        codes::RE_ENROLLMENT => {
             LedgerEntry::ReEnrollment { component_id: row.get(5)?, old: presence(row, 9)?, new: presence(row, 6)? }
         }
-        RELEASE => LedgerEntry::Release { component_id: row.get(5)? },
-        CHECKPOINT => LedgerEntry::Checkpoint { uses: row.get(12)?, re_enrollments: row.get(13)? },
+        codes::RELEASE => LedgerEntry::Release { component_id: row.get(5)? },
+        codes::CHECKPOINT => LedgerEntry::Checkpoint { uses: row.get(12)?, re_enrollments: row.get(13)? },
         other => return Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
     };
     Ok(LedgerRow { customer_id: row.get(0)?, key_id: row.get(1)?, sequence: row.get(2)?, at: row.get(3)?, entry })
@@ -55,7 +46,7 @@ pub(super) fn list(
         )?
         .query_row(params![customer, key], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (Some(first), Some(last)) = (first, last) else { return Ok(Page { rows: Vec::new(), total: 0 }) };
-    let (limit, offset) = lists::bounds(page);
+    let (limit, offset) = page.bounds();
     let rows = connection
         .prepare_cached(
             "SELECT u.customer_id, u.key_id, u.sequence, u.at, u.entry, u.component_id, u.address, u.public_key_hash,
@@ -122,7 +113,7 @@ pub(super) fn release(
             "INSERT INTO key_uses (customer_id, key_id, sequence, entry, at, component_id)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![customer, key, sequence, RELEASE, at, component])?;
+        .execute(params![customer, key, sequence, codes::RELEASE, at, component])?;
     let mut hours = Hours::default();
     hours.add(customer, key, at, |tally| tally.releases += 1);
     hours.write(connection)?;
@@ -175,7 +166,7 @@ pub(super) fn add_refusals(connection: &Connection, tallies: &[RefusalTally], no
     )?;
     let mut forget = connection.prepare_cached("DELETE FROM refusal_hours WHERE customer_id = ?1 AND hour < ?2")?;
     for (customer, key) in keys {
-        trim.execute(params![customer, key, REFUSALS_MAX])?;
+        trim.execute(params![customer, key, codes::REFUSALS_MAX])?;
         forget.execute(params![customer, start_of(now.saturating_sub(2 * DAY), HOUR)])?;
     }
     Ok(())

@@ -12,12 +12,14 @@ use crate::clock::Timestamp;
 /// The file stays; what counts is the operating system's lock on it. Its content, `pid since`, is
 /// for the message that the second one prints.
 #[derive(Debug)]
-pub(super) struct DirectoryLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct DirectoryLock(#[expect(dead_code, reason = "held for its lock")] File);
 
 impl DirectoryLock {
     const FILE_NAME: &str = "lock";
 
-    pub(super) fn take(data_dir: &Path, now: Timestamp) -> Result<Self, OpenError> {
+    /// # Errors
+    /// [`OpenError::Locked`] by whom, [`OpenError::Io`].
+    pub fn take(data_dir: &Path, now: Timestamp) -> Result<Self, OpenError> {
         let path = data_dir.join(Self::FILE_NAME);
         let io = |source| OpenError::Io { path: path.clone(), source };
         let mut file =

@@ -35,6 +35,7 @@ mod saved_filters;
 mod sessions;
 mod settings;
 mod signing_certificates;
+mod transfer;
 mod writer;
 
 use std::collections::HashMap;
@@ -49,7 +50,6 @@ use rusqlite::Connection;
 use self::blocks::ComponentList;
 use self::components::NamesUse;
 use self::files::{DatabaseFile, OpenFiles};
-use self::lock::DirectoryLock;
 use self::migrations::Schema;
 use self::queue::Lane;
 use self::readers::{ReaderKind, Readers};
@@ -58,7 +58,7 @@ use super::{
     AdministratorField, AnswerId, ApiClientField, AuditQuery, BatchSettings, Change, ChangeError, ChangeSequence,
     ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EndingComponent,
     EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyHours,
-    KeyUse, KindCounts, ListQuery, Page, PageRequest, SealedSecret, SigningCertificateField,
+    KeyUse, KindCounts, ListQuery, Page, PageRequest, Remark, SealedSecret, SigningCertificateField,
     SigningCertificateReferences, Store, StoreError, StoredAnswer,
 };
 use crate::clock::{Clock, Timestamp};
@@ -74,6 +74,10 @@ use crate::id::{
     AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
 };
 use crate::secret::pepper::KeyDigest;
+use crate::store::lists::{is_walk, is_walk_of_audit};
+
+pub use self::lock::DirectoryLock;
+pub(in crate::store) use self::transfer::EmbeddedSource;
 
 /// The database's name in the data directory.
 const FILE_NAME: &str = "muster.db";
@@ -156,19 +160,7 @@ impl EmbeddedStore {
         create_file(data_dir, &path).map_err(io)?;
         let database = DatabaseFile::at(path.clone()).map_err(io)?;
 
-        let unusable = |error| unusable(&path, &error);
-        let mut connection = connection::open_to_inspect(&path).map_err(unusable)?;
-        let found = match migrations::schema(&connection).map_err(unusable)? {
-            Schema::Empty => 0,
-            Schema::Version(found) => found,
-            Schema::Foreign => return Err(foreign(&path)),
-        };
-        if found > migrations::SUPPORTED {
-            return Err(OpenError::NewerSchema { path, found, supported: migrations::SUPPORTED });
-        }
-        connection::make_writer(&connection).map_err(unusable)?;
-        migrations::migrate(&mut connection, found).map_err(unusable)?;
-
+        let connection = open_to_write(&path)?;
         let files = OpenFiles::of(database.clone()).map_err(io)?;
         let readers = Readers::start(database, ReaderKind::Latest).map_err(io)?;
         let writer = WriterHandle::start(connection, files, lock, Arc::clone(&clock), batch, observer).map_err(io)?;
@@ -541,7 +533,7 @@ impl Store for EmbeddedStore {
         query: &ListQuery<GroupField>,
     ) -> Result<Page<Group>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.list(lists::is_walk(&query), move |connection| groups::list(connection, customer, kind, &query, now)).await
+        self.list(is_walk(&query), move |connection| groups::list(connection, customer, kind, &query, now)).await
     }
 
     async fn count_group_contents(
@@ -559,10 +551,8 @@ impl Store for EmbeddedStore {
         query: &ListQuery<SigningCertificateField>,
     ) -> Result<Page<SigningCertificate>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.list(lists::is_walk(&query), move |connection| {
-            signing_certificates::list(connection, customer, &query, now)
-        })
-        .await
+        self.list(is_walk(&query), move |connection| signing_certificates::list(connection, customer, &query, now))
+            .await
     }
 
     async fn list_keys(
@@ -572,7 +562,7 @@ impl Store for EmbeddedStore {
         query: &ListQuery<KeyField>,
     ) -> Result<Page<ProvisioningKey>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.list(lists::is_walk(&query), move |connection| keys::list(connection, customer, kind, &query, now)).await
+        self.list(is_walk(&query), move |connection| keys::list(connection, customer, kind, &query, now)).await
     }
 
     async fn list_keys_of_group(
@@ -720,7 +710,7 @@ impl Store for EmbeddedStore {
 
     async fn search_audit(&self, customer: CustomerId, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
         let (query, now) = (query.clone(), self.clock.now());
-        self.list(audit::is_walk(&query), move |connection| audit::search(connection, customer, &query, now)).await
+        self.list(is_walk_of_audit(&query), move |connection| audit::search(connection, customer, &query, now)).await
     }
 
     async fn list_audit(&self, customer: CustomerId, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
@@ -789,6 +779,10 @@ impl Store for EmbeddedStore {
         self.readers.read_at_length(move |connection| integrity::check_audit(connection, &audit_key)).await
     }
 
+    async fn list_remarks(&self) -> Result<Vec<Remark>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.change(Lane::Administration, move |connection| settings::probe(connection, now).map(Verdict::Commit)).await
@@ -800,6 +794,23 @@ impl Store for EmbeddedStore {
             writer.close().await;
         }
     }
+}
+
+/// A connection to write through, to a file that is ours or empty, with the schema brought up to date.
+fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
+    let unusable = |error| unusable(path, &error);
+    let mut connection = connection::open_to_inspect(path).map_err(unusable)?;
+    let found = match migrations::schema(&connection).map_err(unusable)? {
+        Schema::Empty => 0,
+        Schema::Version(found) => found,
+        Schema::Foreign => return Err(foreign(path)),
+    };
+    if found > migrations::SUPPORTED {
+        return Err(OpenError::NewerSchema { path: path.to_owned(), found, supported: migrations::SUPPORTED });
+    }
+    connection::make_writer(&connection).map_err(unusable)?;
+    migrations::migrate(&mut connection, found).map_err(unusable)?;
+    Ok(connection)
 }
 
 /// Makes the file if there is none: readable by its owner only, its name durable in the directory.

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::administrators;
 use super::errors::ApplyError;
-use super::{administrators, lists};
 use crate::clock::Timestamp;
 use crate::domain::{Revision, SessionRecord};
 use crate::id::{AdministratorId, CustomerId};
@@ -47,7 +47,7 @@ pub(super) fn list(
     let total = connection
         .prepare_cached(&format!("SELECT count(*) FROM sessions WHERE {live}"))?
         .query_row(of, |row| row.get(0))?;
-    let (limit, offset) = lists::bounds(page);
+    let (limit, offset) = page.bounds();
     let rows = connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM sessions WHERE {live} ORDER BY created_at DESC, id LIMIT {limit} OFFSET {offset}"

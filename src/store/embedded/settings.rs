@@ -3,9 +3,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::errors::ApplyError;
 use crate::clock::Timestamp;
 use crate::id::SEQUENCE_BITS;
-use crate::store::{ObjectRef, SealedSecret};
+use crate::store::{BrokenRule, ObjectRef, SealedSecret};
 
 /// The next id that was given to nobody.
 const NEXT_ID: &str = "store.next_id";
@@ -21,6 +22,13 @@ pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Opti
         .prepare_cached("SELECT value FROM settings WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
         .optional()
+}
+
+pub(super) fn insert(connection: &Connection, name: &str, value: &str) -> Result<ObjectRef, ApplyError> {
+    if find(connection, name)?.is_some() {
+        return Err(BrokenRule::DuplicateName.into());
+    }
+    Ok(put(connection, name, value)?)
 }
 
 pub(super) fn put(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<ObjectRef> {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::customers;
 use super::errors::ApplyError;
-use super::lists::{Column, Columns, List, Values, own};
+use super::{customers, lists};
 use crate::clock::{DAY, Timestamp};
 use crate::domain::{Revision, SigningCertificate};
 use crate::id::{CustomerId, SigningCertificateId};
 use crate::store::encoding::Chain;
+use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField, SigningCertificateReferences};
 
@@ -60,48 +60,8 @@ pub(super) fn list(
     query: &ListQuery<SigningCertificateField>,
     now: Timestamp,
 ) -> rusqlite::Result<Page<SigningCertificate>> {
-    List::of_customer(COLUMNS, "signing_certificates", customer, now).page(connection, query, read)
-}
-
-impl Columns for SigningCertificateField {
-    fn column(self, values: &mut Values) -> Column {
-        own(match self {
-            Self::AllowSigning => "allow_signing",
-            Self::CreatedAt => "created_at",
-            Self::Description => "description",
-            Self::Id => "id",
-            Self::ModifiedAt => "modified_at",
-            Self::Name => "name",
-            Self::NotAfter => "iif(certificate IS NULL, NULL, not_after)",
-            Self::NotBefore => "iif(certificate IS NULL, NULL, not_before)",
-            Self::ParentId => "parent_id",
-            Self::ParentName => {
-                let reference = "signing_certificates.parent_id";
-                return Column::NameOf { table: "signing_certificates", reference };
-            }
-            Self::PrivateKeyPresent => "(sealed_private_key IS NOT NULL)",
-            Self::Purpose => {
-                "(CASE purpose WHEN 1 THEN 'isolation_client' WHEN 2 THEN 'none' WHEN 3 THEN 'zapp_client' END)"
-            }
-            // As SigningCertificate::state.
-            Self::State => {
-                let now = values.bind_now();
-                return Column::Own(
-                    format!(
-                        "(CASE WHEN certificate IS NULL THEN 'awaits-certificate'
-                         WHEN sealed_private_key IS NULL THEN 'no-private-key' WHEN not_after <= {now} THEN 'expired'
-                         WHEN not_before > {now} THEN 'not-yet-valid' WHEN NOT allow_signing THEN 'not-allowed'
-                         ELSE 'active' END)"
-                    )
-                    .into(),
-                );
-            }
-        })
-    }
-
-    fn is_unique(self) -> bool {
-        matches!(self, Self::Id | Self::Name)
-    }
+    let list = List::of_customer(COLUMNS, "signing_certificates", customer, Dialect::Sqlite { now });
+    lists::page(connection, list, query, read)
 }
 
 pub(super) fn scan(

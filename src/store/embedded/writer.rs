@@ -452,7 +452,6 @@ fn unanswered() -> StoreError {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::net::IpAddr;
     use std::path::Path;
     use std::sync::Mutex;
 
@@ -461,12 +460,11 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::component::DeviceDescription;
-    use crate::domain::{Fingerprint, IssuedCertificate, Revision, SerialNumber};
-    use crate::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+    use crate::id::{ComponentId, Id, ProvisioningKeyId};
+    use crate::store::EnrollmentIntent;
     use crate::store::embedded::files::DatabaseFile;
     use crate::store::embedded::migrations;
-    use crate::store::{EnrollmentIntent, SeenRevisions};
+    use crate::store::samples::commit;
 
     /// What a failing fsync looks like from here: `COMMIT` reports an I/O error, and the
     /// transaction is on the disk or is not.
@@ -561,30 +559,6 @@ mod tests {
             let connection = connection::open_reader(&self.dir.path().join("muster.db")).unwrap();
             let number = |sql| connection.query_row(sql, [], |row| row.get(0)).unwrap();
             (number("SELECT uses FROM key_counters"), number("SELECT count(*) FROM key_uses"))
-        }
-    }
-
-    fn commit(device: u64) -> EnrollmentCommit {
-        let now = Timestamp::from_unix_seconds(1_800_000_000);
-        EnrollmentCommit {
-            seen: SeenRevisions {
-                customer: (CustomerId::from_raw(1), Revision::FIRST),
-                group: (GroupId::from_raw(3), Revision::FIRST),
-                signing_certificate: (SigningCertificateId::from_raw(2), Revision::FIRST),
-                key: (ProvisioningKeyId::from_raw(4), Revision::FIRST),
-            },
-            fingerprint: Fingerprint::new(&format!("{device:032}")).unwrap(),
-            device: DeviceDescription::default(),
-            remote_address: IpAddr::from([192, 0, 2, 1]),
-            certificate: IssuedCertificate {
-                serial: SerialNumber::random(),
-                der: vec![0x30; 600],
-                public_key_hash: [1; 32],
-                issued_at: now,
-                not_before: now,
-                not_after: now,
-            },
-            intent: EnrollmentIntent::Enroll { component: ComponentId::from_raw(100 + device) },
         }
     }
 

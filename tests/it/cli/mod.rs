@@ -11,6 +11,7 @@ mod admin;
 mod administrators;
 mod components;
 mod credentials;
+mod db;
 mod doctor;
 mod enroll;
 mod first_start;

@@ -33,7 +33,8 @@ impl UnderTest {
         Self { data_dir: tempfile::tempdir().unwrap(), batch: BatchSettings::default() }
     }
 
-    fn path(&self) -> PathBuf {
+    /// The data directory.
+    pub fn path(&self) -> PathBuf {
         self.data_dir.path().to_owned()
     }
 }

@@ -128,7 +128,7 @@ async fn assert_agrees_with_model<T: Clone, F: ListField, I: PartialEq + Debug>(
                 Value::Number(number) => vec![(number - 1).into(), (number + 1).into()],
                 Value::Text(text) => {
                     let (start, end) = text.split_at(text.len() / 2);
-                    vec![start.to_ascii_uppercase().into(), end.to_ascii_uppercase().into()]
+                    vec![start.to_ascii_uppercase().into(), end.to_ascii_uppercase().into(), format!("{text}\0").into()]
                 }
             };
             values.extend([value].into_iter().chain(more).filter(|value| !values.contains(value)).collect::<Vec<_>>());
@@ -391,6 +391,39 @@ pub async fn components_are_found_by_every_field(world: World) {
     assert_agrees_with_model(&components, ComponentField::ALL, value_of, |(row, _)| row.id, of_kind).await;
     let of_no_kind = async |query| list(Kind::ServiceEdge, query).await;
     assert_agrees_with_model(&[], ComponentField::ALL, value_of, |(row, _)| row.id, of_no_kind).await;
+}
+
+pub async fn components_are_found_by_an_address_as_people_write_it(world: World) {
+    let tenant = world.tenant().await;
+    let key = world.key(&tenant, None).await;
+    let mut components = Vec::new();
+    for address in [
+        "0.0.0.0",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::2",
+        "::1:0",
+        "::ffff",
+        "::1.2.3.4",
+        "::ffff:1.2.3.4",
+        "::ffff:0:1.2.3.4",
+        "64:ff9b::1.2.3.4",
+        "0:1::",
+        "1:0:0:2::3",
+        "1::2:0:0:3",
+        "1:0:2:3:4:5:6:7",
+        "fe80::a0b:c",
+    ] {
+        let mut commit = world.commit(&tenant, &key, &format!("device-{}", components.len()));
+        commit.remote_address = address.parse().unwrap();
+        let id = commit.intent.component();
+        world.store.commit_enrollment(commit).await.unwrap();
+        components.push(world.component(tenant.customer.id, id).await);
+    }
+    let list = async |query| world.store.list_components(tenant.customer.id, Kind::Machine, &query).await.unwrap();
+    let value_of = |component: &Component, _| text(&component.remote_address);
+    assert_agrees_with_model(&components, &[ComponentField::RemoteAddress], value_of, |row| row.id, list).await;
 }
 
 pub async fn customers_are_found_by_every_field(world: World) {

@@ -14,7 +14,9 @@ mod embedded;
 mod enrollment;
 mod feed;
 mod hours;
+mod import;
 mod lists;
+mod postgres;
 mod preferences;
 mod re_enrollment;
 mod reopening;
@@ -118,6 +120,7 @@ macro_rules! hold_to_contract {
                     administrators_and_api_clients_are_found_by_every_field,
                     a_renamed_component_is_found_by_its_new_name_only,
                     all_conditions_of_a_query_must_hold,
+                    components_are_found_by_an_address_as_people_write_it,
                     components_are_found_by_every_field,
                     conditions_take_their_text_literally,
                     customers_are_found_by_every_field,
@@ -149,6 +152,7 @@ macro_rules! hold_to_contract {
                     everything_answered_is_there_again,
                     ids_are_never_given_twice;
                 rows:
+                    a_setting_is_inserted_once,
                     every_row_comes_back_as_it_was_written,
                     rows_of_other_customers_are_not_found,
                     settings_and_secrets_are_replaced;
@@ -171,3 +175,4 @@ macro_rules! hold_to_contract {
 }
 
 hold_to_contract!(embedded_store, crate::store::embedded::UnderTest::new());
+hold_to_contract!(postgres_store, crate::store::postgres::UnderTest::new().await);

@@ -8,7 +8,7 @@ use muster::domain::key::{LastUse, ManagedBy};
 use muster::domain::{AddressList, Description, KeyVersion, Kind, ProvisioningKey, Revision, Role, SigningCertificate};
 use muster::id::{ApiClientId, CustomerId, Id, ProvisioningKeyId};
 use muster::secret::pepper::PepperNumber;
-use muster::store::{Change, SealedSecret};
+use muster::store::{BrokenRule, Change, ChangeError, SealedSecret};
 
 use super::world::World;
 use crate::support::rows::{self, NOW, name};
@@ -166,6 +166,19 @@ pub async fn rows_of_other_customers_are_not_found(world: World) {
     assert_eq!(known, None);
     let ledger = world.store.list_ledger(stranger, key.id, muster::store::PageRequest::first(5)).await.unwrap();
     assert_eq!(ledger.total, 0);
+}
+
+pub async fn a_setting_is_inserted_once(world: World) {
+    let insert = |value: &str| Change::InsertSetting { name: "initialized_at".into(), value: value.into() };
+    world.apply(vec![insert("once")]).await;
+    let cloud = Change::PutSetting { name: "cloud".into(), value: "muster.example".into() };
+    for value in ["once", "twice"] {
+        let refused = world.try_apply(vec![cloud.clone(), insert(value)]).await;
+        let is_refused = matches!(refused, Err(ChangeError::Rule { position: 1, rule: BrokenRule::DuplicateName }));
+        assert!(is_refused, "{refused:?}");
+    }
+    assert_eq!(world.store.find_setting("initialized_at").await.unwrap().as_deref(), Some("once"));
+    assert_eq!(world.store.find_setting("cloud").await.unwrap(), None, "nothing of it was done");
 }
 
 pub async fn settings_and_secrets_are_replaced(world: World) {

@@ -63,6 +63,13 @@ impl World {
         Self { store, clock, audit_key, under_test, next_id }
     }
 
+    /// Goes on with what is in another place.
+    pub async fn move_to(self, under_test: impl StoreUnderTest + 'static) -> Self {
+        let Self { clock, audit_key, next_id, .. } = self;
+        let store = under_test.open(clock.clone()).await;
+        Self { store, clock, audit_key, under_test: Box::new(under_test), next_id }
+    }
+
     pub fn id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }

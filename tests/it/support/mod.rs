@@ -6,6 +6,7 @@ pub mod openssl;
 pub mod patience;
 pub mod pki;
 pub mod postgres;
+pub mod proxy_protocol;
 pub mod random;
 pub mod rows;
 pub mod service;

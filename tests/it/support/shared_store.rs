@@ -21,7 +21,7 @@ use muster::store::{
     AdministratorField, AnswerId, ApiClientField, AuditQuery, Change, ChangeError, ChangeSequence, ChangedObject,
     ComponentField, ComponentRelations, CustomerField, EndedComponent, EndingComponent, EnrollmentCommit,
     EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyHours, KeyUse, KindCounts,
-    ListQuery, Page, PageRequest, SealedSecret, SigningCertificateField, SigningCertificateReferences, Store,
+    ListQuery, Page, PageRequest, Remark, SealedSecret, SigningCertificateField, SigningCertificateReferences, Store,
     StoreError, StoredAnswer,
 };
 use tokio::sync::watch;
@@ -178,5 +178,6 @@ pass_on! {
     sweep() -> Result<(), StoreError>;
     check_integrity(audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
     check_audit(audit_key: &AuditKey) -> Result<Vec<Finding>, StoreError>;
+    list_remarks() -> Result<Vec<Remark>, StoreError>;
     probe() -> Result<(), StoreError>;
 }

@@ -88,7 +88,8 @@ impl World {
         let start = FirstStart { cloud: cloud.clone(), profile: Arc::clone(&profile), component_lifetime_seconds };
         let prepared = PreparedFirstStart::make(&*store, &ids, &master_keys, &*clock, start).await;
         let prepared = prepared.expect("a first start").expect("the store is empty");
-        let customer = prepared.commit(&*store).await.expect("a first start").customer_id;
+        let made = prepared.commit(&*store).await.expect("a first start").expect("nobody was before");
+        let customer = made.customer_id;
         let ServiceSecrets { peppers, token_key, audit_key, .. } =
             load_secrets(&*store, &master_keys).await.expect("secrets");
         let (peppers, audit_key) = (Arc::new(peppers), Arc::new(audit_key));

@@ -17,7 +17,7 @@ mod relay;
 pub enum Cut {
     /// The message is forwarded and the server does what it says; its answer, up to the end, is not.
     Answer,
-    /// The message is not forwarded.
+    /// The message is not forwarded, and those ahead of it are answered.
     Before,
     /// The message is forwarded. The server may or may not come to do what it says.
     Behind,
@@ -81,7 +81,7 @@ impl Proxy {
     /// place of any cut planned before. `tag`: the message's first byte as PostgreSQL has it, e.g. `b'P'` for Parse,
     /// `b'B'` Bind, `b'E'` Execute, `b'S'` Sync, `b'Q'` Query.
     ///
-    /// A pipelined message may be cut before those ahead of it are answered, unless it is [`Cut::Answer`].
+    /// With [`Cut::Behind`], messages ahead of a pipelined one may not have been answered yet.
     pub fn cut(&self, cut: Cut, tag: u8, n: usize) {
         assert!(n > 0, "the first message is number 1");
         *self.orders.planned() = Some(Planned { cut, tag, left: n });

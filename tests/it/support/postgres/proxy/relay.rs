@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::frames::{Opening, read_message, read_opening};
 use super::{Cut, Orders};
@@ -30,10 +31,10 @@ pub async fn relay(client: &mut TcpStream, server: &mut TcpStream, orders: &Orde
             end = pass_unread(&mut from_server, &mut to_client, orders) => end,
         };
     }
-    let withheld = Withheld::new();
+    let (withheld, answered) = (Withheld::new(), watch::Sender::new(0));
     tokio::select! {
-        end = pass_requests(from_client, to_server, orders, &withheld) => end,
-        end = pass_answers(from_server, to_client, orders, &withheld) => end,
+        end = pass_requests(from_client, to_server, orders, &withheld, answered.subscribe()) => end,
+        end = pass_answers(from_server, to_client, orders, &withheld, &answered) => end,
     }
 }
 
@@ -78,6 +79,7 @@ async fn pass_requests(
     mut server: impl AsyncWrite + Unpin,
     orders: &Orders,
     withheld: &Withheld,
+    mut answered: watch::Receiver<usize>,
 ) -> io::Result<End> {
     let mut client = BufReader::new(client);
     let mut asked = 1;
@@ -85,6 +87,10 @@ async fn pass_requests(
         orders.not_stalled().await;
         let cut = orders.count(message[0]);
         if cut == Some(Cut::Before) {
+            // A password is part of what is answered first.
+            if message[0] != b'p' {
+                answered.wait_for(|answered| *answered == asked).await.expect("the sender is the caller's");
+            }
             return Ok(End::Cut);
         }
         if cut == Some(Cut::Answer) {
@@ -105,21 +111,19 @@ async fn pass_answers(
     mut client: impl AsyncWrite + Unpin,
     orders: &Orders,
     withheld: &Withheld,
+    answered: &watch::Sender<usize>,
 ) -> io::Result<End> {
     let mut server = BufReader::new(server);
-    let mut answered = 0;
     while let Some(message) = read_message(&mut server).await? {
         orders.not_stalled().await;
-        let is_withheld = withheld.get().is_some_and(|before| answered >= *before);
-        // ReadyForQuery
-        if message[0] == b'Z' {
-            if is_withheld {
-                return Ok(End::Cut);
-            }
-            answered += 1;
+        let is_withheld = withheld.get().is_some_and(|before| *answered.borrow() >= *before);
+        let is_last = message[0] == b'Z'; // ReadyForQuery
+        if is_withheld && is_last {
+            return Ok(End::Cut);
         }
         if !is_withheld {
             client.write_all(&message).await?;
+            answered.send_modify(|answered| *answered += usize::from(is_last));
         }
     }
     Ok(End::Closed)
