@@ -1,7 +1,6 @@
 //! A balancer in front: the device's address is what is checked and kept, not the balancer's.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use muster::clock::SystemClock;
@@ -15,18 +14,8 @@ use tokio::task::block_in_place;
 
 use super::patiently;
 use crate::support::device::{connect, handshake, http_request, read_answer};
+use crate::support::proxy_protocol::header;
 use crate::support::{Answer, Device, Service};
-
-/// PROXY protocol version 2, command PROXY, TCP.
-fn header(source: IpAddr) -> Vec<u8> {
-    let (family, addresses) = match source {
-        IpAddr::V4(source) => (0x11, [&source.octets()[..], &Ipv4Addr::LOCALHOST.octets()].concat()),
-        IpAddr::V6(source) => (0x21, [&source.octets()[..], &Ipv6Addr::LOCALHOST.octets()].concat()),
-    };
-    let ports = [50_000_u16.to_be_bytes(), 8_443_u16.to_be_bytes()].concat();
-    let length = u16::try_from(addresses.len() + ports.len()).unwrap().to_be_bytes();
-    [b"\r\n\r\n\0\r\nQUIT\n", &[0x21, family][..], &length, &addresses, &ports].concat()
-}
 
 async fn enroll_from(service: &Service, source: &str, device: &Device, key: &str) -> Answer {
     let mut tcp = TcpStream::connect(service.enroll).await.unwrap();

@@ -1,0 +1,57 @@
+//! A key with k uses left gives exactly k enrollments, whichever nodes the devices ask and whatever is killed.
+
+use super::race::{Race, field};
+use super::support::Nodes;
+use crate::support::postgres::{Cluster, Durability, ReplicatedCluster};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_racing_over_three_nodes_share_the_uses() {
+    let database = Cluster::shared().database();
+    let nodes = Nodes::start(&database.url(), 3);
+    let (devices, uses) = field();
+    let finish = Race::begin(&nodes, (devices, uses)).finish().await;
+    assert_eq!((finish.cut(), finish.put_off()), (0, 0), "nothing is in their way");
+    finish.assert_exact(&nodes, &database.url(), uses).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_node_loses_no_answered_enrollment_and_counts_none_twice() {
+    let database = Cluster::shared().database();
+    let mut nodes = Nodes::start(&database.url(), 3);
+    let (devices, uses) = field();
+    let race = Race::begin(&nodes, (devices, uses));
+    race.reaches(uses / 3).await;
+    nodes[1].kill();
+    let finish = race.finish().await;
+    assert!(finish.cut() > 0, "the kill hit no open request");
+    nodes[1].launch();
+    finish.assert_exact(&nodes, &database.url(), uses).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashed_database_loses_no_answered_enrollment_and_counts_none_twice() {
+    let cluster = Cluster::start(Durability::Disk);
+    let database = cluster.database();
+    let nodes = Nodes::start(&database.url(), 3);
+    let (devices, uses) = field();
+    let race = Race::begin(&nodes, (devices, uses));
+    race.reaches(uses / 3).await;
+    cluster.crash();
+    let finish = race.finish().await;
+    assert!(finish.put_off() > 0, "the crash hit no open request");
+    finish.assert_exact(&nodes, &database.url(), uses).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_primary_loses_no_answered_enrollment_and_counts_none_twice() {
+    let mut servers = ReplicatedCluster::start(Durability::Memory);
+    let nodes = Nodes::start(&servers.url(), 3);
+    let (devices, uses) = field();
+    let race = Race::begin(&nodes, (devices, uses));
+    race.reaches(uses / 3).await;
+    servers.kill_primary();
+    servers.promote();
+    let finish = race.finish().await;
+    assert!(finish.put_off() > 0, "the loss hit no open request");
+    finish.assert_exact(&nodes, &servers.url(), uses).await;
+}
