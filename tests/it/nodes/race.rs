@@ -24,6 +24,7 @@ const CONNECTED_MAX: usize = 128;
 
 /// A race that is under way.
 pub struct Race {
+    uses: usize,
     course: Arc<Course>,
     racing: Vec<JoinHandle<Racer>>,
 }
@@ -76,14 +77,16 @@ impl Race {
             put_off: AtomicUsize::new(0),
         });
         let racing = (0..devices).map(|n| tokio::spawn(Arc::clone(&course).run(n))).collect();
-        Self { course, racing }
+        Self { uses, course, racing }
     }
 
-    /// Waits until so many devices have their final answer.
-    pub async fn reaches(&self, answered: usize) {
-        while self.course.answered.load(Ordering::SeqCst) < answered {
+    /// Waits until a third of the uses is taken: requests are open then, and as many devices are still to be enrolled.
+    pub async fn is_under_way(&self) {
+        while self.course.answered.load(Ordering::SeqCst) < self.uses / 3 {
             tokio::task::yield_now().await;
         }
+        let answered = self.course.answered.load(Ordering::SeqCst);
+        assert!(answered < self.uses, "{answered} devices were answered at once");
     }
 
     /// Waits for all.
