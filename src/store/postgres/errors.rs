@@ -77,6 +77,11 @@ impl Error {
         matches!(self, Self::Statement(error) if error.as_db_error().is_some())
     }
 
+    /// Whether the connection broke: on another one the same may be answered.
+    pub(super) fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Statement(error) if error.as_db_error().is_none_or(|error| error.code().code().starts_with("57P")))
+    }
+
     /// Whether a row to be written is at fault and not the database: tried alone, the others would go through.
     pub(super) fn is_of_one_row(&self) -> bool {
         match self {

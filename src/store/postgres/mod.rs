@@ -394,7 +394,11 @@ impl Store for PostgresStore {
     }
 
     async fn last_change(&self) -> Result<ChangeSequence, StoreError> {
-        Ok(changes::last(&*self.session().await?).await?)
+        match changes::last(&*self.session().await?).await {
+            // One that broke since it was used last says nothing of the database, and much hangs on this answer.
+            Err(error) if error.is_of_connection() => Ok(changes::last(&*self.session().await?).await?),
+            looked => Ok(looked?),
+        }
     }
 
     async fn reserve_ids(&self, count: u64) -> Result<u64, StoreError> {
