@@ -32,10 +32,13 @@ const IDS: &str = "SELECT id FROM devices ORDER BY id";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_begin_alike_and_go_their_own_ways() {
+    // Of its own: a cluster knows how to prepare one kind of database.
+    let cluster = Arc::new(block_in_place(|| Cluster::start(Durability::Memory)));
     let mut making = JoinSet::new();
     for id in 0..8 {
+        let cluster = Arc::clone(&cluster);
         making.spawn(async move {
-            let database = Cluster::shared().database_like(prepare).await;
+            let database = cluster.database_like(prepare).await;
             insert(&database, id).await;
             (id, database)
         });
@@ -43,7 +46,7 @@ async fn databases_begin_alike_and_go_their_own_ways() {
     for (id, database) in making.join_all().await {
         assert_eq!(database.query(IDS), id.to_string());
     }
-    let tables = Cluster::shared().database().query("SELECT count(*) FROM pg_tables WHERE tableowner = 'muster'");
+    let tables = cluster.database().query("SELECT count(*) FROM pg_tables WHERE tableowner = 'muster'");
     assert_eq!(tables, "0", "a database that is like no other is empty");
 }
 
@@ -106,7 +109,8 @@ async fn the_loss_of_the_primary_loses_no_commit() {
 
 /// Three statements by way of a proxy that cuts at the `n`th.
 async fn inserted(cut: Cut, tag: u8, n: usize) -> (Vec<bool>, String, bool) {
-    let database = Cluster::shared().database_like(prepare).await;
+    let cluster = block_in_place(|| Cluster::start(Durability::Memory));
+    let database = cluster.database_like(prepare).await;
     let proxy = Proxy::start(database.address());
     proxy.cut(cut, tag, n);
     let client = connect(&database.url_at(proxy.address())).await.unwrap();
@@ -121,7 +125,7 @@ async fn inserted(cut: Cut, tag: u8, n: usize) -> (Vec<bool>, String, bool) {
     (answered, database.query(IDS).replace('\n', " "), proxy.has_cut())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_cut_where_it_was_ordered() {
     // Prepared, each statement is parsed, executed and closed, with a Sync each time.
     let cases = [
