@@ -9,13 +9,13 @@ use muster::domain::address::SourcePrefix;
 use muster::domain::ledger::RefusalTally;
 use muster::domain::{ProvisioningKey, Reference, Refusal, RefusalReason};
 use muster::id::Id;
-use muster::store::postgres::{PostgresSettings, PostgresStore, StoreClock};
+use muster::store::postgres::{OpenError, PostgresSettings, PostgresStore, StoreClock};
 use muster::store::{BatchSettings, Change, CommitObserver, Store};
 
 use super::world::{StoreUnderTest, World};
-use crate::support::eventually;
-use crate::support::postgres::{Cluster, Database, connect};
+use crate::support::postgres::{Cluster, Database, Durability, connect};
 use crate::support::rows::NOW;
+use crate::support::{Pki, eventually};
 
 /// The shared store in a database of its own, which goes when the test ends.
 pub struct UnderTest {
@@ -67,6 +67,72 @@ async fn world() -> (World, Arc<Database>) {
     let under_test = UnderTest::new().await;
     let database = Arc::clone(&under_test.database);
     (World::open(under_test).await, database)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_must_be_who_it_says() {
+    let cluster = tokio::task::block_in_place(|| Cluster::start_with_tls(Durability::Memory));
+    let database = cluster.database();
+    let dir = tempfile::tempdir().unwrap();
+    let try_open = async |anchor_pem: Option<&str>| {
+        let ca_file = anchor_pem.map(|pem| {
+            let file = dir.path().join("ca.pem");
+            std::fs::write(&file, pem).unwrap();
+            file
+        });
+        let settings = PostgresSettings { ca_file, ..settings(database.url()) };
+        PostgresStore::open(&settings, StoreClock::Database, BatchSettings::default(), Arc::new(Unobserved)).await
+    };
+
+    let store = try_open(Some(cluster.anchor_pem())).await.expect("its CA is known");
+    store.probe().await.unwrap();
+    for (anchor_pem, whose) in [(None, "the system's"), (Some(Pki::new().anchor_pem), "another")] {
+        let opened = try_open(anchor_pem.as_deref()).await;
+        assert!(matches!(opened, Err(OpenError::Unreachable(_))), "{whose} CA did not sign its certificate");
+    }
+    assert!(matches!(try_open(Some("nothing")).await, Err(OpenError::CaFile { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_is_used_by_those_that_it_is_compatible_with() {
+    let under_test = UnderTest::new().await;
+    let try_open = async || {
+        let (settings, batch) = (under_test.settings(), BatchSettings::default());
+        PostgresStore::open(&settings, StoreClock::Database, batch, Arc::new(Unobserved)).await.err()
+    };
+    assert!(try_open().await.is_none());
+    under_test.query("INSERT INTO schema_versions VALUES (1001, 1)");
+    assert!(try_open().await.is_none(), "a later version expanded it");
+    under_test.query("INSERT INTO schema_versions VALUES (1002, 1002)");
+    assert!(matches!(try_open().await, Some(OpenError::NewerSchema { found: 1002, .. })), "another contracted it");
+    under_test.query("DELETE FROM schema_versions WHERE version > 1; UPDATE schema_versions SET version = 0");
+    assert!(matches!(try_open().await, Some(OpenError::OlderSchema { found: 0, .. })));
+
+    let foreign = Cluster::shared().database();
+    foreign.query("CREATE TABLE somebody_elses (id INT)");
+    let opened = PostgresStore::migrate(&settings(foreign.url())).await;
+    assert!(matches!(opened, Err(OpenError::Foreign)));
+    assert_eq!(foreign.query("SELECT count(*) FROM pg_class WHERE relname = 'customers'"), "0");
+}
+
+/// Whoever asks next must not wait for an answer that nobody waits for any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_was_given_up_is_in_nobodys_way() {
+    let under_test = UnderTest::new().await;
+    let store = open(under_test.database.url(), StoreClock::Database).await;
+    let mut other = connect(&under_test.database.url()).await.unwrap();
+    let locked = other.transaction().await.unwrap();
+    locked.batch_execute("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE").await.unwrap();
+
+    // Fewer than there are connections.
+    for _ in 0..3 {
+        let given_up = tokio::time::timeout(Duration::from_millis(200), store.scan_customers()).await;
+        assert!(given_up.is_err(), "the table is locked");
+    }
+    let answered = tokio::time::timeout(Duration::from_secs(2), store.last_change()).await;
+    answered.expect("it does not stand behind them").unwrap();
+    locked.rollback().await.unwrap();
+    store.scan_customers().await.unwrap();
 }
 
 /// One damage after the other, each told in addition to those before.
