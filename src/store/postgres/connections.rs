@@ -47,7 +47,7 @@ const COMMIT_SETTINGS: &str = "SET statement_timeout = '5s'; SET idle_in_transac
 /// Which database, and how.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
-    /// `postgres://USER:PASSWORD@HOST[,HOST…]/DATABASE?…`, or `key=value` pairs, as libpq takes them.
+    /// `postgres://USER:PASSWORD@HOST[,HOST…]/DATABASE?…`, as tokio-postgres takes it.
     pub url: Zeroizing<String>,
     /// PEM: whose certificates the servers show. `None`: the system's.
     pub ca_file: Option<PathBuf>,

@@ -153,9 +153,18 @@ pub enum OpenError {
     #[error("there is no store in the database; `muster init` makes one")]
     Missing,
     #[error(
-        "the database does not answer: {0}; check its address, and that it runs, is no standby and lets this user in"
+        "the database does not answer: {}; check its address, and that it runs, is no standby and lets this user in",
+        reason(.0)
     )]
     Unreachable(StoreError),
+}
+
+/// What the database said, without that this is about the store.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable { reason } | StoreError::Unknown { reason } => reason.clone(),
+        StoreError::Overloaded { .. } | StoreError::Corrupt { .. } => error.to_string(),
+    }
 }
 
 impl PostgresStore {
