@@ -1,4 +1,4 @@
-//! The numbers that stand for variants in columns, and bounds on rows, in both stores.
+//! What stands for variants in columns, the names of the store's own settings, and bounds on rows, in both stores.
 
 use super::encoding::{Unreadable, unreadable};
 use crate::clock::Timestamp;
@@ -14,6 +14,12 @@ pub(super) const USE: i64 = 1;
 pub(super) const RE_ENROLLMENT: i64 = 2;
 pub(super) const RELEASE: i64 = 3;
 pub(super) const CHECKPOINT: i64 = 4;
+
+/// The setting with the next id that was given to nobody.
+pub(super) const NEXT_ID: &str = "store.next_id";
+
+/// Ids below are left for rows that have fixed ones.
+pub(super) const FIRST_ID: u64 = 1 << 16;
 
 /// Refusal rows kept of one key: the newest.
 pub(super) const REFUSALS_MAX: u32 = 1_000;

@@ -21,6 +21,7 @@ mod codes;
 mod encoding;
 mod feed;
 mod findings;
+mod gone;
 mod ids;
 mod lists;
 mod query;

@@ -4,7 +4,6 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, params};
 
 use super::errors::ApplyError;
-use super::keys::DeletedKey;
 use super::writer::Verdict;
 use super::{
     administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, preferences,
@@ -12,6 +11,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
+use crate::store::gone::{Gone, events_with};
 use crate::store::{BrokenRule, Change, ChangeSequence, ChangedObject, ObjectRef, feed};
 
 /// Applies everything, or says which change broke which rule.
@@ -30,32 +30,10 @@ pub(super) fn apply(
             Err(ApplyError::Sql(error)) => return Err(error),
         }
     }
-    for (position, event) in events.iter().enumerate() {
-        let Some(Gone { counts, keys }) = gone.get(position).filter(|gone| !gone.counts.is_empty()) else {
-            audit::append(connection, event, audit_key)?;
-            continue;
-        };
-        for key in keys {
-            audit::append(connection, &event.of_key(key.id, &key.name, &key.key_id), audit_key)?;
-        }
-        audit::append(connection, &event.clone().with_counts(counts), audit_key)?;
+    for event in events_with(events, &gone) {
+        audit::append(connection, &event, audit_key)?;
     }
     Ok(Verdict::Commit(Ok(announce(connection, &changed)?)))
-}
-
-/// What went together with a deleted object.
-#[derive(Default)]
-struct Gone {
-    /// Of what, how much; empty unless the change is one that takes others along.
-    counts: Vec<(&'static str, u64)>,
-    /// Those that have an event of their own.
-    keys: Vec<DeletedKey>,
-}
-
-impl Gone {
-    fn counted(what: &'static str, count: u64) -> Self {
-        Self { counts: vec![(what, count)], keys: Vec::new() }
-    }
 }
 
 /// Adds to `changed` what the feed is to name.

@@ -4,12 +4,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::blocks::{self, ComponentList};
 use super::errors::ApplyError;
-use super::keys::DeletedKey;
 use super::{components, customers, keys, lists, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::{Group, Kind, Revision};
 use crate::id::{ApiClientId, CustomerId, GroupId};
 use crate::store::encoding::Attributes;
+use crate::store::gone::DeletedKey;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, GroupContents, GroupField, ListQuery, ObjectRef, Page};

@@ -6,9 +6,10 @@ use super::errors::ApplyError;
 use super::{customers, encoding, groups, lists, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
-use crate::domain::{IndexedKey, Kind, Name, ProvisioningKey, Revision};
+use crate::domain::{IndexedKey, Kind, ProvisioningKey, Revision};
 use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
+use crate::store::gone::DeletedKey;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
@@ -278,13 +279,6 @@ pub(super) fn delete(
         .prepare_cached("DELETE FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2")?
         .execute(params![customer, id])?;
     Ok(ObjectRef::Key(customer, id))
-}
-
-/// What the audit log says of a key that went with its group.
-pub(super) struct DeletedKey {
-    pub(super) id: ProvisioningKeyId,
-    pub(super) name: Name,
-    pub(super) key_id: String,
 }
 
 /// All keys of a group, however many, and answers which went; components and ledgers stay. Refused while

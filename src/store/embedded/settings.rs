@@ -6,16 +6,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::errors::ApplyError;
 use crate::clock::Timestamp;
 use crate::id::SEQUENCE_BITS;
+use crate::store::codes::{FIRST_ID, NEXT_ID};
 use crate::store::{BrokenRule, ObjectRef, SealedSecret};
-
-/// The next id that was given to nobody.
-const NEXT_ID: &str = "store.next_id";
 
 /// What [`probe`] writes.
 const PROBED_AT: &str = "store.probed_at";
-
-/// Ids below are left for rows that have fixed ones.
-const FIRST_ID: u64 = 1 << 16;
 
 pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     connection

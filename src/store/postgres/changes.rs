@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use super::connections::Connections;
 use super::encoding::Count;
 use super::errors::{ApplyError, Error};
-use super::keys::DeletedKey;
 use super::session::{Mode, Row, Session};
 use super::{
     StoreClock, administrators, answers, audit, clean_up_schedules, closed, components, customers, groups, keys, now,
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
+use crate::store::gone::{Gone, events_with};
 use crate::store::{BrokenRule, Change, ChangeError, ChangeSequence, ChangedObject, ObjectRef, StoreError, feed};
 
 /// How often a transaction is tried to which the database prefers another.
@@ -112,15 +112,8 @@ async fn apply(
             Err(ApplyError::Sql(error)) => return Err(error),
         }
     }
-    for (position, event) in events.iter().enumerate() {
-        let Some(Gone { counts, keys }) = gone.get(position).filter(|gone| !gone.counts.is_empty()) else {
-            audit::append(session, event, audit_key).await?;
-            continue;
-        };
-        for key in keys {
-            audit::append(session, &event.of_key(key.id, &key.name, &key.key_id), audit_key).await?;
-        }
-        audit::append(session, &event.clone().with_counts(counts), audit_key).await?;
+    for event in events_with(events, &gone) {
+        audit::append(session, &event, audit_key).await?;
     }
     Ok(Ok(announce(session, last, &changed).await?))
 }
@@ -130,21 +123,6 @@ async fn lock(session: &Session, clock: &StoreClock) -> Result<(ChangeSequence, 
     let row =
         session.row(&format!("SELECT sequence, {} FROM changes_end FOR UPDATE", now("$1")), &[&clock.given()]).await?;
     Ok((ChangeSequence(row.count(0)?), row.get(1)?))
-}
-
-/// What went together with a deleted object.
-#[derive(Default)]
-struct Gone {
-    /// Of what, how much; empty unless the change is one that takes others along.
-    counts: Vec<(&'static str, u64)>,
-    /// Those that have an event of their own.
-    keys: Vec<DeletedKey>,
-}
-
-impl Gone {
-    fn counted(what: &'static str, count: u64) -> Self {
-        Self { counts: vec![(what, count)], keys: Vec::new() }
-    }
 }
 
 /// Adds to `changed` what the feed is to name.

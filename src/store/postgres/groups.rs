@@ -2,13 +2,13 @@
 
 use super::encoding::Count;
 use super::errors::{ApplyError, Error};
-use super::keys::DeletedKey;
 use super::session::{Row, Session};
 use super::{components, customers, keys, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::{Group, Kind, Revision};
 use crate::id::{ApiClientId, CustomerId, GroupId};
 use crate::store::encoding::Attributes;
+use crate::store::gone::DeletedKey;
 use crate::store::revisions::require_revision;
 use crate::store::{BrokenRule, GroupContents, ObjectRef};
 

@@ -6,9 +6,10 @@ use super::session::{Row, Session};
 use super::{customers, groups, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
-use crate::domain::{IndexedKey, Kind, Name, ProvisioningKey, Revision};
+use crate::domain::{IndexedKey, Kind, ProvisioningKey, Revision};
 use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
+use crate::store::gone::DeletedKey;
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::{BrokenRule, ObjectRef, encoding};
 
@@ -301,13 +302,6 @@ pub(super) async fn delete(
     delete_digest(session, &digest).await?;
     delete_what_counts(session, customer, &[id]).await?;
     Ok(ObjectRef::Key(customer, id))
-}
-
-/// What the audit log says of a key that went with its group.
-pub(super) struct DeletedKey {
-    pub(super) id: ProvisioningKeyId,
-    pub(super) name: Name,
-    pub(super) key_id: String,
 }
 
 /// All keys of a group, however many, and answers which went; components and ledgers stay. Refused while

@@ -7,16 +7,11 @@ use super::session::Session;
 use super::{StoreClock, now};
 use crate::clock::Timestamp;
 use crate::id::SEQUENCE_BITS;
+use crate::store::codes::{FIRST_ID, NEXT_ID};
 use crate::store::{BrokenRule, ObjectRef, SealedSecret};
-
-/// The next id that was given to nobody.
-const NEXT_ID: &str = "store.next_id";
 
 /// What [`probe`] writes, in unix seconds.
 const PROBED_AT: &str = "store.probed_at";
-
-/// Ids below are left for rows that have fixed ones.
-const FIRST_ID: u64 = 1 << 16;
 
 pub(super) async fn find(session: &Session, name: &str) -> Result<Option<String>, Error> {
     session.find("SELECT value FROM settings WHERE name = $1", &[&name], |row| row.get(0)).await
