@@ -26,6 +26,7 @@ mod ids;
 mod lists;
 mod query;
 mod revisions;
+mod rows;
 #[cfg(test)]
 mod samples;
 

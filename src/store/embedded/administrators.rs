@@ -11,13 +11,9 @@ use crate::domain::{Administrator, ApiClient, Name, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
+use crate::store::rows::ADMINISTRATOR as COLUMNS;
+use crate::store::rows::API_CLIENT as CLIENT_COLUMNS;
 use crate::store::{AdministratorField, ApiClientField, BrokenRule, ListQuery, ObjectRef, Page};
-
-const COLUMNS: &str = "id, customer_id, username, description, password_hash, role, enabled, last_sign_in_at, \
-                       created_at, modified_at, modified_by, revision";
-
-const CLIENT_COLUMNS: &str = "id, customer_id, name, client_id, secret_digest, pepper, secret_generation, role, \
-                              enabled, managing, last_used_at, created_at, modified_at, modified_by, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Administrator> {
     Ok(Administrator {

@@ -7,10 +7,8 @@ use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey, AuditMac, AuditRow, CHAIN_START};
 use crate::id::CustomerId;
 use crate::store::lists::{Dialect, List};
+use crate::store::rows::AUDIT_ROW as COLUMNS;
 use crate::store::{AuditQuery, Page};
-
-const COLUMNS: &str = "sequence, customer_id, at, actor_type, actor_id, actor_name, action, object_type, object_id, \
-                       object_name, before, after, mac";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     Ok(AuditRow {

@@ -7,9 +7,7 @@ use crate::clock::Timestamp;
 use crate::domain::{CertificateRecord, SerialNumber};
 use crate::id::CustomerId;
 use crate::store::codes;
-
-const COLUMNS: &str = "serial, customer_id, component_id, signing_certificate_id, der, public_key_hash, issued_at, \
-                       not_before, not_after, status, status_at, key_id";
+use crate::store::rows::CERTIFICATE as COLUMNS;
 
 fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
     let status = codes::certificate_status(row.get(9)?, row.get(10)?).map_err(FromSqlError::from)?;

@@ -7,10 +7,8 @@ use super::errors::ApplyError;
 use crate::domain::{CleanUpSchedule, Kind, Revision};
 use crate::id::{CleanUpScheduleId, CustomerId};
 use crate::store::revisions::next_revision;
+use crate::store::rows::CLEAN_UP_SCHEDULE as COLUMNS;
 use crate::store::{BrokenRule, ObjectRef};
-
-const COLUMNS: &str =
-    "id, customer_id, kind, enabled, delete_disabled, days, created_at, modified_at, modified_by, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<CleanUpSchedule> {
     Ok(CleanUpSchedule {

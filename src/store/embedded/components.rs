@@ -14,14 +14,11 @@ use crate::store::codes;
 use crate::store::encoding::Address;
 use crate::store::lists::{self as shared, Bound, Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
+use crate::store::rows::COMPONENT as COLUMNS;
 use crate::store::{
     BrokenRule, Comparison, ComponentField, ComponentRelations, Condition, EndedComponent, EndingComponent, ListQuery,
     ObjectRef, Page, StoreError, Value,
 };
-
-const COLUMNS: &str = "id, customer_id, key_id, group_id, kind, name, description, ordinal, fingerprint, hostname, \
-                       platform, software_version, remote_address, enabled, revoked_at, deleted_at, enrolled_at, \
-                       current_serial, modified_at, revision, modified_by";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Component> {
     let Address(remote_address) = row.get(12)?;

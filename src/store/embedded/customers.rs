@@ -9,9 +9,8 @@ use crate::domain::{Customer, Revision};
 use crate::id::CustomerId;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::next_revision;
+use crate::store::rows::CUSTOMER as COLUMNS;
 use crate::store::{BrokenRule, CustomerField, ListQuery, ObjectRef, Page};
-
-const COLUMNS: &str = "id, name, enabled, created_at, modified_at, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Customer> {
     Ok(Customer {

@@ -12,10 +12,8 @@ use crate::store::encoding::Attributes;
 use crate::store::gone::DeletedKey;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
+use crate::store::rows::GROUP as COLUMNS;
 use crate::store::{BrokenRule, GroupContents, GroupField, ListQuery, ObjectRef, Page};
-
-const COLUMNS: &str = "id, customer_id, kind, name, description, enabled, signing_certificate_id, addresses, \
-                       attributes, created_at, modified_at, modified_by, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Group> {
     let Attributes(attributes) = row.get(8)?;

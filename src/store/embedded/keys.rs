@@ -12,15 +12,9 @@ use crate::secret::pepper::KeyDigest;
 use crate::store::gone::DeletedKey;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
+use crate::store::rows::INDEXED_KEY as INDEXED_COLUMNS;
+use crate::store::rows::KEY as COLUMNS;
 use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
-
-const COLUMNS: &str = "id, customer_id, kind, group_id, signing_certificate_id, name, description, maximum, enabled, \
-                       allow_re_enrollment, expires_at, addresses, version, hint, key_id, digest, pepper, \
-                       sealed_string, managed_by_client_id, managed_by_label, successor_id, created_at, created_by, \
-                       modified_at, modified_by, revision, uses, re_enrollments, last_ordinal, last_used_at, \
-                       last_used_by, ui_config";
-const INDEXED_COLUMNS: &str = "id, customer_id, group_id, signing_certificate_id, maximum, enabled, \
-                               allow_re_enrollment, expires_at, addresses, digest, uses, revision";
 
 /// Settings and counters side by side. The counters' `key_id` is renamed away, as a key has one of
 /// its own: the public key id.

@@ -12,11 +12,8 @@ use crate::id::{CustomerId, SigningCertificateId};
 use crate::store::encoding::Chain;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
+use crate::store::rows::SIGNING_CERTIFICATE as COLUMNS;
 use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField, SigningCertificateReferences};
-
-const COLUMNS: &str = "id, customer_id, name, description, certificate, chain, sealed_private_key, csr, parent_id, \
-                       allow_signing, lifetime_seconds, purpose, not_before, not_after, created_at, modified_at, \
-                       modified_by, revision, public_key_hash";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<SigningCertificate> {
     let Chain(chain) = row.get(5)?;

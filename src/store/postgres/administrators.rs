@@ -11,13 +11,9 @@ use crate::domain::{Administrator, ApiClient, Name, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
 use crate::secret::pepper::KeyDigest;
 use crate::store::revisions::{next_revision, require_revision};
+pub(super) use crate::store::rows::ADMINISTRATOR as COLUMNS;
+pub(super) use crate::store::rows::API_CLIENT as CLIENT_COLUMNS;
 use crate::store::{BrokenRule, ObjectRef};
-
-pub(super) const COLUMNS: &str = "id, customer_id, username, description, password_hash, role, enabled, last_sign_in_at, \
-                       created_at, modified_at, modified_by, revision";
-
-pub(super) const CLIENT_COLUMNS: &str = "id, customer_id, name, client_id, secret_digest, pepper, secret_generation, role, \
-                              enabled, managing, last_used_at, created_at, modified_at, modified_by, revision";
 
 pub(super) fn read(row: &Row) -> Result<Administrator, Error> {
     Ok(Administrator {

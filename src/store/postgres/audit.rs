@@ -5,9 +5,7 @@ use super::errors::Error;
 use super::session::{Row, Session};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditMac, AuditRow, CHAIN_START};
 use crate::id::CustomerId;
-
-pub(super) const COLUMNS: &str = "sequence, customer_id, at, actor_type, actor_id, actor_name, action, object_type, object_id, \
-                       object_name, before, after, mac";
+pub(super) use crate::store::rows::AUDIT_ROW as COLUMNS;
 
 pub(super) fn read(row: &Row) -> Result<AuditRow, Error> {
     Ok(AuditRow {

@@ -6,9 +6,7 @@ use crate::clock::Timestamp;
 use crate::domain::{CertificateRecord, SerialNumber};
 use crate::id::CustomerId;
 use crate::store::codes;
-
-pub(super) const COLUMNS: &str = "serial, customer_id, component_id, signing_certificate_id, der, public_key_hash, \
-                                  issued_at, not_before, not_after, status, status_at, key_id";
+pub(super) use crate::store::rows::CERTIFICATE as COLUMNS;
 
 /// From [`COLUMNS`], which begin at column `first`.
 pub(super) fn read(row: &Row, first: usize) -> Result<CertificateRecord, Error> {

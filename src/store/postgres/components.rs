@@ -11,11 +11,8 @@ use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, Provisionin
 use crate::store::codes;
 use crate::store::encoding::Address;
 use crate::store::revisions::{next_revision, require_revision};
+pub(super) use crate::store::rows::COMPONENT as COLUMNS;
 use crate::store::{BrokenRule, ComponentRelations, EndedComponent, EndingComponent, ObjectRef};
-
-pub(super) const COLUMNS: &str = "id, customer_id, key_id, group_id, kind, name, description, ordinal, fingerprint, hostname, \
-                       platform, software_version, remote_address, enabled, revoked_at, deleted_at, enrolled_at, \
-                       current_serial, modified_at, revision, modified_by";
 
 /// The columns after those of [`COLUMNS`] begin here.
 const COLUMNS_END: usize = 21;

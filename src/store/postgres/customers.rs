@@ -5,9 +5,8 @@ use super::session::{Row, Session};
 use crate::domain::{Customer, Revision};
 use crate::id::CustomerId;
 use crate::store::revisions::next_revision;
+pub(super) use crate::store::rows::CUSTOMER as COLUMNS;
 use crate::store::{BrokenRule, ObjectRef};
-
-pub(super) const COLUMNS: &str = "id, name, enabled, created_at, modified_at, revision";
 
 pub(super) fn read(row: &Row) -> Result<Customer, Error> {
     Ok(Customer {

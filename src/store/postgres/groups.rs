@@ -10,10 +10,8 @@ use crate::id::{ApiClientId, CustomerId, GroupId};
 use crate::store::encoding::Attributes;
 use crate::store::gone::DeletedKey;
 use crate::store::revisions::require_revision;
+pub(super) use crate::store::rows::GROUP as COLUMNS;
 use crate::store::{BrokenRule, GroupContents, ObjectRef};
-
-pub(super) const COLUMNS: &str = "id, customer_id, kind, name, description, enabled, signing_certificate_id, addresses, \
-                       attributes, created_at, modified_at, modified_by, revision";
 
 pub(super) fn read(row: &Row) -> Result<Group, Error> {
     let Attributes(attributes) = row.get(8)?;

@@ -7,9 +7,8 @@ use crate::clock::Timestamp;
 use crate::domain::{Revision, SessionRecord};
 use crate::id::{AdministratorId, CustomerId};
 use crate::store::encoding::Address;
+use crate::store::rows::SESSION as COLUMNS;
 use crate::store::{BrokenRule, Page, PageRequest};
-
-const COLUMNS: &str = "id, customer_id, administrator_id, created_at, expires_at, ended_at, remote_address, user_agent";
 
 fn read(row: &Row) -> Result<SessionRecord, Error> {
     let remote_address: Option<Address> = row.get(6)?;

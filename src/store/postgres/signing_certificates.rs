@@ -9,11 +9,8 @@ use crate::domain::{Revision, SigningCertificate};
 use crate::id::{CustomerId, SigningCertificateId};
 use crate::store::encoding::Chain;
 use crate::store::revisions::{next_revision, require_revision};
+pub(super) use crate::store::rows::SIGNING_CERTIFICATE as COLUMNS;
 use crate::store::{BrokenRule, ObjectRef, SigningCertificateReferences};
-
-pub(super) const COLUMNS: &str = "id, customer_id, name, description, certificate, chain, sealed_private_key, csr, parent_id, \
-                       allow_signing, lifetime_seconds, purpose, not_before, not_after, created_at, modified_at, \
-                       modified_by, revision, public_key_hash";
 
 pub(super) fn read(row: &Row) -> Result<SigningCertificate, Error> {
     let Chain(chain) = row.get(5)?;
