@@ -4,6 +4,9 @@
 //! else hold up every worker that logs, and with them every device. Lines that do not fit are
 //! dropped and counted; the count is logged as soon as there is room again. What the system refuses
 //! (the pipe was closed, the disk is full) is gone: there is no other place to tell it.
+//!
+//! The first line after a silence is written at once; what comes within [`PAUSE`] of a write goes together
+//! with the next. To wake a thread costs several times what a line does.
 
 use std::io::{self, Write};
 use std::mem;
@@ -15,6 +18,9 @@ use std::time::Duration;
 /// again can be with the thread that writes.
 const BYTES_MAX: usize = 1024 * 1024;
 
+/// Between two writes.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// The writing end. Every `write` is one line and goes in whole or not at all; it never fails. Clones share
 /// the buffer. The thread ends with the process.
 #[derive(Clone)]
@@ -22,7 +28,7 @@ pub struct LineQueue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// A line came.
+    /// A line came while the thread waited for one.
     filled: Condvar,
     /// Everything was written.
     emptied: Condvar,
@@ -33,6 +39,8 @@ struct State {
     /// Whole lines, at most [`BYTES_MAX`].
     pending: Vec<u8>,
     is_writing: bool,
+    /// The thread waits to be woken.
+    is_idle: bool,
     /// Lines dropped since the start.
     lost: u64,
 }
@@ -64,7 +72,9 @@ impl Write for LineQueue {
             state.lost += 1;
         } else {
             state.pending.extend_from_slice(line);
-            self.0.filled.notify_one();
+            if mem::take(&mut state.is_idle) {
+                self.0.filled.notify_one();
+            }
         }
         Ok(line.len())
     }
@@ -83,7 +93,10 @@ impl Shared {
         let mut lines = Vec::new();
         let mut reported = 0;
         loop {
-            let nothing = |state: &mut State| state.pending.is_empty();
+            let nothing = |state: &mut State| {
+                state.is_idle = state.pending.is_empty();
+                state.is_idle
+            };
             let state = self.filled.wait_while(self.lock(), nothing);
             let mut state = state.unwrap_or_else(PoisonError::into_inner);
             mem::swap(&mut state.pending, &mut lines);
@@ -108,6 +121,7 @@ impl Shared {
                     "Lines of the log were lost: they came faster than they were taken."
                 );
             }
+            thread::sleep(PAUSE);
         }
     }
 }
