@@ -38,7 +38,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -51,6 +51,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::final_flight::FinalFlight;
 use super::http::{Handler, Peer, Unanswered};
 use super::proxy_protocol::{ProxyHeaderError, Source, read_header};
 use crate::domain::address::SourcePrefix;
@@ -322,13 +323,15 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
         return;
     }
     let mut phase = shared.observer.clone();
-    tokio::spawn(async move {
+    // Boxed: a task is moved half a dozen times on its way to its first poll and to its end, and a
+    // connection's state has kilobytes.
+    tokio::spawn(Box::pin(async move {
         tokio::select! {
             biased;
             () = serve_connection(&mut place, stream, address, &limits) => {}
             _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
         }
-    });
+    }));
 }
 
 /// The connection was gone before it was accepted; the next one is not affected.
@@ -372,7 +375,7 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
     match &service.transport {
         Transport::Plain => {
             let peer = Peer { address, client_certificate: None };
-            serve_http(&shared, stream, peer, limits, accepted_at).await;
+            serve_http(&shared, stream, Arc::default(), peer, limits, accepted_at).await;
         }
         Transport::Tls(config) => {
             let Some(stream) = handshake(service, config, stream, deadline).await else { return };
@@ -382,7 +385,9 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
                 .filter(|der| der.len() <= CLIENT_CERTIFICATE_BYTES_MAX)
                 .map(|der| der.clone().into_owned());
             let peer = Peer { address, client_certificate };
-            serve_http(&shared, stream, peer, limits, accepted_at).await;
+            let stream = FinalFlight::new(stream);
+            let is_last = stream.is_last();
+            serve_http(&shared, stream, is_last, peer, limits, accepted_at).await;
         }
     }
 }
@@ -421,11 +426,19 @@ struct Connection<'a> {
     peer: Peer,
     requests_max: u32,
     requests: AtomicU32,
+    /// Set before an answer is written that closes the connection.
+    is_last: Arc<AtomicBool>,
     is_draining: AtomicBool,
 }
 
-async fn serve_http<S>(shared: &Shared, stream: S, peer: Peer, limits: &Limits, accepted_at: Instant)
-where
+async fn serve_http<S>(
+    shared: &Shared,
+    stream: S,
+    is_last: Arc<AtomicBool>,
+    peer: Peer,
+    limits: &Limits,
+    accepted_at: Instant,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let service = &shared.service;
@@ -434,6 +447,7 @@ where
         peer,
         requests_max: limits.requests_per_connection_max,
         requests: AtomicU32::new(0),
+        is_last,
         is_draining: AtomicBool::new(false),
     };
     let mut phase = shared.observer.clone();
@@ -484,6 +498,7 @@ where
 impl Connection<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Unanswered> {
         let requests = 1 + self.requests.fetch_add(1, Ordering::SeqCst);
+        let is_last_request = says_close(request.headers());
         let mut response = self.service.handler.handle(request, &self.peer).await;
         if let Some(unanswered) = response.extensions().get::<Unanswered>() {
             if *unanswered == Unanswered::TimedOut {
@@ -494,8 +509,15 @@ impl Connection<'_> {
         if requests >= self.requests_max || self.is_draining.load(Ordering::SeqCst) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        if is_last_request || says_close(response.headers()) {
+            self.is_last.store(true, Ordering::Relaxed);
+        }
         Ok(response)
     }
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 /// Listens to the other end's last words. hyper has sent the answer, `close_notify` and the end of

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod api;
 pub mod enroll;
+mod final_flight;
 pub mod health;
 pub mod http;
 pub mod listener;

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
-use super::support::{Gate, Mirror, SHORT, Server, ask, get, patiently, read_reply, read_to_close};
+use super::support::{AtLength, Gate, Mirror, SHORT, Server, ask, get, patiently, read_reply, read_to_close};
 
 /// The beginning of a TLS record that announces more than follows.
 const HALF_A_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
@@ -130,6 +130,21 @@ async fn the_last_request_of_a_connection_closes_it() {
     let mut rest = Vec::new();
     let end = patiently("the end", stream.read_to_end(&mut rest)).await;
     assert_eq!((end.unwrap(), rest), (0, vec![]), "close_notify, then the end");
+}
+
+/// What closes a connection is held back until it goes together with the end; more than a buffer's worth is not.
+#[tokio::test]
+async fn the_last_answer_comes_whole_whatever_its_length() {
+    let server = Server::tls(Arc::new(AtLength), patient());
+    for length in [0, 1, 3_000, 32 * 1024 - 100, 32 * 1024, 200_000] {
+        let mut stream = server.connect().await;
+        assert_eq!(ask(&mut stream, get("/5")).await.body.len(), 5, "one that is not the last is not held back");
+        let last = format!("GET /{length} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(ask(&mut stream, last).await.body.len(), length);
+        let mut rest = Vec::new();
+        let end = patiently("the end", stream.read_to_end(&mut rest)).await;
+        assert_eq!((end.unwrap(), rest), (0, vec![]), "close_notify, then the end");
+    }
 }
 
 #[tokio::test]

@@ -240,6 +240,17 @@ impl Handler for Mirror {
     }
 }
 
+/// Answers with as many bytes as the path says.
+pub struct AtLength;
+
+#[async_trait]
+impl Handler for AtLength {
+    async fn handle(&self, request: Request<Incoming>, _: &Peer) -> Response<Full<Bytes>> {
+        let length = request.uri().path()[1..].parse().unwrap();
+        http::answer(StatusCode::OK, "text/plain", "x".repeat(length))
+    }
+}
+
 /// Answers when told to.
 #[derive(Default)]
 pub struct Gate {
