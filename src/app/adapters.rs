@@ -12,6 +12,7 @@ use crate::enrollment::{Directory, RefusalTallies};
 use crate::id::CustomerId;
 use crate::management::{Announce, AnnounceError};
 use crate::metrics::Metrics;
+use crate::protocol::enroll::PemText;
 use crate::server::enroll::{CustomerTrustAnchors, KeyIdentity, RefusalSink};
 use crate::store::{ChangeSequence, CommitObserver};
 
@@ -47,7 +48,7 @@ impl RefusalSink for CountRefusals {
 }
 
 impl CustomerTrustAnchors for Directory {
-    fn trust_anchors_pem(&self, customer: CustomerId) -> Option<Arc<str>> {
+    fn trust_anchors_pem(&self, customer: CustomerId) -> Option<PemText> {
         self.trust_anchors_pem(customer)
     }
 }

@@ -22,6 +22,7 @@ use crate::index::KeyIndex;
 use crate::management::first_start::ServiceSecrets;
 use crate::management::{self, Management, Which};
 use crate::metrics::{Door, Metrics};
+use crate::protocol::enroll::PemText;
 use crate::secret::random_bytes;
 use crate::server::admin::AdminDoor;
 use crate::server::api::Api;
@@ -101,7 +102,7 @@ struct Node {
     enroll_endpoint: Endpoint,
     admin_endpoint: Endpoint,
     trust_pin: Arc<ArcSwap<TrustPin>>,
-    server_trust_anchors: Arc<ArcSwap<String>>,
+    server_trust_anchors: Arc<ArcSwap<PemText>>,
     enroll_limits: Arc<ArcSwap<EnrollLimits>>,
     enroll_connections: Arc<ArcSwap<Limits>>,
     admin_connections: Arc<ArcSwap<Limits>>,
@@ -142,7 +143,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
         metrics: Arc::clone(&metrics),
         refusals: Arc::default(),
         trust_pin: Arc::new(ArcSwap::from_pointee(enroll_endpoint.pin())),
-        server_trust_anchors: Arc::new(ArcSwap::from_pointee(enroll_endpoint.trust_anchors_pem())),
+        server_trust_anchors: Arc::new(ArcSwap::from_pointee(enroll_endpoint.trust_anchors_pem().as_str().into())),
         enroll_limits: Arc::new(ArcSwap::from_pointee(enroll_limits(&settings.enroll))),
         enroll_connections: Arc::new(ArcSwap::from_pointee(enroll_connections(&settings.enroll))),
         admin_connections: Arc::new(ArcSwap::from_pointee(admin_connections(&settings.admin))),
@@ -410,7 +411,7 @@ impl Node {
     /// What devices and new key strings are told to trust.
     fn publish_anchors(&self) {
         self.trust_pin.store(Arc::new(self.enroll_endpoint.pin()));
-        self.server_trust_anchors.store(Arc::new(self.enroll_endpoint.trust_anchors_pem()));
+        self.server_trust_anchors.store(Arc::new(self.enroll_endpoint.trust_anchors_pem().as_str().into()));
     }
 
     fn observe_certificates(&self) {

@@ -21,6 +21,7 @@ use crate::domain::{AddressList, Customer, Group, Kind, Revision, SigningCertifi
 use crate::id::{CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
 use crate::index::KeyIndex;
 use crate::metrics::Metrics;
+use crate::protocol::enroll::PemText;
 use crate::secret::master::MasterKeys;
 use crate::store::{ChangeSequence, ChangedObject, ObjectRef, Store, StoreError};
 
@@ -40,7 +41,7 @@ pub struct Directory {
     groups: DashMap<GroupId, Arc<GroupView>>,
     signers: DashMap<SigningCertificateId, Arc<Signer>>,
     /// Roots per customer, as PEM, ready to be sent.
-    trust_anchors: DashMap<CustomerId, Arc<str>>,
+    trust_anchors: DashMap<CustomerId, PemText>,
     /// Public keys of all signing certificates: no CSR may bring one of them.
     signing_keys: DashMap<PublicKeyHash, ()>,
     applied: Mutex<ChangeSequence>,
@@ -84,7 +85,7 @@ pub(super) struct Signer {
     validity: Range<Timestamp>,
     /// `Ok(None)`: there is nothing to sign with, by intent. `Err`: why it does not open.
     issuer: Result<Option<Issuer>, String>,
-    chain_pem: Arc<str>,
+    chain_pem: PemText,
 }
 
 impl Signer {
@@ -108,8 +109,8 @@ impl Signer {
         self.issuer.as_ref().ok().and_then(Option::as_ref)
     }
 
-    pub(super) fn chain_pem(&self) -> Arc<str> {
-        Arc::clone(&self.chain_pem)
+    pub(super) fn chain_pem(&self) -> PemText {
+        self.chain_pem.clone()
     }
 }
 
@@ -226,8 +227,8 @@ impl Directory {
     }
 
     /// PEM of the roots of a customer's component certificates; `None` when there is no such customer.
-    pub fn trust_anchors_pem(&self, customer: CustomerId) -> Option<Arc<str>> {
-        self.trust_anchors.get(&customer).map(|entry| Arc::clone(&entry))
+    pub fn trust_anchors_pem(&self, customer: CustomerId) -> Option<PemText> {
+        self.trust_anchors.get(&customer).map(|entry| entry.clone())
     }
 
     /// Of the signing certificates that are in validity and meant to sign: how many there are, and how many can.
@@ -403,7 +404,7 @@ impl Directory {
             customer_id: certificate.customer_id,
             settings_allow: certificate.allow_signing,
             validity: certificate.not_before..certificate.not_after,
-            chain_pem: Arc::from(usable.map_or("", Issuer::chain_pem)),
+            chain_pem: PemText::from(usable.map_or("", Issuer::chain_pem)),
             issuer,
         };
         self.signers.insert(certificate.id, Arc::new(signer));
@@ -438,7 +439,7 @@ impl Directory {
         self.trust_anchors.retain(|customer, _| self.customers.contains_key(customer));
         for customer in customers {
             let pem: String = roots.remove(customer).unwrap_or_default().into_iter().collect();
-            self.trust_anchors.insert(*customer, pem.into());
+            self.trust_anchors.insert(*customer, pem.as_str().into());
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::domain::{Fingerprint, IndexedKey, IssuedCertificate, Kind, Refusal, R
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::index::{KeyEntry, KeyIndex, PresentedKey};
 use crate::metrics::Metrics;
-use crate::protocol::enroll::Outcome;
+use crate::protocol::enroll::{Outcome, PemText};
 use crate::store::{
     EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, EnrollmentStore, IdAllocator, SeenRevisions, StoreError,
 };
@@ -96,9 +96,9 @@ pub struct Enrollment {
     pub group_name: Arc<str>,
     pub certificate_der: Vec<u8>,
     /// PEM of the issuers, the leaf's first, without the root; may be empty.
-    pub chain_pem: Arc<str>,
+    pub chain_pem: PemText,
     /// PEM of the roots of this customer's component certificates.
-    pub trust_anchors_pem: Arc<str>,
+    pub trust_anchors_pem: PemText,
     pub serial: SerialNumber,
     pub not_before: Timestamp,
     pub not_after: Timestamp,

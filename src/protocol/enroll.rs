@@ -3,7 +3,11 @@
 //! The server reads requests through its own borrowing decoder (`server::enroll`), which does no
 //! work that grows with the input before the key has verified.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// Largest request body, in bytes.
@@ -59,10 +63,61 @@ impl Outcome {
     }
 }
 
-/// The answer to an enrollment. PEM members are one string of PEM blocks each.
+/// PEM blocks as one text, ready to stand in any number of answers: it is made into JSON once.
+#[derive(Clone)]
+pub struct PemText {
+    text: Arc<str>,
+    json: Arc<RawValue>,
+}
+
+impl PemText {
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// As it stands in JSON, in bytes.
+    pub fn json_len(&self) -> usize {
+        self.json.get().len()
+    }
+}
+
+impl From<&str> for PemText {
+    fn from(text: &str) -> Self {
+        let json = serde_json::value::to_raw_value(text).expect("strings serialize");
+        Self { text: text.into(), json: json.into() }
+    }
+}
+
+impl PartialEq for PemText {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Default for PemText {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
+impl fmt::Debug for PemText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+/// With `serde_json` only.
+impl Serialize for PemText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+/// The answer to an enrollment. PEM members are one string of PEM blocks each; `P` is what holds those that many
+/// answers have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EnrollResponse {
+pub struct EnrollResponse<P = String> {
     pub outcome: Outcome,
     /// Decimal id; the certificate's common name.
     pub component_id: String,
@@ -73,11 +128,11 @@ pub struct EnrollResponse {
     pub group_name: String,
     pub certificate: String,
     /// Issuers, the leaf's first, without the root; may be empty.
-    pub chain: String,
+    pub chain: P,
     /// Roots of this customer's component certificates.
-    pub trust_anchors: String,
+    pub trust_anchors: P,
     /// Anchors of the enrollment endpoint; a device replaces its own with them.
-    pub server_trust_anchors: String,
+    pub server_trust_anchors: P,
     /// 32 lower-case hex digits.
     pub serial_number: String,
     pub not_before: String,

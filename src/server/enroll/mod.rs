@@ -46,7 +46,7 @@ use crate::enrollment::{Enrollment, EnrollmentError, EnrollmentRequest, Enrollme
 use crate::id::{CustomerId, ProvisioningKeyId};
 use crate::index::PresentedKey;
 use crate::metrics::Metrics;
-use crate::protocol::enroll::BODY_BYTES_MAX;
+use crate::protocol::enroll::{BODY_BYTES_MAX, PemText};
 
 /// RFC 8555 §9.1: one or more certificates as PEM.
 const PEM: &str = "application/pem-certificate-chain";
@@ -116,7 +116,7 @@ pub trait RefusalSink: Send + Sync + 'static {
 /// Where the roots of a customer's component certificates are found. In memory: must not block.
 pub trait CustomerTrustAnchors: Send + Sync + 'static {
     /// PEM; `None` when there is no such customer.
-    fn trust_anchors_pem(&self, customer: CustomerId) -> Option<Arc<str>>;
+    fn trust_anchors_pem(&self, customer: CustomerId) -> Option<PemText>;
 }
 
 /// Bounds of the door. Replaced while it is open; each request counts with those in force when it came.
@@ -139,7 +139,7 @@ impl Default for EnrollLimits {
 pub struct Parts<E> {
     pub enroller: Arc<E>,
     /// PEM of the anchors of the endpoint's own certificate; replaced when that rolls.
-    pub server_trust_anchors: Arc<ArcSwap<String>>,
+    pub server_trust_anchors: Arc<ArcSwap<PemText>>,
     pub customer_trust_anchors: Arc<dyn CustomerTrustAnchors>,
     pub refusals: Arc<dyn RefusalSink>,
     pub limits: Arc<ArcSwap<EnrollLimits>>,
@@ -204,7 +204,7 @@ impl<E: Enroller> Handler for EnrollDoor<E> {
                     .ok()
                     .and_then(|customer| self.parts.customer_trust_anchors.trust_anchors_pem(customer));
                 match anchors {
-                    Some(pem) => answer_all("/v1/trust-anchors/{customerId}", PEM, (*pem).to_owned(), peer),
+                    Some(pem) => answer_all("/v1/trust-anchors/{customerId}", PEM, pem.as_str().to_owned(), peer),
                     None => self.refuse_at_once(Refused::NotFound, peer),
                 }
             }
@@ -259,8 +259,8 @@ impl<E: Enroller> EnrollDoor<E> {
         match self.parts.enroller.enroll(key, request).await {
             Ok(enrollment) => {
                 visit.enrolled(&enrollment);
-                let anchors = self.parts.server_trust_anchors.load_full();
-                Ok(encode::enrolled(enrollment, &anchors, self.parts.clock.now()))
+                let anchors = PemText::clone(&self.parts.server_trust_anchors.load());
+                Ok(encode::enrolled(enrollment, anchors, self.parts.clock.now()))
             }
             Err(error) => {
                 if let Some(refusal) = error.refusal() {

@@ -12,7 +12,7 @@ use muster::domain::{Kind, Reference, Refusal, RefusalReason, SerialNumber};
 use muster::enrollment::{ClockDifference, Enrollment, EnrollmentError, EnrollmentRequest};
 use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 use muster::metrics::Metrics;
-use muster::protocol::enroll::{BODY_BYTES_MAX, EnrollRequest, EnrollResponse, Outcome};
+use muster::protocol::enroll::{BODY_BYTES_MAX, EnrollRequest, EnrollResponse, Outcome, PemText};
 use muster::server::enroll::{
     CustomerTrustAnchors, EnrollDoor, EnrollLimits, Enroller, KeyIdentity, Parts, RefusalSink,
 };
@@ -129,7 +129,7 @@ impl RefusalSink for Notes {
 struct Roots;
 
 impl CustomerTrustAnchors for Roots {
-    fn trust_anchors_pem(&self, customer: CustomerId) -> Option<Arc<str>> {
+    fn trust_anchors_pem(&self, customer: CustomerId) -> Option<PemText> {
         (customer.raw() == CUSTOMER).then(|| "roots of the customer\n".into())
     }
 }
@@ -138,7 +138,7 @@ struct Door {
     server: Server,
     script: Arc<Script>,
     notes: Arc<Notes>,
-    anchors: Arc<ArcSwap<String>>,
+    anchors: Arc<ArcSwap<PemText>>,
     limits: Arc<ArcSwap<EnrollLimits>>,
 }
 
@@ -150,7 +150,7 @@ impl Door {
     fn open_with(limits: EnrollLimits) -> Self {
         let script = Arc::new(Script::default());
         let notes = Arc::new(Notes::default());
-        let anchors = Arc::new(ArcSwap::from_pointee("anchor\n".to_owned()));
+        let anchors = Arc::new(ArcSwap::from_pointee("anchor\n".into()));
         let limits = Arc::new(ArcSwap::from_pointee(limits));
         let metrics = Arc::new(Metrics::new());
         let door = EnrollDoor::new(Parts {
@@ -398,7 +398,7 @@ async fn trust_anchors_and_health_are_for_everyone() {
     assert_eq!(door.ask(get("/healthz")).await.body, "ok\n");
     let reply = door.ask(get("/v1/trust-anchors")).await;
     assert_eq!((&*reply.body, &*reply.headers["content-type"]), ("anchor\n", "application/pem-certificate-chain"));
-    door.anchors.store(Arc::new("anchor\nits successor\n".to_owned()));
+    door.anchors.store(Arc::new("anchor\nits successor\n".into()));
     assert_eq!(door.ask(get("/v1/trust-anchors")).await.body, "anchor\nits successor\n");
 
     let of = |customer: &str| get(&format!("/v1/trust-anchors/{customer}"));
