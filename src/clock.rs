@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
 
 /// Where lifetimes are counted in seconds.
 pub const DAY_SECONDS: u32 = 86_400;
@@ -83,9 +82,18 @@ impl From<OffsetDateTime> for Timestamp {
 /// `2026-11-20T16:06:00Z`: UTC, whole seconds, always 20 characters.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shape = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-        let text = self.to_offset_date_time().format(&shape).map_err(|_| fmt::Error)?;
-        f.write_str(&text)
+        let instant = self.to_offset_date_time();
+        let (year, month, day) = instant.to_calendar_date();
+        let (hour, minute, second) = instant.to_hms();
+        // An answer has four of them; digit by digit they cost a tenth of what a format description does.
+        let digits = |value: i32, place: i32| b'0' + (value / place % 10) as u8;
+        let two = |value: u8| [b'0' + value / 10, b'0' + value % 10];
+        let mut text = *b"0000-00-00T00:00:00Z";
+        text[..4].copy_from_slice(&[1_000, 100, 10, 1].map(|place| digits(year, place)));
+        for (start, value) in [(5, u8::from(month)), (8, day), (11, hour), (14, minute), (17, second)] {
+            text[start..start + 2].copy_from_slice(&two(value));
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

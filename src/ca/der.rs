@@ -132,16 +132,17 @@ impl Writer {
 
     /// An element around what `write` writes. The length is set in when it is known.
     pub fn nested(&mut self, tag: u8, write: impl FnOnce(&mut Self)) {
-        self.bytes.push(tag);
+        self.bytes.extend([tag, 0]);
         let start = self.bytes.len();
         write(self);
         let length = self.bytes.len() - start;
-        let octets = length.to_be_bytes();
-        let octets = &octets[octets.iter().take_while(|&&octet| octet == 0).count()..];
         if length < 0x80 {
-            self.bytes.insert(start, length as u8);
+            self.bytes[start - 1] = length as u8;
         } else {
-            self.bytes.splice(start..start, std::iter::once(0x80 | octets.len() as u8).chain(octets.iter().copied()));
+            let octets = length.to_be_bytes();
+            let octets = &octets[octets.iter().take_while(|&&octet| octet == 0).count()..];
+            self.bytes[start - 1] = 0x80 | octets.len() as u8;
+            self.bytes.splice(start..start, octets.iter().copied());
         }
     }
 
