@@ -81,7 +81,7 @@ impl Management {
     ) -> Result<CertificateRecord, Error> {
         self.authorise(actor, customer, Role::Auditor).await?;
         let component = self.component_of_kind(customer, kind, id).await?;
-        let record = self.store().find_certificate(customer, component.current_serial).await?;
+        let record = self.store().find_certificate(customer, id, component.current_serial).await?;
         record.ok_or_else(|| Error::Internal { detail: format!("component {id} has no row for its certificate") })
     }
 

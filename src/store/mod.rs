@@ -189,16 +189,19 @@ pub trait Store: EnrollmentStore {
         customer: CustomerId,
         ids: &[ComponentId],
     ) -> Result<Vec<ComponentRelations>, StoreError>;
+    /// One of a component's; `None` also for another's. A certificate names its component.
     async fn find_certificate(
         &self,
         customer: CustomerId,
+        component: ComponentId,
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError>;
-    /// Several as [`Self::find_certificate`] gives each, in the order asked; those that the customer does not
+    /// Several as [`Self::find_certificate`] gives each, in the order asked; those that the component does not
     /// have are left out. One read for all of them.
     async fn find_certificates(
         &self,
         customer: CustomerId,
+        component: ComponentId,
         serials: &[SerialNumber],
     ) -> Result<Vec<CertificateRecord>, StoreError>;
     async fn find_clean_up_schedule(

@@ -68,7 +68,7 @@ impl Management {
         let conditions = vec![Condition::new(AuditField::ObjectId, Comparison::Equals, id.to_string())];
         let query = AuditQuery { conditions, page: PageRequest::first(EVENTS_MAX) };
         let audit = self.store().search_audit(customer, &query).await?;
-        let certificates = self.store().find_certificates(customer, &serials(&component, &re_enrollments)).await?;
+        let certificates = self.store().find_certificates(customer, id, &serials(&component, &re_enrollments)).await?;
         let is_whole = re_enrollments.len() <= EVENTS_MAX as usize && audit.total <= u64::from(EVENTS_MAX);
 
         let mut events = Vec::with_capacity(re_enrollments.len() + audit.rows.len() + 2);

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::domain::{CertificateRecord, SerialNumber};
-use crate::id::CustomerId;
+use crate::id::{ComponentId, CustomerId};
 use crate::store::codes;
 use crate::store::rows::CERTIFICATE as COLUMNS;
 
@@ -29,11 +29,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
 pub(super) fn find(
     connection: &Connection,
     customer: CustomerId,
+    component: ComponentId,
     serial: SerialNumber,
 ) -> rusqlite::Result<Option<CertificateRecord>> {
     connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM certificates WHERE customer_id = ?1 AND serial = ?2"))?
-        .query_row(params![customer, serial], read)
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM certificates WHERE customer_id = ?1 AND component_id = ?2 AND serial = ?3"
+        ))?
+        .query_row(params![customer, component, serial], read)
         .optional()
 }
 
@@ -41,15 +44,15 @@ pub(super) fn find(
 pub(super) fn end(
     connection: &Connection,
     customer: CustomerId,
-    serial: SerialNumber,
+    (component, serial): (ComponentId, SerialNumber),
     status: i64,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE certificates SET status = ?3, status_at = ?4
-             WHERE customer_id = ?1 AND serial = ?2 AND status = 1",
+            "UPDATE certificates SET status = ?4, status_at = ?5
+             WHERE customer_id = ?1 AND component_id = ?2 AND serial = ?3 AND status = 1",
         )?
-        .execute(params![customer, serial, status, at])?;
+        .execute(params![customer, component, serial, status, at])?;
     Ok(())
 }

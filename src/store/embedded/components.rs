@@ -78,9 +78,10 @@ pub(super) fn find_known(
         .query_row(params![customer, key, fingerprint], read)
         .optional()?;
     let Some(component) = component else { return Ok(None) };
-    let certificate = certificates::find(connection, customer, component.current_serial)?.ok_or_else(|| {
-        StoreError::Corrupt { detail: format!("component {} has no row for its certificate", component.id) }
-    })?;
+    let certificate =
+        certificates::find(connection, customer, component.id, component.current_serial)?.ok_or_else(|| {
+            StoreError::Corrupt { detail: format!("component {} has no row for its certificate", component.id) }
+        })?;
     let recent_re_enrollments = ledger::count_re_enrollments(connection, customer, component.id, re_enrollments_since)?;
     Ok(Some(KnownComponent { component, certificate, recent_re_enrollments }))
 }
@@ -230,7 +231,8 @@ pub(super) fn find_relations(
     let mut find = connection.prepare_cached(
         "SELECT g.name, k.name, t.signing_certificate_id, s.name, t.serial, t.issued_at, t.not_after
          FROM components p
-             JOIN certificates t ON t.customer_id = p.customer_id AND t.serial = p.current_serial
+             JOIN certificates t ON t.customer_id = p.customer_id AND t.component_id = p.id
+                 AND t.serial = p.current_serial
              LEFT JOIN groups g ON g.id = p.group_id
              LEFT JOIN provisioning_keys k ON k.id = p.key_id
              LEFT JOIN signing_certificates s ON s.id = t.signing_certificate_id
@@ -366,7 +368,7 @@ pub(super) fn revoke(
             "UPDATE components SET revoked_at = ?2, modified_at = ?2, modified_by = ?3, revision = ?4 WHERE id = ?1",
         )?
         .execute(params![id, at, by, row.revision.next()])?;
-    certificates::end(connection, customer, row.current_serial, codes::REVOKED, at)?;
+    certificates::end(connection, customer, (id, row.current_serial), codes::REVOKED, at)?;
     Ok(())
 }
 
@@ -380,8 +382,8 @@ pub(super) fn revoke_of_key(
     connection
         .prepare_cached(
             "UPDATE certificates SET status = 3, status_at = ?3
-             WHERE customer_id = ?1 AND status = 1 AND serial IN (
-                 SELECT current_serial FROM components
+             WHERE customer_id = ?1 AND status = 1 AND (component_id, serial) IN (
+                 SELECT id, current_serial FROM components
                  WHERE customer_id = ?1 AND key_id = ?2 AND deleted_at IS NULL AND revoked_at IS NULL)",
         )?
         .execute(params![customer, key, at])?;
@@ -408,7 +410,7 @@ pub(super) fn delete(
     connection
         .prepare_cached("UPDATE components SET deleted_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
         .execute(params![id, at, row.revision.next()])?;
-    certificates::end(connection, customer, row.current_serial, codes::REVOKED, at)?;
+    certificates::end(connection, customer, (id, row.current_serial), codes::REVOKED, at)?;
     let mut counts = Counts::default();
     counts.add(customer, row.kind, row.group_id, id, -1);
     counts.write(connection)?;
@@ -449,9 +451,9 @@ pub(super) fn delete_of_group(
     connection
         .prepare_cached(
             "UPDATE certificates SET status = 3, status_at = ?4
-             FROM (SELECT current_serial FROM components
+             FROM (SELECT id, current_serial FROM components
                    WHERE customer_id = ?1 AND kind = ?2 AND group_id = ?3 AND deleted_at IS NULL) AS p
-             WHERE customer_id = ?1 AND serial = p.current_serial AND status = 1",
+             WHERE customer_id = ?1 AND component_id = p.id AND serial = p.current_serial AND status = 1",
         )?
         .execute(params![customer, kind, group, at])?;
     connection

@@ -265,7 +265,8 @@ impl KeyRow {
             .prepare_cached(
                 "SELECT p.name, p.remote_address, t.public_key_hash
                  FROM components p
-                     JOIN certificates t ON t.customer_id = p.customer_id AND t.serial = p.current_serial
+                     JOIN certificates t ON t.customer_id = p.customer_id AND t.component_id = p.id
+                         AND t.serial = p.current_serial
                  WHERE p.id = ?1 AND p.customer_id = ?2 AND p.key_id = ?3 AND p.fingerprint = ?4
                      AND p.current_serial = ?5 AND p.enabled AND p.revoked_at IS NULL AND p.deleted_at IS NULL",
             )?
@@ -278,7 +279,7 @@ impl KeyRow {
         };
         let new = &commit.certificate;
         let address = Address(commit.remote_address);
-        certificates::end(connection, self.customer.0, superseded, codes::SUPERSEDED, now)?;
+        certificates::end(connection, self.customer.0, (component, superseded), codes::SUPERSEDED, now)?;
         self.insert_certificate(statements, commit, component)?;
         connection
             .prepare_cached(

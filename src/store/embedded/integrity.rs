@@ -109,7 +109,8 @@ const CHECKS: [Check; 15] = [
         invariant: "I4",
         sql: "SELECT id, lower(hex(current_serial)) FROM components p
               WHERE NOT EXISTS (
-                  SELECT 1 FROM certificates t WHERE t.customer_id = p.customer_id AND t.serial = p.current_serial
+                  SELECT 1 FROM certificates t
+                  WHERE t.customer_id = p.customer_id AND t.component_id = p.id AND t.serial = p.current_serial
                       AND t.status = iif(p.revoked_at IS NULL AND p.deleted_at IS NULL, 1, 3))",
         tell: |row| findings::component_without_certificate(row).map(Some),
     },
@@ -117,7 +118,8 @@ const CHECKS: [Check; 15] = [
         invariant: "I4",
         sql: "SELECT key_id, sequence, lower(hex(serial)) FROM key_uses u
               WHERE entry IN (1, 2) AND NOT EXISTS (
-                  SELECT 1 FROM certificates t WHERE t.customer_id = u.customer_id AND t.serial = u.serial)",
+                  SELECT 1 FROM certificates t
+                  WHERE t.customer_id = u.customer_id AND t.component_id = u.component_id AND t.serial = u.serial)",
         tell: |row| findings::use_without_certificate(row).map(Some),
     },
     Check {
@@ -174,7 +176,8 @@ const CHECKS: [Check; 15] = [
     Check {
         invariant: "store",
         sql: "SELECT p.id FROM components p
-                  JOIN certificates t ON t.customer_id = p.customer_id AND t.serial = p.current_serial
+                  JOIN certificates t ON t.customer_id = p.customer_id AND t.component_id = p.id
+                      AND t.serial = p.current_serial
               WHERE p.deleted_at IS NULL AND t.rowid <= (SELECT certificate FROM component_names_end)
                   AND NOT EXISTS (
                       SELECT 1 FROM component_names n WHERE n.customer_id = p.customer_id AND n.kind = p.kind

@@ -434,19 +434,22 @@ impl Store for EmbeddedStore {
     async fn find_certificate(
         &self,
         customer: CustomerId,
+        component: ComponentId,
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError> {
-        self.read(move |connection| certificates::find(connection, customer, serial)).await
+        self.read(move |connection| certificates::find(connection, customer, component, serial)).await
     }
 
     async fn find_certificates(
         &self,
         customer: CustomerId,
+        component: ComponentId,
         serials: &[SerialNumber],
     ) -> Result<Vec<CertificateRecord>, StoreError> {
         let serials = serials.to_vec();
         self.read(move |connection| {
-            serials.iter().filter_map(|serial| certificates::find(connection, customer, *serial).transpose()).collect()
+            let find = |serial: &SerialNumber| certificates::find(connection, customer, component, *serial);
+            serials.iter().filter_map(|serial| find(serial).transpose()).collect()
         })
         .await
     }

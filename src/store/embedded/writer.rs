@@ -731,7 +731,7 @@ mod tests {
     fn one_bad_row_in_a_batch_fails_alone() {
         let mut bench = Bench::new();
         let mut commits: Vec<_> = (1..=5).map(commit).collect();
-        commits[2].certificate.serial = commits[0].certificate.serial;
+        commits[2].intent = commits[0].intent;
 
         let results = bench.enroll(commits);
 

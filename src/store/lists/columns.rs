@@ -226,7 +226,8 @@ impl Columns for SigningCertificateField {
 
 /// Of a component's current certificate.
 const NOT_AFTER: &str = "(SELECT t.not_after FROM certificates t
-                          WHERE t.customer_id = components.customer_id AND t.serial = components.current_serial)";
+                          WHERE t.customer_id = components.customer_id AND t.component_id = components.id
+                              AND t.serial = components.current_serial)";
 
 /// A column of the list's own row, or what both databases make of one in the same way.
 const fn own(expression: &'static str) -> Column {

@@ -4,7 +4,7 @@ use super::errors::Error;
 use super::session::{Row, Session, columns_of};
 use crate::clock::Timestamp;
 use crate::domain::{CertificateRecord, SerialNumber};
-use crate::id::CustomerId;
+use crate::id::{ComponentId, CustomerId};
 use crate::store::codes;
 pub(super) use crate::store::rows::CERTIFICATE as COLUMNS;
 
@@ -28,12 +28,13 @@ pub(super) fn read(row: &Row, first: usize) -> Result<CertificateRecord, Error> 
 pub(super) async fn find(
     session: &Session,
     customer: CustomerId,
+    component: ComponentId,
     serial: SerialNumber,
 ) -> Result<Option<CertificateRecord>, Error> {
     session
         .find(
-            &format!("SELECT {COLUMNS} FROM certificates WHERE customer_id = $1 AND serial = $2"),
-            &[&customer, &serial],
+            &format!("SELECT {COLUMNS} FROM certificates WHERE customer_id = $1 AND component_id = $2 AND serial = $3"),
+            &[&customer, &component, &serial],
             |row| read(row, 0),
         )
         .await
@@ -43,17 +44,18 @@ pub(super) async fn find(
 pub(super) async fn find_many(
     session: &Session,
     customer: CustomerId,
+    component: ComponentId,
     serials: &[SerialNumber],
 ) -> Result<Vec<CertificateRecord>, Error> {
     session
         .list(
             &format!(
-                "SELECT {} FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (serial, place)
-                     JOIN certificates t ON t.customer_id = $1 AND t.serial = asked.serial
+                "SELECT {} FROM unnest($3::bytea[]) WITH ORDINALITY AS asked (serial, place)
+                     JOIN certificates t ON t.customer_id = $1 AND t.component_id = $2 AND t.serial = asked.serial
                  ORDER BY asked.place",
                 columns_of("t", COLUMNS)
             ),
-            &[&customer, &serials],
+            &[&customer, &component, &serials],
             |row| read(row, 0),
         )
         .await

@@ -478,17 +478,19 @@ impl Store for PostgresStore {
     async fn find_certificate(
         &self,
         customer: CustomerId,
+        component: ComponentId,
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError> {
-        Ok(certificates::find(&*self.session().await?, customer, serial).await?)
+        Ok(certificates::find(&*self.session().await?, customer, component, serial).await?)
     }
 
     async fn find_certificates(
         &self,
         customer: CustomerId,
+        component: ComponentId,
         serials: &[SerialNumber],
     ) -> Result<Vec<CertificateRecord>, StoreError> {
-        Ok(certificates::find_many(&*self.session().await?, customer, serials).await?)
+        Ok(certificates::find_many(&*self.session().await?, customer, component, serials).await?)
     }
 
     async fn find_clean_up_schedule(

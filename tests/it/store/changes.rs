@@ -221,7 +221,7 @@ pub async fn a_signing_certificate_stays_until_what_it_signed_has_ended(world: W
     let (customer, id) = (tenant.customer.id, tenant.signer.id);
     let key = world.key(&tenant, None).await;
     let component = world.enrolled(&tenant, &key, "d").await;
-    let not_after = world.certificate(customer, component.current_serial).await.not_after;
+    let not_after = world.certificate(customer, component.id, component.current_serial).await.not_after;
     // Also when everything that came of it is gone: the revoked certificate must stay on the CRL.
     world
         .apply(vec![
@@ -369,13 +369,13 @@ pub async fn a_deleted_key_revokes_its_components_when_asked(world: World) {
         let stored = world.component(customer, component.id).await;
         assert_eq!((stored.state, stored.modified_by), (ComponentState::Revoked { at: later }, Some(5)));
         assert!(stored.revision > component.revision);
-        let certificate = world.certificate(customer, component.current_serial).await;
+        let certificate = world.certificate(customer, component.id, component.current_serial).await;
         assert_eq!(certificate.status, CertificateStatus::Revoked { at: later });
     }
     assert_eq!(world.component(customer, revoked.id).await.state, ComponentState::Revoked { at: NOW });
     assert_eq!(world.component(customer, deleted.id).await.state, ComponentState::Deleted { at: NOW });
     for component in [&revoked, &deleted] {
-        let certificate = world.certificate(customer, component.current_serial).await;
+        let certificate = world.certificate(customer, component.id, component.current_serial).await;
         assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW }, "an end that was there stays");
     }
     assert_eq!(world.component(customer, elsewhere.id).await, elsewhere);
@@ -443,7 +443,7 @@ pub async fn deleting_a_component_revokes_its_certificate(world: World) {
     let (customer, id, at) = (key.customer_id, component.id, NOW);
     world.apply(vec![Change::DeleteComponent { customer, id, revision: None, at, release_use: false }]).await;
 
-    let certificate = world.certificate(customer, component.current_serial).await;
+    let certificate = world.certificate(customer, component.id, component.current_serial).await;
     assert_eq!(certificate.status, CertificateStatus::Revoked { at });
     assert_eq!(world.component(customer, id).await.state, ComponentState::Deleted { at });
     let known = world.store.find_known_component(customer, key.id, &rows::fingerprint("d"), NOW).await.unwrap();
@@ -479,7 +479,7 @@ pub async fn revoking_is_done_once(world: World) {
 
     assert_eq!(first, second, "nothing was changed the second time");
     assert_eq!(world.component(customer, id).await.state, ComponentState::Revoked { at: NOW });
-    let certificate = world.certificate(customer, component.current_serial).await;
+    let certificate = world.certificate(customer, component.id, component.current_serial).await;
     assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW });
     assert_eq!(world.enroll(&tenant, &key, "d").await, EnrollmentOutcome::Known);
     let unknown = Change::RevokeComponent { customer, id: ComponentId::from_raw(1), revision: None, at: NOW, by: None };

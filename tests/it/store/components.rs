@@ -56,7 +56,7 @@ pub async fn a_group_goes_with_all_it_has(world: World) {
         let at = if component.id == deleted { later } else { NOW };
         assert_eq!(world.component(customer, component.id).await.state, ComponentState::Deleted { at });
         let ended = if component.id == revoked || component.id == deleted { later } else { NOW };
-        let certificate = world.certificate(customer, component.current_serial).await;
+        let certificate = world.certificate(customer, component.id, component.current_serial).await;
         assert_eq!(certificate.status, CertificateStatus::Revoked { at: ended }, "each keeps the end it had");
     }
     let event = world.store.list_audit(customer, 0, 10).await.unwrap().pop().unwrap().event;
@@ -239,7 +239,7 @@ pub async fn relations_come_in_the_order_asked(world: World) {
     assert_eq!(found.iter().map(|found| found.component).collect::<Vec<_>>(), [second.id, first.id]);
     assert_eq!((&found[0].key_name, &found[1].key_name), (&None, &Some(key.name.clone())));
     for (found, component) in found.iter().zip([&second, &first]) {
-        let certificate = world.certificate(customer, component.current_serial).await;
+        let certificate = world.certificate(customer, component.id, component.current_serial).await;
         assert_eq!((found.serial, found.issued_at), (certificate.serial, certificate.issued_at));
         assert_eq!(found.not_after, certificate.not_after);
         assert_eq!(found.group_name.as_ref(), Some(&tenant.group.name));

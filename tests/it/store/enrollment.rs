@@ -28,7 +28,7 @@ pub async fn a_component_is_named_after_its_key_and_number(world: World) {
     assert_eq!((component.hostname, component.platform), (commit.device.hostname, commit.device.platform));
     assert_eq!((component.enrolled_at, component.current_serial), (NOW, commit.certificate.serial));
 
-    let certificate = world.certificate(key.customer_id, commit.certificate.serial).await;
+    let certificate = world.certificate(key.customer_id, commit.intent.component(), commit.certificate.serial).await;
     assert_eq!((certificate.component_id, certificate.signing_certificate_id), (id, tenant.signer.id));
     assert_eq!((certificate.der, certificate.status), (commit.certificate.der.clone(), CertificateStatus::Current));
     assert_eq!(certificate.public_key_hash, commit.certificate.public_key_hash);
@@ -225,7 +225,10 @@ pub async fn what_is_refused_writes_nothing(world: World) {
         world.store.commit_enrollment(commit.clone()).await.unwrap();
         let EnrollmentIntent::Enroll { component } = commit.intent else { unreachable!() };
         assert_eq!(world.store.find_component(key.customer_id, component).await.unwrap(), None);
-        assert_eq!(world.store.find_certificate(key.customer_id, commit.certificate.serial).await.unwrap(), None);
+        assert_eq!(
+            world.store.find_certificate(key.customer_id, component, commit.certificate.serial).await.unwrap(),
+            None
+        );
     }
     assert_eq!(world.stored(&key).await.usage, before);
     assert_eq!(world.ledger(&key).await.len(), 1);
@@ -281,7 +284,7 @@ pub async fn a_released_use_can_be_taken_again(world: World) {
 }
 
 /// What no caller does on purpose, so the row cannot be written: it must not take others with it.
-pub async fn a_reused_serial_fails_alone(world: World) {
+pub async fn a_reused_id_fails_alone(world: World) {
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;
     let taken = world.commit(&tenant, &key, "device-0");
@@ -291,7 +294,7 @@ pub async fn a_reused_serial_fails_alone(world: World) {
         .map(|n| {
             let mut commit = world.commit(&tenant, &key, &format!("device-{n}"));
             if n == 10 {
-                commit.certificate.serial = taken.certificate.serial;
+                commit.intent = taken.intent;
             }
             let store = world.store.clone();
             tokio::spawn(async move { (n, store.commit_enrollment(commit).await) })

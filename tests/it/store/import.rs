@@ -425,9 +425,11 @@ async fn told(store: &Arc<dyn Store>) -> Vec<String> {
                 tell!(components);
                 for part in components.chunks(100) {
                     let ids: Vec<_> = part.iter().map(|component| component.id).collect();
-                    let serials: Vec<_> = part.iter().map(|component| component.current_serial).collect();
                     tell!(store.find_component_relations(customer, &ids).await.unwrap());
-                    tell!(store.find_certificates(customer, &serials).await.unwrap());
+                    for component in part {
+                        let (id, serial) = (component.id, component.current_serial);
+                        tell!(store.find_certificate(customer, id, serial).await.unwrap());
+                    }
                 }
                 for Component { key_id, fingerprint, .. } in
                     components.iter().filter(|one| one.key_id != many(&components))

@@ -352,7 +352,7 @@ pub async fn components_are_found_by_every_field(world: World) {
     let mut components = Vec::new();
     for id in &ids[..4] {
         let component = world.component(customer, *id).await;
-        let not_after = world.certificate(customer, component.current_serial).await.not_after;
+        let not_after = world.certificate(customer, component.id, component.current_serial).await.not_after;
         components.push((component, not_after));
     }
 

@@ -95,7 +95,7 @@ macro_rules! hold_to_contract {
                     a_component_is_named_after_its_key_and_number,
                     a_lowered_maximum_exhausts_the_key,
                     a_released_use_can_be_taken_again,
-                    a_reused_serial_fails_alone,
+                    a_reused_id_fails_alone,
                     a_taken_fingerprint_is_known_even_when_the_key_is_exhausted,
                     checks_are_made_in_order,
                     devices_of_different_keys_may_share_a_fingerprint,

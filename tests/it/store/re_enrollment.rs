@@ -34,9 +34,9 @@ pub async fn a_new_certificate_supersedes_the_old_one(world: World) {
     assert_eq!((&after.name, after.ordinal, after.enrolled_at), (&before.name, 1, NOW));
 
     let at = world.now();
-    let old = world.certificate(key.customer_id, first.certificate.serial).await;
+    let old = world.certificate(key.customer_id, first.intent.component(), first.certificate.serial).await;
     assert_eq!(old.status, CertificateStatus::Superseded { at });
-    let new = world.certificate(key.customer_id, again.certificate.serial).await;
+    let new = world.certificate(key.customer_id, again.intent.component(), again.certificate.serial).await;
     assert_eq!((new.status, new.component_id, new.key_id), (CertificateStatus::Current, id, key.id));
 
     let usage = world.stored(&key).await.usage;
@@ -176,10 +176,10 @@ pub async fn a_components_re_enrollments_are_listed_newest_first(world: World) {
 
     let mut asked = serials.clone();
     asked.insert(1, SerialNumber::random());
-    let found = world.store.find_certificates(customer, &asked).await.unwrap();
+    let found = world.store.find_certificates(customer, component.id, &asked).await.unwrap();
     assert_eq!(found.iter().map(|found| found.serial).collect::<Vec<_>>(), serials);
     assert_eq!(found.iter().map(|found| found.key_id).collect::<Vec<_>>(), [second.id, first.id, first.id, first.id]);
-    assert_eq!(found[1], world.certificate(customer, serials[1]).await);
-    assert_eq!(world.store.find_certificates(stranger.customer.id, &asked).await.unwrap(), []);
-    assert_eq!(world.store.find_certificates(customer, &[]).await.unwrap(), []);
+    assert_eq!(found[1], world.certificate(customer, component.id, serials[1]).await);
+    assert_eq!(world.store.find_certificates(stranger.customer.id, component.id, &asked).await.unwrap(), []);
+    assert_eq!(world.store.find_certificates(customer, component.id, &[]).await.unwrap(), []);
 }

@@ -27,7 +27,8 @@ pub async fn everything_answered_is_there_again(world: World) {
 
     for (commit, outcome) in answered {
         let EnrollmentOutcome::Committed { component_name, .. } = outcome else { panic!("{outcome:?}") };
-        let certificate = world.certificate(key.customer_id, commit.certificate.serial).await;
+        let certificate =
+            world.certificate(key.customer_id, commit.intent.component(), commit.certificate.serial).await;
         assert_eq!(certificate.der, commit.certificate.der);
         let component = world.component(key.customer_id, certificate.component_id).await;
         assert_eq!((component.name, component.fingerprint), (component_name, commit.fingerprint.clone()));

@@ -161,7 +161,7 @@ pub async fn rows_of_other_customers_are_not_found(world: World) {
     assert!(world.store.find_key(stranger, key.id).await.unwrap().is_none());
     assert!(world.store.find_indexed_keys(stranger, &[key.id]).await.unwrap().is_empty());
     assert!(world.store.find_component(stranger, component.id).await.unwrap().is_none());
-    assert!(world.store.find_certificate(stranger, component.current_serial).await.unwrap().is_none());
+    assert!(world.store.find_certificate(stranger, component.id, component.current_serial).await.unwrap().is_none());
     let known = world.store.find_known_component(stranger, key.id, &component.fingerprint, NOW).await.unwrap();
     assert_eq!(known, None);
     let ledger = world.store.list_ledger(stranger, key.id, muster::store::PageRequest::first(5)).await.unwrap();

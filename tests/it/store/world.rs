@@ -185,8 +185,13 @@ impl World {
         self.store.find_component(customer, id).await.unwrap().expect("the component is there")
     }
 
-    pub async fn certificate(&self, customer: CustomerId, serial: SerialNumber) -> muster::domain::CertificateRecord {
-        self.store.find_certificate(customer, serial).await.unwrap().expect("the certificate is there")
+    pub async fn certificate(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        serial: SerialNumber,
+    ) -> muster::domain::CertificateRecord {
+        self.store.find_certificate(customer, component, serial).await.unwrap().expect("the certificate is there")
     }
 
     /// Newest first, all of it.

@@ -134,8 +134,8 @@ pass_on! {
     find_component(customer: CustomerId, id: ComponentId) -> Result<Option<Component>, StoreError>;
     find_components(customer: CustomerId, ids: &[ComponentId]) -> Result<Vec<Component>, StoreError>;
     find_component_relations(customer: CustomerId, ids: &[ComponentId]) -> Result<Vec<ComponentRelations>, StoreError>;
-    find_certificate(customer: CustomerId, serial: SerialNumber) -> Result<Option<CertificateRecord>, StoreError>;
-    find_certificates(customer: CustomerId, serials: &[SerialNumber]) -> Result<Vec<CertificateRecord>, StoreError>;
+    find_certificate(customer: CustomerId, component: ComponentId, serial: SerialNumber) -> Result<Option<CertificateRecord>, StoreError>;
+    find_certificates(customer: CustomerId, component: ComponentId, serials: &[SerialNumber]) -> Result<Vec<CertificateRecord>, StoreError>;
     find_clean_up_schedule(customer: CustomerId, kind: Kind) -> Result<Option<CleanUpSchedule>, StoreError>;
     find_api_client(client_id: &str) -> Result<Option<ApiClient>, StoreError>;
     find_administrator(username: &str) -> Result<Option<Administrator>, StoreError>;

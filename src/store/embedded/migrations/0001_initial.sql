@@ -260,7 +260,9 @@ CREATE TABLE certificates (
     der                    BLOB    NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX certificates_by_serial ON certificates (customer_id, serial);
+-- By whom it is of, and not by serial alone: those of new components lie together, a random serial is a page of
+-- its own in every commit.
+CREATE UNIQUE INDEX certificates_by_component ON certificates (customer_id, component_id, serial);
 -- What ends when, and whose it is: clean-up walks it without a look at the wide rows.
 CREATE INDEX certificates_by_end ON certificates (customer_id, not_after, component_id) WHERE status = 1;
 
