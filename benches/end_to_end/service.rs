@@ -14,6 +14,8 @@ use crate::clients::{Tls, exchange, post};
 use crate::machine;
 
 const START_MAX: Duration = Duration::from_secs(60);
+/// Of the log, shown when a measurement fails.
+const LOG_LINES: usize = 5;
 
 /// `muster serve` on the servers' core, with a store of its own, log lines at its default level into a file. Killed
 /// when it is dropped.
@@ -81,6 +83,13 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let state = self.child.try_wait();
+            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            let begin = log.lines().count().saturating_sub(LOG_LINES);
+            let last: Vec<&str> = log.lines().skip(begin).collect();
+            eprintln!("the service ({state:?}) said last:\n{}", last.join("\n"));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
