@@ -242,7 +242,7 @@ impl Browser {
 async fn connect(admin: SocketAddr, anchor: &Path) -> SendRequest<Full<Bytes>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(anchor).expect("a certificate")).expect("an anchor");
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config = rustls::ClientConfig::builder_with_provider(muster::tls_provider::provider())
         .with_safe_default_protocol_versions()
         .expect("TLS 1.3")
         .with_root_certificates(roots)

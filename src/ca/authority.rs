@@ -18,6 +18,7 @@ use super::signer::{NoRandomness, PrivateKey};
 use crate::clock::{DAY, Timestamp};
 use crate::domain::{Fingerprint, Kind};
 use crate::id::{ComponentId, CustomerId, Id as _};
+use crate::tls_provider;
 
 /// How long a root of this service lives unless told otherwise: 30 years.
 pub const ROOT_LIFETIME_DAYS_DEFAULT: u32 = 30 * 365;
@@ -190,7 +191,8 @@ fn verify(
     let leaf = CertificateDer::from(leaf);
     let leaf = EndEntityCert::try_from(&leaf)?;
     let time = UnixTime::since_unix_epoch(now.since(Timestamp::from_unix_seconds(0)));
-    leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &between, time, usage, None, None)?;
+    let algorithms = tls_provider::provider().signature_verification_algorithms.all;
+    leaf.verify_for_usage(algorithms, &anchors, &between, time, usage, None, None)?;
     match name {
         Some(name) => {
             let name = ServerName::try_from(name).map_err(|_| webpki::Error::MalformedDnsIdentifier)?;

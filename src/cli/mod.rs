@@ -96,7 +96,7 @@ enum Command {
     /// Manage signing certificates: the CAs that sign components
     #[command(subcommand)]
     SigningCert(signing_cert::Command),
-    /// Print the version
+    /// Print the version, and whose TLS is in this build
     Version(version::Arguments),
 }
 

@@ -25,6 +25,7 @@ use crate::domain::{Cloud, Fingerprint, KeySecret};
 use crate::protocol::enroll::{EnrollRequest, EnrollResponse};
 use crate::protocol::problem::Problem;
 use crate::secret::random_bytes;
+use crate::tls_provider;
 
 const PATH: &str = "/v1/enroll";
 /// Two chains and the anchors of a roll fit many times over.
@@ -259,7 +260,8 @@ fn verify(answer: &EnrollResponse, key_pair: &KeyPair) -> Result<(), &'static st
         .and_then(|leaf| {
             let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
             let usage = KeyUsage::client_auth();
-            leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &chain, time, usage, None, None)?;
+            let algorithms = tls_provider::provider().signature_verification_algorithms.all;
+            leaf.verify_for_usage(algorithms, &anchors, &chain, time, usage, None, None)?;
             Ok(())
         })
         .map_err(|_| "the certificate does not lead to its trust anchors")

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::domain::TrustPin;
+use crate::tls_provider;
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -48,7 +49,7 @@ where
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let leaf_key = KeyPair::generate().unwrap();
     let leaf = leaf.signed_by(&leaf_key, &anchor).unwrap();
-    let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let tls = ServerConfig::builder_with_provider(tls_provider::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::domain::TrustPin;
+use crate::tls_provider;
 
 /// Whom to trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +57,10 @@ pub enum TrustError {
 /// # Errors
 /// When the anchors cannot be used, or the system has none. Blocking: reads the system's roots.
 pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TrustError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = tls_provider::provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .expect("ring has suites for TLS 1.2 and 1.3");
+        .expect("the provider has suites for TLS 1.2 and 1.3");
     let builder = match trust {
         Trust::Anchors(anchors) => {
             let mut roots = RootCertStore::empty();
@@ -189,6 +190,9 @@ mod tests {
         BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
         PublicKeyData as _,
     };
+    use rustls::crypto::ring;
+    use rustls::{ClientConnection, HandshakeKind, NamedGroup, ServerConfig, ServerConnection};
+    use rustls_pki_types::PrivateKeyDer;
     use time::{Duration, OffsetDateTime};
 
     use super::*;
@@ -224,7 +228,7 @@ mod tests {
         above: &[CertificateDer<'_>],
         host: &str,
     ) -> Result<(), CertificateError> {
-        let verifier = PinVerifier { pin, provider: Arc::new(ring::default_provider()) };
+        let verifier = PinVerifier { pin, provider: tls_provider::provider() };
         let name = ServerName::try_from(host).unwrap();
         match verifier.verify_server_cert(leaf, above, &name, &[], UnixTime::now()) {
             Ok(_) => Ok(()),
@@ -311,6 +315,27 @@ mod tests {
         let chain = chain(|_, leaf| leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
         let refused = verify(chain.ca_pin, &chain.leaf, &[chain.ca], HOST);
         assert!(matches!(refused, Err(CertificateError::InvalidPurposeContext { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_server_without_the_hybrid_key_exchange_asks_for_no_second_hello() {
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        let client = client_config(&Trust::Anchors(vec![leaf.der().clone()])).unwrap();
+        let mut client = ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        server.read_tls(&mut &hello[..]).unwrap();
+        server.process_new_packets().unwrap();
+        assert_eq!(server.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(server.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! TLS on the listeners: what is spoken, and with which certificate.
 //!
-//! TLS 1.3 and 1.2 with `ring`. The server's order of suites counts and begins with
-//! `TLS13_AES_128_GCM_SHA256`: SHA-256 has instructions on every server CPU, SHA-384 costs 11 µs
-//! more per handshake. No tickets and no session storage: a device comes once, and resumption
+//! TLS 1.3 and 1.2, with the suites and key exchanges of [`crate::tls_provider`]; of suites the server's
+//! order counts. No tickets and no session storage: a device comes once, and resumption
 //! would save its server next to nothing. ALPN offers `http/1.1` and nothing else.
 //!
 //! On the enrollment listener a client certificate is asked for and never required, without hints
@@ -15,13 +14,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::ring::cipher_suite::{
-    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, TLS13_AES_128_GCM_SHA256,
-    TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
-};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -32,19 +25,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clock::Timestamp;
 use crate::domain::TrustPin;
-
-/// In order of preference. See the module's documentation.
-static CIPHER_SUITES: [rustls::SupportedCipherSuite; 9] = [
-    TLS13_AES_128_GCM_SHA256,
-    TLS13_AES_256_GCM_SHA384,
-    TLS13_CHACHA20_POLY1305_SHA256,
-    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-];
+use crate::tls_provider;
 
 /// Whether a listener wants to see a client's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +43,9 @@ pub fn server_config(
     slot: Arc<CertificateSlot>,
     client_certificates: ClientCertificates,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = provider();
+    let provider = tls_provider::provider();
     let algorithms = provider.signature_verification_algorithms;
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
     let builder = match client_certificates {
         ClientCertificates::Asked => builder.with_client_cert_verifier(Arc::new(ProofOfPossession { algorithms })),
@@ -76,11 +57,6 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-/// `ring`, named explicitly, so that no feature of another crate changes what is spoken.
-fn provider() -> CryptoProvider {
-    CryptoProvider { cipher_suites: CIPHER_SUITES.to_vec(), ..rustls::crypto::ring::default_provider() }
 }
 
 /// The certificate that a listener shows, whatever name the client asks for. Can be replaced while
@@ -223,7 +199,7 @@ impl ServerCertificate {
         let pin = if last.is_ca() { TrustPin::of_public_key(last.public_key().raw) } else { TrustPin::NONE };
         let not_after = Timestamp::from_unix_seconds(leaf.validity().not_after.timestamp());
 
-        let signing_key = rustls::crypto::ring::sign::any_supported_type(private_key)
+        let signing_key = tls_provider::signing_key(private_key)
             .map_err(|_| CertificateError::UnsupportedKey { what: key_name.to_owned() })?;
         let spki = signing_key.public_key();
         let belongs_to =
@@ -231,7 +207,7 @@ impl ServerCertificate {
         drop(parsed);
         let key = CertifiedKey::new(chain, signing_key);
         match key.keys_match() {
-            // A key that cannot tell its public half is taken at its word; none of ring's is one.
+            // A key that cannot tell its public half is taken at its word; no provider of ours has one.
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
             Err(_) => {
                 return Err(CertificateError::KeyMismatch { belongs_to: belongs_to.map(|index| index + 1) });
@@ -401,10 +377,5 @@ mod tests {
         let path = directory.path().join("chain.pem");
         let error = ServerCertificate::from_pem_files(&path, &path).err().unwrap().to_string();
         assert!(error.starts_with(&path.display().to_string()), "{error}");
-    }
-
-    #[test]
-    fn the_cheapest_suite_comes_first() {
-        assert_eq!(provider().cipher_suites[0].suite(), rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
     }
 }

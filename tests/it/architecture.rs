@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms, floor by floor from the ground.
 const FLOORS: [&[&str]; 6] = [
-    &["clock", "id", "secret"],
+    &["clock", "id", "secret", "tls_provider"],
     &["domain", "protocol"],
     &["auth", "ca", "index", "metrics", "store"],
     &["enrollment", "management"],
@@ -41,6 +41,18 @@ const CONFINED: [(&str, &[&str]); 12] = [
     ("tokio_postgres", &["store/postgres"]),
     ("tokio_postgres_rustls", &["store/postgres"]),
     ("toml", &["config"]),
+];
+
+/// What chooses a TLS provider by its name, of rustls or webpki, and what takes whichever is linked or installed.
+/// Both belong in `tls_provider`.
+const PROVIDERS: [&str; 3] = ["ALL_VERIFICATION_ALGS", "aws_lc_rs", "ring"];
+const UNCHOSEN: [&str; 6] = [
+    "ClientConfig::builder(",
+    "CryptoProvider::get_default",
+    "ServerConfig::builder(",
+    "WebPkiClientVerifier::builder(",
+    "WebPkiServerVerifier::builder(",
+    "install_default(",
 ];
 
 /// Crates and modules of the standard library that the ground floors do without: no I/O, no
@@ -87,6 +99,14 @@ impl Source {
             members.extend(paths(&self.text[at + start.len()..]));
         }
         members
+    }
+
+    /// What chooses a TLS provider in this file.
+    fn tls_providers(&self) -> Vec<&str> {
+        let of_rustls = self.members("rustls").into_iter().filter_map(|member| member.strip_prefix("crypto::"));
+        let named = of_rustls.flat_map(paths).chain(self.members("webpki")).map(identifier);
+        let unchosen = UNCHOSEN.into_iter().filter(|call| self.text.contains(call));
+        named.filter(|name| PROVIDERS.contains(name)).chain(unchosen).collect()
     }
 
     /// Whether the file names `module` of the standard library, or more of `std::net` than addresses.
@@ -175,6 +195,11 @@ fn violations(file: &Source) -> Vec<String> {
     for (name, places) in CONFINED {
         if file.names(name) && !places.iter().any(|place| file.is_in(place)) {
             found.push(format!("src/{}: uses {name}, which belongs in {places:?}", file.path));
+        }
+    }
+    if room != "tls_provider" {
+        for choice in file.tls_providers() {
+            found.push(format!("src/{}: {choice} chooses a TLS provider; tls_provider does that", file.path));
         }
     }
     if own <= 1 {
@@ -297,6 +322,10 @@ fn a_planted_violation_is_found() {
         ("protocol/mod.rs", "fn f() { ::std::process::exit(1) }", "uses std::process"),
         ("protocol/mod.rs", "use std::thread::{self, JoinHandle};", "uses std::thread"),
         ("cellar/mod.rs", "", "stands on no floor"),
+        ("client/tls.rs", "use rustls::crypto::{CryptoProvider, ring};", "ring chooses a TLS provider"),
+        ("client/tls.rs", "use rustls::{ClientConfig, crypto::aws_lc_rs};", "aws_lc_rs chooses a TLS provider"),
+        ("client/enroll.rs", "f(webpki::ALL_VERIFICATION_ALGS, 1);", "ALL_VERIFICATION_ALGS chooses a TLS provider"),
+        ("client/tls.rs", "let x = ClientConfig::builder();", "builder( chooses a TLS provider"),
     ] {
         let file = Source { path: path.into(), text: text.into() };
         let found = violations(&file);
@@ -304,6 +333,11 @@ fn a_planted_violation_is_found() {
     }
     for (path, text) in [
         ("enrollment/mod.rs", "use crate::{clock::Clock, store::{Store, StoreError}};\nuse other_crate::management;"),
+        (
+            "client/tls.rs",
+            "use ring::digest;\nuse rustls::crypto::CryptoProvider;\nClientConfig::builder_with_provider(x)",
+        ),
+        ("tls_provider.rs", "use rustls::crypto::ring as chosen;"),
         ("domain/key.rs", "use std::net::IpAddr;\nuse std::{fmt, net::{Ipv4Addr, SocketAddr}};"),
         ("domain/key.rs", "let x: std::net::IpAddr = y.parse::<std::net::IpAddr>()?;"),
     ] {

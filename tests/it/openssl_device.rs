@@ -178,6 +178,10 @@ fn the_endpoint_shows_its_chain_and_speaks_tls_1_3_and_1_2_only() {
             .expect("openssl is needed (tests/run installs it)");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
+    for (group, shown) in [("X25519", "X25519, "), ("P-256", "ECDH, prime256v1")] {
+        let text = s_client(&["-tls1_3", "-groups", group]);
+        assert!(text.contains("Verify return code: 0 (ok)") && text.contains(shown), "{group}: {text}");
+    }
     for (version, name) in [("-tls1_3", "TLSv1.3"), ("-tls1_2", "TLSv1.2")] {
         let text = s_client(&[version, "-servername", "localhost", "-verify_hostname", "localhost"]);
         assert!(text.contains("Verify return code: 0 (ok)"), "{text}");

@@ -27,7 +27,8 @@ fn verify(leaf: &EndpointLeaf, name: &str, now: Timestamp) -> Result<(), webpki:
     let time = UnixTime::since_unix_epoch(Duration::from_secs(now.unix_seconds() as u64));
     let certificate = EndEntityCert::try_from(&chain[0])?;
     let usage = KeyUsage::server_auth();
-    certificate.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &[], time, usage, None, None)?;
+    let algorithms = crate::tls_provider::provider().signature_verification_algorithms.all;
+    certificate.verify_for_usage(algorithms, &anchors, &[], time, usage, None, None)?;
     certificate.verify_is_valid_for_subject_name(&ServerName::try_from(name).unwrap())
 }
 

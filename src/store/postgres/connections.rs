@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use super::OpenError;
 use super::errors::{Error, tell};
 use super::session::Session;
 use crate::store::StoreError;
+use crate::tls_provider;
 
 /// To one server; the next of several is tried then.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -214,8 +214,7 @@ fn tls(settings: &PostgresSettings) -> Result<ClientConfig, OpenError> {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = ClientConfig::builder_with_provider(tls_provider::provider()).with_safe_default_protocol_versions();
     let config = config.map_err(|error| OpenError::Address { reason: error.to_string() })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

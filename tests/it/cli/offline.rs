@@ -161,5 +161,17 @@ fn management_without_a_service_says_what_to_do() {
 #[test]
 fn the_version_is_printed() {
     let output = muster(&["version"]).output().unwrap();
-    assert_eq!(stdout(&output), format!("muster {}\n", env!("CARGO_PKG_VERSION")));
+    let (version, key_exchanges) = (env!("CARGO_PKG_VERSION"), ["X25519", "secp256r1", "secp384r1"]);
+    let (provider, key_exchanges) = if cfg!(feature = "aws-lc-rs") {
+        ("aws-lc-rs", [&["X25519MLKEM768"], &key_exchanges[..]].concat())
+    } else {
+        ("ring", key_exchanges.to_vec())
+    };
+    let expected = format!("muster {version}\nTLS by {provider}: {}\n", key_exchanges.join(", "));
+    assert_eq!(stdout(&output), expected);
+
+    let output = muster(&["version", "--json"]).output().unwrap();
+    let printed: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let tls = serde_json::json!({ "provider": provider, "keyExchanges": key_exchanges });
+    assert_eq!(printed, serde_json::json!({ "version": version, "tls": tls }));
 }

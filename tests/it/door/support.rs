@@ -15,6 +15,7 @@ use muster::metrics::{Door, Metrics};
 use muster::server::http::{self, Handler, Peer};
 use muster::server::listener::{Drained, Limits, Listener, Service, Transport};
 use muster::server::tls::{CertificateSlot, ClientCertificates, ServerCertificate, server_config};
+use muster::tls_provider::provider;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -66,8 +67,7 @@ impl Pki {
     pub fn client(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.anchor.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        ClientConfig::builder_with_provider(provider)
+        ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)

@@ -4,12 +4,19 @@ use std::sync::Arc;
 
 use muster::server::listener::Limits;
 use muster::server::tls::ClientCertificates;
+use muster::tls_provider::{provider, signing_key};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, ProtocolVersion, SignatureScheme};
+use rustls::{
+    CipherSuite, ClientConfig, DigitallySignedStruct, HandshakeKind, NamedGroup, ProtocolVersion, SignatureScheme,
+    SupportedProtocolVersion,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::support::{Mirror, SHORT, Server, ask, get, private_key};
 
@@ -20,7 +27,10 @@ fn server() -> Server {
 #[tokio::test]
 async fn tls_1_3_and_1_2_are_spoken_and_nothing_older() {
     let server = server();
-    let stream = server.connect().await;
+    let mut prefers_another = CryptoProvider::clone(&provider());
+    prefers_another.cipher_suites.reverse();
+    let client = with_provider(&server, prefers_another, rustls::DEFAULT_VERSIONS);
+    let stream = server.connect_with(client, "localhost").await.unwrap();
     let connection = stream.get_ref().1;
     assert_eq!(connection.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     let suite = connection.negotiated_cipher_suite().unwrap().suite();
@@ -32,6 +42,48 @@ async fn tls_1_3_and_1_2_are_spoken_and_nothing_older() {
     assert_eq!(stream.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_2));
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert_eq!(ask(&mut stream, get("/")).await.status, 200);
+}
+
+/// By another implementation than the server's in a build with another provider than `ring`.
+#[tokio::test]
+async fn a_client_with_a_single_classical_key_exchange_is_served() {
+    let server = server();
+    for group in [ring::kx_group::X25519, ring::kx_group::SECP256R1, ring::kx_group::SECP384R1] {
+        for version in rustls::ALL_VERSIONS {
+            let only = CryptoProvider { kx_groups: vec![group], ..ring::default_provider() };
+            let client = with_provider(&server, only, &[version]);
+            let mut stream = server.connect_with(client, "localhost").await.unwrap();
+            let (kind, found) = key_exchange(&stream);
+            assert_eq!((kind, found), (HandshakeKind::Full, group.name()), "{version:?}");
+            assert_eq!(ask(&mut stream, get("/")).await.status, 200);
+        }
+    }
+}
+
+#[cfg(feature = "aws-lc-rs")]
+#[tokio::test]
+async fn a_client_that_prefers_the_hybrid_key_exchange_gets_it() {
+    use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+
+    let server = server();
+    let (hybrid, classical) = (kx_group::X25519MLKEM768, kx_group::X25519);
+    for (offered, version, chosen) in [
+        (vec![hybrid], &rustls::version::TLS13, hybrid),
+        (vec![hybrid, classical], &rustls::version::TLS13, hybrid),
+        (vec![classical, hybrid], &rustls::version::TLS13, classical),
+        (vec![hybrid, classical], &rustls::version::TLS12, classical), // which knows no hybrid
+    ] {
+        let client = CryptoProvider { kx_groups: offered.clone(), ..default_provider() };
+        let client = with_provider(&server, client, &[version]);
+        let mut stream = server.connect_with(client, "localhost").await.unwrap();
+        assert_eq!(key_exchange(&stream), (HandshakeKind::Full, chosen.name()), "{offered:?}, {version:?}");
+        assert_eq!(ask(&mut stream, get("/")).await.status, 200);
+    }
+}
+
+fn key_exchange(stream: &TlsStream<TcpStream>) -> (HandshakeKind, NamedGroup) {
+    let connection = stream.get_ref().1;
+    (connection.handshake_kind().unwrap(), connection.negotiated_key_exchange_group().unwrap().name())
 }
 
 #[tokio::test]
@@ -138,10 +190,18 @@ async fn a_listener_that_wants_no_client_certificate_does_not_ask() {
     assert_eq!(*offered.hints.lock().unwrap(), None);
 }
 
-fn with_versions(server: &Server, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+fn with_versions(server: &Server, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    with_provider(server, CryptoProvider::clone(&provider()), versions)
+}
+
+fn with_provider(
+    server: &Server,
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(server.pki.anchor.clone()).unwrap();
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
@@ -157,7 +217,7 @@ struct Offered {
 
 impl Offered {
     fn new(leaf: CertificateDer<'static>, key: &KeyPair) -> Self {
-        let key = rustls::crypto::ring::sign::any_supported_type(&private_key(key)).unwrap();
+        let key = signing_key(&private_key(key)).unwrap();
         Self { key: Arc::new(CertifiedKey::new(vec![leaf], key)), hints: std::sync::Mutex::default() }
     }
 }
@@ -174,7 +234,7 @@ impl ResolvesClientCert for Offered {
 }
 
 fn trusting_everyone() -> ClientConfig {
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
@@ -216,6 +276,6 @@ impl ServerCertVerifier for Everyone {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }

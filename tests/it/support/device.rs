@@ -143,7 +143,7 @@ pub fn tls_config(anchor_pem: &str) -> rustls::ClientConfig {
     for anchor in CertificateDer::pem_slice_iter(anchor_pem.as_bytes()) {
         roots.add(anchor.expect("PEM")).expect("an anchor");
     }
-    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    rustls::ClientConfig::builder_with_provider(muster::tls_provider::provider())
         .with_safe_default_protocol_versions()
         .expect("TLS versions")
         .with_root_certificates(roots)

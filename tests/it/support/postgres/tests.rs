@@ -73,7 +73,7 @@ async fn a_server_with_tls_is_who_it_says_and_speaks_nothing_else() {
     let database = cluster.database();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(cluster.anchor_pem().as_bytes()).unwrap()).unwrap();
-    let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let client = ClientConfig::builder_with_provider(muster::tls_provider::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
