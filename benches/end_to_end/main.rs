@@ -2,8 +2,8 @@
 //! and the disk set; and how long devices wait for it. `cargo bench --bench end_to_end`
 //!
 //! Method. Every server is a process of its own that starts bound to core 0; this process has core 1 and comes over
-//! loopback. An enrollment is a new TCP connection, a full TLS 1.3 handshake (X25519, AES-128-GCM, P-256, no ticket) and
-//! one `POST /v1/enroll` with a P-256 CSR of a device never seen before, against the embedded store with `fsync`.
+//! loopback. An enrollment is a new TCP connection, a full TLS 1.3 handshake (X25519, or X25519MLKEM768 with the feature
+//! `aws-lc-rs`; AES-128-GCM, P-256, no ticket) and one `POST /v1/enroll` with a P-256 CSR of a device never seen before, against the embedded store with `fsync`.
 //! A run has three rounds, and each round measures everything once, so that what else the machine does strikes all alike:
 //!
 //! - the bare operations: the server's half of a handshake in memory, a verification, a signature ([`floor`]);
