@@ -290,9 +290,15 @@ fn is_plausible_secret(secret: &str) -> bool {
     let body = base64.trim_end_matches('=');
     body.len() >= IMPORTED_CHARACTERS_MIN
         && base64.len() - body.len() <= 2
-        && body.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+        && is_base64(body.as_bytes())
         && !suffix.is_empty()
         && suffix.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether every byte is of base64's alphabet. Without a branch that depends on one: the processor learns branches, and
+/// would be quicker with a text that resembles one that was just here (`benches/timing`).
+fn is_base64(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |all, b| all & (b.is_ascii_alphanumeric() | (*b == b'+') | (*b == b'/')))
 }
 
 /// What a device learns from a key string before it makes a connection.
