@@ -15,8 +15,8 @@
 //! What it deliberately does not do: judge keys, groups or devices; know the store; see a key
 //! string anywhere but on its way to [`Enroller::present`].
 
-mod decode;
-mod encode;
+pub mod decode;
+pub mod encode;
 mod refused;
 mod visit;
 
