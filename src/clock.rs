@@ -1,6 +1,7 @@
 //! What time it is, as a parameter: nothing below the doors reads the system clock by itself.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,8 +17,10 @@ pub const DAY: Duration = Duration::from_secs(DAY_SECONDS as u64);
 ///
 /// Whole seconds because certificates (RFC 5280 §4.1.2.5), the enrollment protocol and the
 /// management API all speak whole seconds; durations that are measured use [`std::time::Instant`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+///
+/// Held as the seconds since the year 0, the first one being 1, so that an instant that may be missing is as small.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(NonZeroU64);
 
 impl Timestamp {
     /// The first instant this type is printed for by RFC 3339's four-digit years.
@@ -26,22 +29,24 @@ impl Timestamp {
 
     /// From seconds since the epoch, clamped to the years 0000 to 9999.
     pub const fn from_unix_seconds(seconds: i64) -> Self {
-        if seconds < Self::MIN_SECONDS {
-            Self(Self::MIN_SECONDS)
+        let seconds = if seconds < Self::MIN_SECONDS {
+            Self::MIN_SECONDS
         } else if seconds > Self::MAX_SECONDS {
-            Self(Self::MAX_SECONDS)
+            Self::MAX_SECONDS
         } else {
-            Self(seconds)
-        }
+            seconds
+        };
+        let since_year_0 = seconds.abs_diff(Self::MIN_SECONDS);
+        Self(NonZeroU64::MIN.saturating_add(since_year_0))
     }
 
     /// From seconds since the epoch; `None` outside of the years 0000 to 9999.
     pub fn checked_from_unix_seconds(seconds: i64) -> Option<Self> {
-        (Self::MIN_SECONDS..=Self::MAX_SECONDS).contains(&seconds).then_some(Self(seconds))
+        (Self::MIN_SECONDS..=Self::MAX_SECONDS).contains(&seconds).then(|| Self::from_unix_seconds(seconds))
     }
 
     pub const fn unix_seconds(self) -> i64 {
-        self.0
+        (self.0.get() - 1).cast_signed() + Self::MIN_SECONDS
     }
 
     /// Parses an RFC 3339 instant with any offset; fractions of a second are cut off.
@@ -54,22 +59,22 @@ impl Timestamp {
 
     /// The same instant for the X.509 crates.
     pub fn to_offset_date_time(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp(self.0).expect("the constructors keep years 0 to 9999")
+        OffsetDateTime::from_unix_timestamp(self.unix_seconds()).expect("the constructors keep years 0 to 9999")
     }
 
     pub fn saturating_add(self, span: Duration) -> Self {
         let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-        Self::from_unix_seconds(self.0.saturating_add(seconds))
+        Self::from_unix_seconds(self.unix_seconds().saturating_add(seconds))
     }
 
     pub fn saturating_sub(self, span: Duration) -> Self {
         let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-        Self::from_unix_seconds(self.0.saturating_sub(seconds))
+        Self::from_unix_seconds(self.unix_seconds().saturating_sub(seconds))
     }
 
     /// How long after `earlier` this is; zero when it is not after.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Duration::from_secs(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 
@@ -94,6 +99,12 @@ impl fmt::Display for Timestamp {
             text[start..start + 2].copy_from_slice(&two(value));
         }
         f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({self})")
     }
 }
 
@@ -135,7 +146,7 @@ pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
     pub fn new(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self(AtomicI64::new(start.unix_seconds()))
     }
 
     pub fn advance(&self, span: Duration) {
@@ -143,13 +154,13 @@ impl ManualClock {
     }
 
     pub fn set(&self, instant: Timestamp) {
-        self.0.store(instant.0, Ordering::SeqCst);
+        self.0.store(instant.unix_seconds(), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp::from_unix_seconds(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -161,6 +172,18 @@ mod tests {
     fn prints_whole_seconds_in_utc() {
         let instant = Timestamp::from_rfc3339("2026-11-20T17:06:00.987+01:00").unwrap();
         assert_eq!(instant.to_string(), "2026-11-20T16:06:00Z");
+    }
+
+    #[test]
+    fn seconds_since_the_epoch_come_back() {
+        for seconds in [Timestamp::MIN_SECONDS, -1, 0, 1, 1_795_190_760, Timestamp::MAX_SECONDS] {
+            assert_eq!(Timestamp::from_unix_seconds(seconds).unix_seconds(), seconds);
+            assert_eq!(Timestamp::checked_from_unix_seconds(seconds), Some(Timestamp::from_unix_seconds(seconds)));
+        }
+        for outside in [Timestamp::MIN_SECONDS - 1, Timestamp::MAX_SECONDS + 1] {
+            assert_eq!(Timestamp::checked_from_unix_seconds(outside), None);
+        }
+        assert!(Timestamp::from_unix_seconds(-1) < Timestamp::from_unix_seconds(0));
     }
 
     #[test]
