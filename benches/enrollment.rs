@@ -18,7 +18,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use muster::clock::Timestamp;
 use muster::domain::ledger::RefusalTally;
 use muster::domain::redemption::KnownComponent;
-use muster::domain::{AddressList, Fingerprint, IndexedKey, Kind, Revision};
+use muster::domain::{Fingerprint, IndexedKey, Kind, Networks, Revision};
 use muster::enrollment::EnrollmentService;
 use muster::enrollment::turns::{Seats, Turns};
 use muster::id::{CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
@@ -74,9 +74,9 @@ fn entries(count: u64) -> Vec<Arc<KeyEntry>> {
             enabled: true,
             allow_re_enrollment: false,
             expires_at: None,
-            addresses: AddressList::default(),
+            addresses: Networks::default(),
             digest: peppers.digest(&id.to_be_bytes()).1,
-            uses: 0,
+            uses: 0.into(),
             revision: Revision::FIRST,
         });
     }

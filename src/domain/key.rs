@@ -1,8 +1,9 @@
 //! Provisioning keys: the settings, the counters and the state that follows from both.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU32;
 
-use super::{AddressList, Description, KeyVersion, Kind, Name, Revision};
+use super::{AddressList, Description, KeyVersion, Kind, Name, Networks, Revision};
 use crate::clock::Timestamp;
 use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::secret::pepper::{KeyDigest, PepperNumber};
@@ -137,8 +138,8 @@ impl KeyState {
     }
 }
 
-/// The part of a key that a node keeps in memory to check enrollments against.
-#[derive(Clone)]
+/// The part of a key that a node keeps in memory to check enrollments against. There may be ten million: it takes
+/// as few bytes as that needs.
 pub struct IndexedKey {
     pub id: ProvisioningKeyId,
     pub customer_id: CustomerId,
@@ -148,9 +149,9 @@ pub struct IndexedKey {
     pub enabled: bool,
     pub allow_re_enrollment: bool,
     pub expires_at: Option<Timestamp>,
-    pub addresses: AddressList,
+    pub addresses: Networks,
     pub digest: KeyDigest,
     /// As of when the row was read; enrollments move it on.
-    pub uses: u32,
+    pub uses: AtomicU32,
     pub revision: Revision,
 }

@@ -22,7 +22,7 @@ pub mod redemption;
 pub mod refusal;
 pub mod session;
 
-pub use address::AddressList;
+pub use address::{AddressList, Networks};
 pub use administrator::{Actor, Administrator, ApiClient, Role};
 pub use attention::Attention;
 pub use buckets::{BucketStep, Buckets};

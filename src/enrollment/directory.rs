@@ -17,7 +17,7 @@ use crate::ca::Issuer;
 use crate::clock::Timestamp;
 use crate::domain::certificate::PublicKeyHash;
 use crate::domain::places;
-use crate::domain::{AddressList, Customer, Group, Kind, Revision, SigningCertificate};
+use crate::domain::{Customer, Group, Kind, Networks, Revision, SigningCertificate};
 use crate::id::{CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
 use crate::index::KeyIndex;
 use crate::metrics::Metrics;
@@ -72,7 +72,7 @@ pub(super) struct GroupView {
     pub(super) kind: Kind,
     pub(super) name: Arc<str>,
     pub(super) enabled: bool,
-    pub(super) addresses: AddressList,
+    pub(super) addresses: Networks,
     pub(super) revision: Revision,
 }
 
@@ -301,20 +301,22 @@ impl Directory {
         for id in gone {
             self.remove_signer(id);
         }
-        let mut gone = self.index.ids();
-        let mut after = ProvisioningKeyId::from_raw(0);
-        loop {
-            let rows = self.store.scan_keys(after, SCAN_LIMIT).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            for key in rows {
-                gone.remove(&key.id);
-                self.index.put(key);
-            }
+        let mut known = self.index.ids().into_iter().peekable();
+        let mut rows = self.store.scan_keys(ProvisioningKeyId::from_raw(0), SCAN_LIMIT).await?;
+        while let Some(last) = rows.last().map(|key| key.id) {
+            // The store reads the next ones while these are taken over.
+            let (next, ()) = tokio::join!(self.store.scan_keys(last, SCAN_LIMIT), async {
+                for key in rows {
+                    while let Some(gone) = known.next_if(|known| *known < key.id) {
+                        self.index.remove(gone);
+                    }
+                    known.next_if_eq(&key.id);
+                    self.index.put(key);
+                }
+            });
+            rows = next?;
         }
-        for id in gone {
-            self.index.remove(id);
-        }
+        known.for_each(|gone| self.index.remove(gone));
         self.collect_trust_anchors(&self.customers.iter().map(|known| *known.key()).collect());
         Ok(start)
     }
@@ -378,7 +380,7 @@ impl Directory {
             kind: group.kind,
             name: group.name.as_str().into(),
             enabled: group.enabled,
-            addresses: group.addresses.clone(),
+            addresses: Networks::from(&group.addresses),
             revision: group.revision,
         };
         self.groups.insert(group.id, Arc::new(view));

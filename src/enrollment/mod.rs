@@ -319,7 +319,7 @@ impl EnrollmentService {
         let component = || known.map_or("the component", |known| &*known.component.name);
         let reason = match refusal {
             Refusal::AddressNotAllowed => {
-                let whose = if key.addresses.allows(remote_address) { "group" } else { "key" };
+                let whose = if key.addresses.allow(remote_address) { "group" } else { "key" };
                 format!("{remote_address} is not in the {whose}'s address list").into()
             }
             Refusal::ComponentDisabled => format!("{} is disabled", component()).into(),
@@ -361,7 +361,7 @@ impl EnrollmentService {
         let group = self.directory.group(key.group_id).filter(|it| it.enabled);
         let signer = self.directory.signer(key.signing_certificate_id).filter(|signer| signer.is_usable(now));
         let (customer, group, signer) = check_standing((customer, group, signer), key.enabled, key.expires_at, now)?;
-        if !(key.addresses.allows(remote_address) && group.addresses.allows(remote_address)) {
+        if !(key.addresses.allow(remote_address) && group.addresses.allow(remote_address)) {
             return Err(Refusal::AddressNotAllowed);
         }
         Ok(CheckedKey { entry, customer, group, signer })

@@ -128,7 +128,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::domain::{AddressList, IndexedKey};
+    use crate::domain::{IndexedKey, Networks};
     use crate::id::{CustomerId, GroupId, Id, SigningCertificateId};
     use crate::index::KeyIndex;
     use crate::secret::pepper::{PepperNumber, Peppers};
@@ -151,9 +151,9 @@ mod tests {
             enabled: true,
             allow_re_enrollment: false,
             expires_at: None,
-            addresses: AddressList::default(),
+            addresses: Networks::default(),
             digest: Peppers::new(&peppers).digest(text.as_bytes()).1,
-            uses,
+            uses: uses.into(),
             revision,
         });
         index.find_by_id(ProvisioningKeyId::from_raw(7)).unwrap()

@@ -8,9 +8,8 @@
 //! What it deliberately does not do: read the store (whoever feeds it does), judge a key's state,
 //! or decide about uses: its counter is a hint for the queue, the store decides.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use dashmap::DashMap;
 use subtle::ConditionallySelectable;
@@ -25,11 +24,15 @@ const DUMMY: KeyDigest = KeyDigest::from_bytes([0; KeyDigest::BYTES]);
 
 type Prefix = [u8; KeyDigest::PREFIX_BYTES];
 
+/// Parts of each map that are locked for themselves. When one doubles, whoever looks for a key of it waits: with
+/// ten million keys, until 30,000 of them have moved.
+const SHARDS: usize = 256;
+
 /// All keys of all customers. Shared in an `Arc`; no lock is held beyond a call.
 pub struct KeyIndex {
     by_digest: DashMap<Prefix, Arc<KeyEntry>>,
     /// To find what to take out when only the id is left.
-    by_id: DashMap<ProvisioningKeyId, Prefix>,
+    by_id: DashMap<ProvisioningKeyId, Arc<KeyEntry>>,
     peppers: Arc<Peppers>,
 }
 
@@ -45,12 +48,12 @@ pub struct PresentedKey {
 /// A key as of its last change, with the count as of its last commit on this node.
 pub struct KeyEntry {
     key: IndexedKey,
-    uses: AtomicU32,
 }
 
 impl KeyIndex {
     pub fn new(peppers: Arc<Peppers>) -> Self {
-        Self { by_digest: DashMap::new(), by_id: DashMap::new(), peppers }
+        let (by_digest, by_id) = (DashMap::with_shard_amount(SHARDS), DashMap::with_shard_amount(SHARDS));
+        Self { by_digest, by_id, peppers }
     }
 
     /// Digests `text`, the same way for every text of a length. Allocates nothing.
@@ -70,7 +73,7 @@ impl KeyIndex {
     pub fn find(&self, presented: &PresentedKey) -> Option<Arc<KeyEntry>> {
         let mut found = None;
         for digest in presented.digests.iter().flatten() {
-            let candidate = self.by_digest.get(&digest.prefix()).map(|entry| Arc::clone(&entry));
+            let candidate = self.by_digest.get(digest.prefix()).map(|entry| Arc::clone(&entry));
             let stored = candidate.as_ref().map_or(&DUMMY, |entry| &entry.key.digest);
             let mut accepted = digest.matches(stored);
             accepted.conditional_assign(&0.into(), u8::from(!presented.is_key_string).into());
@@ -83,30 +86,30 @@ impl KeyIndex {
 
     /// The key as it is now, by its row's id.
     pub fn find_by_id(&self, id: ProvisioningKeyId) -> Option<Arc<KeyEntry>> {
-        let prefix = *self.by_id.get(&id)?;
-        self.by_digest.get(&prefix).map(|entry| Arc::clone(&entry))
+        self.by_id.get(&id).map(|entry| Arc::clone(&entry))
     }
 
     /// Adds a key, or replaces what is known of it.
     pub fn put(&self, key: IndexedKey) {
-        let (id, prefix) = (key.id, key.digest.prefix());
-        let uses = AtomicU32::new(key.uses);
-        self.by_digest.insert(prefix, Arc::new(KeyEntry { key, uses }));
-        let previous = self.by_id.insert(id, prefix);
-        if let Some(previous) = previous.filter(|previous| *previous != prefix) {
-            self.by_digest.remove_if(&previous, |_, entry| entry.key.id == id);
+        let entry = Arc::new(KeyEntry { key });
+        self.by_digest.insert(*entry.prefix(), Arc::clone(&entry));
+        let previous = self.by_id.insert(entry.key.id, Arc::clone(&entry));
+        if let Some(previous) = previous.filter(|previous| previous.prefix() != entry.prefix()) {
+            self.by_digest.remove_if(previous.prefix(), |_, found| found.key.id == entry.key.id);
         }
     }
 
     pub fn remove(&self, id: ProvisioningKeyId) {
-        if let Some((_, prefix)) = self.by_id.remove(&id) {
-            self.by_digest.remove_if(&prefix, |_, entry| entry.key.id == id);
+        if let Some((_, entry)) = self.by_id.remove(&id) {
+            self.by_digest.remove_if(entry.prefix(), |_, found| found.key.id == id);
         }
     }
 
-    /// The ids of all keys; for a node that reads everything anew and must find out what is gone.
-    pub fn ids(&self) -> HashSet<ProvisioningKeyId> {
-        self.by_id.iter().map(|known| *known.key()).collect()
+    /// The ids of all keys, in order; for a node that reads everything anew and must find out what is gone.
+    pub fn ids(&self) -> Vec<ProvisioningKeyId> {
+        let mut ids: Vec<_> = self.by_id.iter().map(|known| *known.key()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     pub fn len(&self) -> usize {
@@ -119,15 +122,19 @@ impl KeyIndex {
 }
 
 impl KeyEntry {
-    /// The settings; its `uses` is what they were read with, see [`Self::uses`].
+    /// The settings.
     pub fn key(&self) -> &IndexedKey {
         &self.key
+    }
+
+    fn prefix(&self) -> &Prefix {
+        self.key.digest.prefix()
     }
 
     /// The count as far as this node knows. Less than the store's while a commit is under way; more only
     /// until the change that released a use has been followed.
     pub fn uses(&self) -> u32 {
-        self.uses.load(Ordering::Acquire)
+        self.key.uses.load(Ordering::Acquire)
     }
 
     /// Takes over a count that the store answered.
@@ -135,7 +142,7 @@ impl KeyEntry {
     /// Counts only go up between changes of the key (a release is a change, and brings a new
     /// entry), so the larger one is the newer one.
     pub fn observe_uses(&self, uses: u32) {
-        self.uses.fetch_max(uses, Ordering::AcqRel);
+        self.key.uses.fetch_max(uses, Ordering::AcqRel);
     }
 
     /// Whether the store is known to have given out every use.
@@ -149,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{AddressList, Cloud, KeySecret, KeyVersion, Revision, TrustPin};
+    use crate::domain::{Cloud, KeySecret, KeyVersion, Networks, Revision, TrustPin};
     use crate::id::{CustomerId, GroupId, Id, SigningCertificateId};
     use crate::secret::pepper::{PepperBytes, PepperNumber};
 
@@ -163,9 +170,9 @@ mod tests {
             enabled: true,
             allow_re_enrollment: false,
             expires_at: None,
-            addresses: AddressList::default(),
+            addresses: Networks::default(),
             digest,
-            uses,
+            uses: uses.into(),
             revision: Revision::FIRST,
         }
     }

@@ -29,8 +29,8 @@ impl KeyDigest {
     }
 
     /// What the index is keyed by.
-    pub fn prefix(&self) -> [u8; Self::PREFIX_BYTES] {
-        *self.0.first_chunk().expect("a digest is longer than its prefix")
+    pub fn prefix(&self) -> &[u8; Self::PREFIX_BYTES] {
+        self.0.first_chunk().expect("a digest is longer than its prefix")
     }
 
     /// Compares all 32 bytes in constant time.

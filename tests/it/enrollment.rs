@@ -12,7 +12,7 @@ use muster::domain::ledger::RefusalTally;
 use muster::domain::redemption::KnownComponent;
 use muster::domain::{Actor, Component, Fingerprint, Kind, Refusal};
 use muster::enrollment::{Enrollment, EnrollmentError};
-use muster::id::{ComponentId, CustomerId, ProvisioningKeyId};
+use muster::id::{ComponentId, CustomerId, Id as _, ProvisioningKeyId};
 use muster::management::Input;
 use muster::management::groups::GroupInput;
 use muster::management::keys::KeyInput;
@@ -367,6 +367,28 @@ async fn a_device_that_hangs_up_in_the_middle_leaves_no_seat_taken() {
     }
     assert_eq!(refusal(world.enroll(&key, &WorldDevice::new("too-late")).await), Refusal::KeyExhausted);
     world.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn a_node_that_starts_knows_the_keys_of_all_pages() {
+    let world = World::new().await;
+    let id = world.group(Kind::Machine, "HQ").await;
+    let group = world.store.find_group(world.customer, id).await.expect("the store").expect("the group");
+    let (_, first) = world.key(id, "first", KeyInput::default()).await;
+    let (moved, last) = world.key(id, "last", KeyInput::default()).await;
+    let mut row = world.store.find_key(world.customer, moved).await.expect("the store").expect("the key");
+    row.id = ProvisioningKeyId::from_raw(1 << 50);
+    change(&world, Change::DeleteKey { customer: world.customer, id: moved, revision: None, revoke: None }).await;
+    // Keys are read by 10,000, so the third page has the last one alone.
+    let between = (1..20_000).map(|n| rows::key((1 << 40) + n, &group, &format!("key {n}"), None));
+    let changes = between.chain([row]).map(Change::InsertKey).collect();
+    world.store.commit_changes(changes, Vec::new(), &world.audit_key).await.expect("the keys");
+
+    let world = world.close().await.open().await;
+    assert_eq!(world.directory().count_keys(), 20_001);
+    for (name, key) in [("one", first), ("two", last)] {
+        assert!(world.enroll(&key, &WorldDevice::new(name)).await.is_ok(), "{name}");
+    }
 }
 
 #[tokio::test]

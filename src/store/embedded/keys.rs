@@ -6,7 +6,7 @@ use super::errors::ApplyError;
 use super::{customers, encoding, groups, lists, signing_certificates};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
-use crate::domain::{IndexedKey, Kind, ProvisioningKey, Revision};
+use crate::domain::{AddressList, IndexedKey, Kind, Networks, ProvisioningKey, Revision};
 use crate::id::{ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
 use crate::secret::pepper::KeyDigest;
 use crate::store::gone::DeletedKey;
@@ -70,9 +70,9 @@ fn read_indexed(row: &Row<'_>) -> rusqlite::Result<IndexedKey> {
         enabled: row.get(5)?,
         allow_re_enrollment: row.get(6)?,
         expires_at: row.get(7)?,
-        addresses: row.get(8)?,
+        addresses: Networks::from(&row.get::<_, AddressList>(8)?),
         digest: row.get(9)?,
-        uses: row.get(10)?,
+        uses: row.get::<_, u32>(10)?.into(),
         revision: row.get(11)?,
     })
 }

@@ -13,7 +13,7 @@ use muster::ca::Profile;
 use muster::clock::{Clock, ManualClock, Timestamp};
 use muster::domain::audit::AuditKey;
 use muster::domain::component::DeviceDescription;
-use muster::domain::{Actor, Administrator, Fingerprint, Kind, SessionRecord, SigningCertificate, TrustPin};
+use muster::domain::{Actor, Administrator, Cloud, Fingerprint, Kind, SessionRecord, SigningCertificate, TrustPin};
 use muster::enrollment::{
     Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService, StoreClock,
 };
@@ -48,7 +48,15 @@ pub struct World {
     parts: EnrollmentParts,
     peppers: Arc<Peppers>,
     master_keys: Arc<MasterKeys>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
+}
+
+/// A world that is shut down.
+pub struct ClosedWorld {
+    clock: Arc<ManualClock>,
+    customer: CustomerId,
+    master_keys: Arc<MasterKeys>,
+    pub dir: tempfile::TempDir,
 }
 
 struct ToDirectory(Arc<Directory>);
@@ -66,34 +74,39 @@ impl CommitObserver for Unobserved {
     fn observe_commit(&self, _: usize, _: Duration) {}
 }
 
+impl ClosedWorld {
+    /// Opens the store and fills memory from it, as `serve` does.
+    pub async fn open(self) -> World {
+        let store = open_store(&self.dir, &self.clock);
+        World::start(self, store).await
+    }
+}
+
 impl World {
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(ManualClock::new(NOW));
-        let shared_clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let embedded =
-            EmbeddedStore::open(dir.path(), Arc::clone(&shared_clock), BatchSettings::default(), Arc::new(Unobserved));
-        let embedded = embedded.expect("a store");
+        let embedded = open_store(&dir, &clock);
         let store: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&embedded);
-        let ids = Arc::new(IdAllocator::new(Arc::clone(&store)));
+        let ids = IdAllocator::new(Arc::clone(&store));
         let master_keys = Arc::new(MasterKeys::parse(&MasterKeys::generate_text("1")).expect("a master key"));
-        let profile = Arc::new(Profile {
-            trust_domain: "localhost".to_owned(),
-            dns_suffix: Some("localhost".to_owned()),
-            svid_eku: false,
-            public_url: None,
-        });
-        let cloud: muster::domain::Cloud = "localhost:8443".parse().expect("a cloud");
         let component_lifetime_seconds = SigningCertificate::LIFETIME_SECONDS_DEFAULT;
-        let start = FirstStart { cloud: cloud.clone(), profile: Arc::clone(&profile), component_lifetime_seconds };
+        let start = FirstStart { cloud: cloud(), profile: profile(), component_lifetime_seconds };
         let prepared = PreparedFirstStart::make(&*store, &ids, &master_keys, &*clock, start).await;
         let prepared = prepared.expect("a first start").expect("the store is empty");
         let made = prepared.commit(&*store).await.expect("a first start").expect("nobody was before");
-        let customer = made.customer_id;
+        Self::start(ClosedWorld { clock, customer: made.customer_id, master_keys, dir }, embedded).await
+    }
+
+    async fn start(closed: ClosedWorld, embedded: Arc<EmbeddedStore>) -> Self {
+        let ClosedWorld { clock, customer, master_keys, dir } = closed;
+        let shared_clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let store: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&embedded);
+        let ids = Arc::new(IdAllocator::new(Arc::clone(&store)));
         let ServiceSecrets { peppers, token_key, audit_key, .. } =
             load_secrets(&*store, &master_keys).await.expect("secrets");
         let (peppers, audit_key) = (Arc::new(peppers), Arc::new(audit_key));
-        let metrics = Arc::new(Metrics::new());
+        let (profile, metrics) = (profile(), Arc::new(Metrics::new()));
         let (index, directory) = memory(&store, &master_keys, &peppers, &metrics).await;
         let parts = EnrollmentParts {
             store: Arc::<EmbeddedStore>::clone(&embedded),
@@ -115,10 +128,10 @@ impl World {
             audit_key: Arc::clone(&audit_key),
             peppers: Arc::clone(&peppers),
             token_key: Arc::clone(&token_key),
-            cloud: Arc::new(ArcSwap::from_pointee(cloud)),
+            cloud: Arc::new(ArcSwap::from_pointee(cloud())),
             trust_pin: Arc::new(ArcSwap::from_pointee(TrustPin::NONE)),
             profile,
-            component_lifetime_seconds,
+            component_lifetime_seconds: SigningCertificate::LIFETIME_SECONDS_DEFAULT,
         });
         let service = EnrollmentService::new(parts.clone());
         let management = Arc::new(management);
@@ -133,8 +146,18 @@ impl World {
             parts,
             peppers,
             master_keys,
-            _dir: dir,
+            dir,
         }
+    }
+
+    pub async fn close(self) -> ClosedWorld {
+        self.store.close().await;
+        let Self { clock, customer, master_keys, dir, .. } = self;
+        ClosedWorld { clock, customer, master_keys, dir }
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.parts.directory
     }
 
     /// What another node's enrollment service is made of: a memory of its own, filled from `store`.
@@ -204,6 +227,24 @@ impl World {
         let findings = self.store.check_integrity(&self.audit_key).await.expect("the store");
         assert_eq!(findings, []);
     }
+}
+
+fn open_store(dir: &tempfile::TempDir, clock: &Arc<ManualClock>) -> Arc<EmbeddedStore> {
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    EmbeddedStore::open(dir.path(), clock, BatchSettings::default(), Arc::new(Unobserved)).expect("a store")
+}
+
+fn cloud() -> Cloud {
+    "localhost:8443".parse().expect("a cloud")
+}
+
+fn profile() -> Arc<Profile> {
+    Arc::new(Profile {
+        trust_domain: "localhost".to_owned(),
+        dns_suffix: Some("localhost".to_owned()),
+        svid_eku: false,
+        public_url: None,
+    })
 }
 
 async fn memory(
