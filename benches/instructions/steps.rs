@@ -33,6 +33,7 @@ use muster::id::{ComponentId, CustomerId, Id as _, ProvisioningKeyId, SigningCer
 use muster::management::Input;
 use muster::management::keys::KeyInput;
 use muster::metrics::Metrics;
+use muster::protocol::enroll::PemText;
 use muster::server::enroll::decode::Decoded;
 use muster::server::enroll::{self, EnrollDoor, EnrollLimits, Enroller, KeyIdentity, RefusalSink, encode};
 use muster::server::http::{Handler as _, Peer};
@@ -222,9 +223,10 @@ fn answer(counter: Counter, runtime: &Runtime, world: &World, key: &str) {
         made.collect()
     };
     let mut made = enrollments(1_000);
+    let anchors = PemText::from(ANCHORS);
     counter.count("encode", TIMES, 1, || {
         let enrollment = made.pop_front().expect("enough were made");
-        std::hint::black_box(encode::enrolled(enrollment, ANCHORS, world::NOW));
+        std::hint::black_box(encode::enrolled(enrollment, anchors.clone(), world::NOW));
     });
 
     let request = request(key, &fingerprint(0), CSR);
@@ -264,7 +266,7 @@ impl RefusalSink for Unnoted {
 }
 
 impl enroll::CustomerTrustAnchors for Unnoted {
-    fn trust_anchors_pem(&self, _: CustomerId) -> Option<Arc<str>> {
+    fn trust_anchors_pem(&self, _: CustomerId) -> Option<PemText> {
         None
     }
 }
@@ -272,7 +274,7 @@ impl enroll::CustomerTrustAnchors for Unnoted {
 fn door<E: Enroller>(enroller: E) -> EnrollDoor<E> {
     EnrollDoor::new(enroll::Parts {
         enroller: Arc::new(enroller),
-        server_trust_anchors: Arc::new(ArcSwap::from_pointee(ANCHORS.to_owned())),
+        server_trust_anchors: Arc::new(ArcSwap::from_pointee(ANCHORS.into())),
         customer_trust_anchors: Arc::new(Unnoted),
         refusals: Arc::new(Unnoted),
         limits: Arc::new(ArcSwap::from_pointee(EnrollLimits::default())),
