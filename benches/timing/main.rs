@@ -43,7 +43,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use muster::domain::{AddressList, IndexedKey, Revision};
+use muster::domain::{IndexedKey, Networks, Revision};
 use muster::enrollment::{EnrollmentParts, EnrollmentService};
 use muster::id::{CustomerId, GroupId, Id as _, ProvisioningKeyId, SigningCertificateId};
 use muster::index::KeyIndex;
@@ -179,9 +179,9 @@ fn filled(keys: &[Keys]) -> KeyIndex {
             enabled,
             allow_re_enrollment: false,
             expires_at: None,
-            addresses: AddressList::default(),
+            addresses: Networks::default(),
             digest: peppers.digest(key.as_bytes()).1,
-            uses,
+            uses: uses.into(),
             revision: Revision::FIRST,
         });
     }
