@@ -218,14 +218,12 @@ fn write_extension(writer: &mut Writer, oid: &[u8], critical: bool, value: impl 
 
 /// UTCTime for the years 1950 to 2049, GeneralizedTime for the others (RFC 5280 §4.1.2.5).
 fn write_time(writer: &mut Writer, instant: Timestamp) {
-    let instant = instant.to_offset_date_time();
-    let (year, month, day) = (instant.year(), u8::from(instant.month()), instant.day());
-    let (hour, minute, second) = (instant.hour(), instant.minute(), instant.second());
-    let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
-    if (1950..2050).contains(&year) {
-        writer.element(der::UTC_TIME, format!("{:02}{rest}", year % 100).as_bytes());
+    // 20261120160600Z
+    let time: Vec<u8> = instant.to_string().bytes().filter(|byte| byte.is_ascii_digit() || *byte == b'Z').collect();
+    if (&b"1950"[..]..&b"2050"[..]).contains(&&time[..4]) {
+        writer.element(der::UTC_TIME, &time[2..]);
     } else {
-        writer.element(der::GENERALIZED_TIME, format!("{year:04}{rest}").as_bytes());
+        writer.element(der::GENERALIZED_TIME, &time);
     }
 }
 

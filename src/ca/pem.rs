@@ -110,7 +110,8 @@ fn first_block(text: &str) -> Option<(Block<'_>, &str)> {
 
 /// Base64 of the standard alphabet with or without padding; ASCII white space may stand anywhere.
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let mut dense = Vec::with_capacity(text.len());
+    text.split_ascii_whitespace().for_each(|part| dense.extend_from_slice(part.as_bytes()));
     LENIENT.decode(dense).ok()
 }
 
