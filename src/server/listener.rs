@@ -375,7 +375,7 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
     match &service.transport {
         Transport::Plain => {
             let peer = Peer { address, client_certificate: None };
-            serve_http(&shared, stream, Arc::default(), peer, limits, accepted_at).await;
+            Box::pin(serve_http(&shared, stream, Arc::default(), peer, limits, accepted_at)).await;
         }
         Transport::Tls(config) => {
             let Some(stream) = handshake(service, config, stream, deadline).await else { return };
@@ -387,7 +387,8 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
             let peer = Peer { address, client_certificate };
             let stream = FinalFlight::new(stream);
             let is_last = stream.is_last();
-            serve_http(&shared, stream, is_last, peer, limits, accepted_at).await;
+            // Apart from the task: what has not shaken hands yet takes a third of the room.
+            Box::pin(serve_http(&shared, stream, is_last, peer, limits, accepted_at)).await;
         }
     }
 }
