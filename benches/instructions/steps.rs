@@ -226,7 +226,7 @@ fn answer(counter: Counter, runtime: &Runtime, world: &World, key: &str) {
     let anchors = PemText::from(ANCHORS);
     counter.count("encode", TIMES, 1, || {
         let enrollment = made.pop_front().expect("enough were made");
-        std::hint::black_box(encode::enrolled(enrollment, anchors.clone(), world::NOW));
+        std::hint::black_box(encode::enrolled(enrollment, &anchors, world::NOW));
     });
 
     let request = request(key, &fingerprint(0), CSR);

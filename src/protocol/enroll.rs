@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -75,9 +75,9 @@ impl PemText {
         &self.text
     }
 
-    /// As it stands in JSON, in bytes.
-    pub fn json_len(&self) -> usize {
-        self.json.get().len()
+    /// As it stands in JSON.
+    pub fn json(&self) -> &RawValue {
+        &self.json
     }
 }
 
@@ -106,15 +106,8 @@ impl fmt::Debug for PemText {
     }
 }
 
-/// With `serde_json` only.
-impl Serialize for PemText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.json.serialize(serializer)
-    }
-}
-
-/// The answer to an enrollment. PEM members are one string of PEM blocks each; `P` is what holds those that many
-/// answers have in common.
+/// The answer to an enrollment. PEM members, one string of PEM blocks each, are `P`: text, or what stands for it in
+/// JSON already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnrollResponse<P = String> {
@@ -126,7 +119,7 @@ pub struct EnrollResponse<P = String> {
     pub customer_id: String,
     pub group_id: String,
     pub group_name: String,
-    pub certificate: String,
+    pub certificate: P,
     /// Issuers, the leaf's first, without the root; may be empty.
     pub chain: P,
     /// Roots of this customer's component certificates.

@@ -259,8 +259,8 @@ impl<E: Enroller> EnrollDoor<E> {
         match self.parts.enroller.enroll(key, request).await {
             Ok(enrollment) => {
                 visit.enrolled(&enrollment);
-                let anchors = PemText::clone(&self.parts.server_trust_anchors.load());
-                Ok(encode::enrolled(enrollment, anchors, self.parts.clock.now()))
+                let anchors = self.parts.server_trust_anchors.load();
+                Ok(encode::enrolled(enrollment, &anchors, self.parts.clock.now()))
             }
             Err(error) => {
                 if let Some(refusal) = error.refusal() {
