@@ -128,9 +128,18 @@ impl Service {
         self.dir.path().join("log")
     }
 
-    /// Everything logged so far.
+    /// Everything logged so far. Lines are written some milliseconds apart from what they tell, so this waits until
+    /// no more come.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
+        let mut log = String::new();
+        loop {
+            let before = log.len();
+            log = fs::read_to_string(self.log_file()).unwrap_or_default();
+            if log.len() == before {
+                return log;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// PEM of what the service's own TLS certificates hang from.
