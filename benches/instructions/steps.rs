@@ -288,7 +288,11 @@ async fn visit(door: &Arc<EnrollDoor<Ready>>, request: &[u8]) {
     let (mut here, there) = tokio::io::duplex(64 * 1_024);
     let door = Arc::clone(door);
     let connection = tokio::spawn(async move {
-        let peer = Peer { address: SocketAddr::new(world::SOMEWHERE, 1_024), client_certificate: None };
+        let peer = Peer {
+            address: SocketAddr::new(world::SOMEWHERE, 1_024),
+            client_certificate: None,
+            silence: Arc::default(),
+        };
         let service =
             service_fn(|request| async { Ok::<_, std::convert::Infallible>(door.handle(request, &peer).await) });
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(there), service).await

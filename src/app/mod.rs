@@ -7,6 +7,7 @@
 mod adapters;
 mod audit;
 mod database;
+mod descriptors;
 mod doctor;
 mod endpoint;
 mod first_start;

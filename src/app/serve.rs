@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::adapters::{AnnounceToDirectory, CountRefusals, ObserveCommits};
+use super::descriptors::{connections_of_devices, raise_limit};
 use super::endpoint::{Endpoint, Names};
 use super::first_start::{Beginning, Opened, open};
 use super::health::NodeHealth;
@@ -106,6 +107,10 @@ struct Node {
     enroll_limits: Arc<ArcSwap<EnrollLimits>>,
     enroll_connections: Arc<ArcSwap<Limits>>,
     admin_connections: Arc<ArcSwap<Limits>>,
+    /// That the process may have.
+    descriptors: usize,
+    /// Of the store, as it was opened.
+    queue_max: usize,
 }
 
 /// Opens the store (first start if it is empty), fills the node's memory, binds the listeners and
@@ -114,6 +119,7 @@ struct Node {
 /// # Errors
 /// [`AppError`]: nothing is left running.
 pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError> {
+    let descriptors = raise_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
     let observer = Arc::new(ObserveCommits(Arc::clone(&metrics)));
@@ -144,11 +150,13 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
         refusals: Arc::default(),
         trust_pin: Arc::new(ArcSwap::from_pointee(enroll_endpoint.pin())),
         server_trust_anchors: Arc::new(ArcSwap::from_pointee(enroll_endpoint.trust_anchors_pem().as_str().into())),
-        enroll_limits: Arc::new(ArcSwap::from_pointee(enroll_limits(&settings.enroll))),
-        enroll_connections: Arc::new(ArcSwap::from_pointee(enroll_connections(&settings.enroll))),
+        enroll_limits: Arc::new(ArcSwap::from_pointee(enroll_limits(&settings.enroll, settings.store.queue_max))),
+        enroll_connections: Arc::new(ArcSwap::from_pointee(enroll_connections(&settings, descriptors))),
         admin_connections: Arc::new(ArcSwap::from_pointee(admin_connections(&settings.admin))),
         enroll_endpoint,
         admin_endpoint,
+        descriptors,
+        queue_max: settings.store.queue_max,
     });
     node.observe_certificates();
 
@@ -337,8 +345,8 @@ impl Running {
     /// Reads files: blocks for as long as they take.
     pub fn reload(&self, settings: &Settings) -> Vec<ReloadError> {
         let node = &self.node;
-        node.enroll_limits.store(Arc::new(enroll_limits(&settings.enroll)));
-        node.enroll_connections.store(Arc::new(enroll_connections(&settings.enroll)));
+        node.enroll_limits.store(Arc::new(enroll_limits(&settings.enroll, node.queue_max)));
+        node.enroll_connections.store(Arc::new(enroll_connections(settings, node.descriptors)));
         node.admin_connections.store(Arc::new(admin_connections(&settings.admin)));
         let now = node.clock.now();
         let endpoints = [
@@ -420,21 +428,24 @@ impl Node {
     }
 }
 
-fn enroll_limits(settings: &EnrollSettings) -> EnrollLimits {
+/// `queue_max`: enrollments that may wait in the store. No more are at work, so that none is signed which the store
+/// then has no room for.
+fn enroll_limits(settings: &EnrollSettings, queue_max: usize) -> EnrollLimits {
     EnrollLimits {
         body_timeout: settings.body_timeout,
         failures: FailureRate { per_second: settings.failures_per_second, burst: settings.failures_burst },
-        in_flight_max: settings.in_flight_max,
+        in_flight_max: settings.in_flight_max.min(queue_max),
     }
 }
 
-fn enroll_connections(settings: &EnrollSettings) -> Limits {
+fn enroll_connections(settings: &Settings, descriptors: usize) -> Limits {
+    let EnrollSettings { handshake_timeout, header_timeout, trusted_proxies, .. } = &settings.enroll;
     Limits {
-        connections_max: settings.connections_max,
-        handshake_timeout: settings.handshake_timeout,
-        head_timeout: settings.header_timeout,
+        connections_max: connections_of_devices(settings, descriptors),
+        handshake_timeout: *handshake_timeout,
+        head_timeout: *header_timeout,
         lifetime: ENROLL_CONNECTION_LIFETIME,
-        trusted_proxies: settings.trusted_proxies.clone(),
+        trusted_proxies: trusted_proxies.clone(),
         ..Limits::default()
     }
 }

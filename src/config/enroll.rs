@@ -24,7 +24,7 @@ pub struct EnrollSettings {
     pub header_timeout: Duration,
     /// For the body of a request.
     pub body_timeout: Duration,
-    /// Enrollments at work at once; what comes on top is answered `overloaded`.
+    /// Enrollments at work at once, of one key three quarters at most; what comes on top is answered `overloaded`.
     pub in_flight_max: usize,
     /// Anonymous refusals per second and source prefix before `rate-limited`. `None`: no limit.
     pub failures_per_second: Option<NonZeroU32>,

@@ -47,6 +47,9 @@ const INTERNAL: &str = "internal";
 const ENROLL_SECONDS: [f64; 14] =
     [0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0];
 
+/// Handshakes wait only when the node does not keep up, and for three seconds at most.
+const HANDSHAKE_WAIT_SECONDS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0];
+
 /// A commit is one fsync: 0.1 ms on a disk that answers from a cache, milliseconds on most, and
 /// anything above 0.1 s is a disk in trouble.
 const COMMIT_SECONDS: [f64; 12] = [0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
@@ -67,6 +70,7 @@ pub struct Metrics {
     enrollments: Vec<(&'static str, IntCounter)>,
     enroll_seconds: Histogram,
     handshakes: [IntCounter; HandshakeOutcome::ALL.len()],
+    handshake_wait_seconds: Histogram,
     connections: [Connections; Door::ALL.len()],
     accept_errors: IntCounter,
     commit_seconds: Histogram,
@@ -89,6 +93,19 @@ pub enum HandshakeOutcome {
     NotTls,
     /// Not done within the deadline; silence, too.
     TimedOut,
+}
+
+/// Why a connection was closed before anything was computed for it. Alphabetical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// No place was free.
+    Full,
+    /// Handshakes of its source wait for so long that one more would wait in vain.
+    QueueStands,
+    /// Its source holds as many places as it may.
+    Share,
+    /// Its turn did not come.
+    WaitedTooLong,
 }
 
 /// Which listener a connection came in by. Alphabetical.
@@ -114,7 +131,8 @@ pub enum Deadline {
 struct Connections {
     open: IntGauge,
     accepted: IntCounter,
-    refused: IntCounter,
+    refused: [IntCounter; Admission::ALL.len()],
+    displaced: IntCounter,
     timed_out: [IntCounter; Deadline::ALL.len()],
 }
 
@@ -128,6 +146,19 @@ impl HandshakeOutcome {
             Self::Failed => "failed",
             Self::NotTls => "not-tls",
             Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+impl Admission {
+    pub const ALL: [Self; 4] = [Self::Full, Self::QueueStands, Self::Share, Self::WaitedTooLong];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::QueueStands => "queue-stands",
+            Self::Share => "share",
+            Self::WaitedTooLong => "waited-too-long",
         }
     }
 }
@@ -189,6 +220,12 @@ impl Metrics {
                 &ENROLL_SECONDS,
             ),
             handshakes: HandshakeOutcome::ALL.map(|outcome| handshakes.with_label_values(&[outcome.as_str()])),
+            handshake_wait_seconds: histogram(
+                &registry,
+                "muster_tls_handshake_wait_seconds",
+                "Time that TLS handshakes waited for their turn, of those that had to.",
+                &HANDSHAKE_WAIT_SECONDS,
+            ),
             connections: connections(&registry),
             accept_errors: register(
                 &registry,
@@ -263,9 +300,21 @@ impl Metrics {
         self.connections[door as usize].open.dec();
     }
 
-    /// A connection over the bound: accepted and closed at once.
-    pub fn count_refused_connection(&self, door: Door) {
-        self.connections[door as usize].refused.inc();
+    /// A connection that is accepted and closed before its handshake.
+    pub fn count_refused_connection(&self, door: Door, reason: Admission) {
+        self.connections[door as usize].refused[reason as usize].inc();
+    }
+
+    /// Connections whose clients were silent, closed to make room for others.
+    pub fn count_displaced_connections(&self, door: Door, count: usize) {
+        if count > 0 {
+            self.connections[door as usize].displaced.inc_by(count as u64);
+        }
+    }
+
+    /// A handshake that had to wait for its turn, or for as long as it did in vain.
+    pub fn observe_handshake_wait(&self, waited: Duration) {
+        self.handshake_wait_seconds.observe(waited.as_secs_f64());
     }
 
     /// A connection that was closed because a deadline passed.
@@ -346,7 +395,13 @@ fn connections(registry: &Registry) -> [Connections; Door::ALL.len()] {
     let refused = counters(
         registry,
         "muster_connections_refused_total",
-        "Connections closed at once because too many were open.",
+        "Connections closed before their handshake, by the reason.",
+        &["listener", "reason"],
+    );
+    let displaced = counters(
+        registry,
+        "muster_connections_displaced_total",
+        "Connections whose clients were silent, closed to make room for others.",
         &["listener"],
     );
     let timed_out = counters(
@@ -360,7 +415,8 @@ fn connections(registry: &Registry) -> [Connections; Door::ALL.len()] {
         Connections {
             open: open.with_label_values(&label),
             accepted: accepted.with_label_values(&label),
-            refused: refused.with_label_values(&label),
+            refused: Admission::ALL.map(|reason| refused.with_label_values(&[door.as_str(), reason.as_str()])),
+            displaced: displaced.with_label_values(&label),
             timed_out: Deadline::ALL.map(|deadline| timed_out.with_label_values(&[door.as_str(), deadline.as_str()])),
         }
     })
@@ -403,7 +459,9 @@ mod tests {
             "muster_ca_sign_duration_seconds_count{algorithm=\"ecdsa-p256\"} 0",
             "muster_index_keys 0",
             concat!("muster_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            "muster_connections_refused_total{listener=\"enroll\"} 0",
+            "muster_connections_refused_total{listener=\"enroll\",reason=\"share\"} 0",
+            "muster_connections_displaced_total{listener=\"enroll\"} 0",
+            "muster_tls_handshake_wait_seconds_count 0",
             "muster_connections_timed_out_total{deadline=\"body\",listener=\"enroll\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -3,8 +3,9 @@
 //! ```text
 //! accept ── over the bound, or over its source's share: closed at once
 //!    │
-//!    ├─ PROXY header, from trusted balancers only ┐ one deadline for both,
-//!    ├─ TLS handshake                             ┘ from the moment of accepting
+//!    ├─ PROXY header, from trusted balancers only ┐ one deadline for all,
+//!    ├─ ClientHello, and its turn at the gate     │ from the moment of accepting
+//!    ├─ the rest of the TLS handshake             ┘
 //!    ├─ request head            a deadline each, which also ends an idle connection
 //!    ├─ body                    the handler's deadline
 //!    └─ close                   close_notify, then a short wait for the other end
@@ -13,10 +14,9 @@
 //! A connection is one task. It lives for [`Limits::lifetime`] at most, whatever it does, so that
 //! a device that stops reading in the middle of an answer holds nothing for long.
 //!
-//! Shares: a source ([`SourcePrefix`]) may hold three times as many places as are free, no more.
-//! Alone it gets three quarters of the listener, as a boot storm behind one address needs. A flood
-//! from *n* sources leaves `1 / (1 + 3 n)` of the places to everyone else, and who holds none is let
-//! in as long as there is one. (Dynamic thresholds, as switches share their buffers by.)
+//! Admission ([decision 0014](../../docs/decisions/0014-admission.md)): places are shared out between sources, and
+//! who is silent gives way when they run short ([`places`]); who comes faster than handshakes can be computed waits
+//! for its turn, or is closed at once ([`gate`]).
 //!
 //! Drain: a listener that is told to stop accepts nothing more and finishes what it accepted. A
 //! connection that has sent nothing yet still gets its first answer; one that is idle between
@@ -25,13 +25,17 @@
 //!
 //! Metrics are served by the same loop without TLS ([`Transport::Plain`]).
 
-use std::collections::HashMap;
+mod gate;
+mod handshake;
+mod places;
+
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -46,16 +50,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
+use self::gate::Gate;
+use self::handshake::{Newcomer, handshake};
+use self::places::{Assigned, Places};
 use super::final_flight::FinalFlight;
+use super::http::silence::Silence;
 use super::http::{Handler, Peer, Unanswered};
 use super::proxy_protocol::{ProxyHeaderError, Source, read_header};
 use crate::domain::address::SourcePrefix;
-use crate::metrics::{Deadline, Door, HandshakeOutcome, Metrics};
+use crate::metrics::{Admission, Deadline, Door, HandshakeOutcome, Metrics};
 
 /// Connections that wait to be accepted. A boot storm comes at once; the kernel caps this at
 /// `net.core.somaxconn`.
@@ -76,9 +83,6 @@ const CLIENT_CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
 
 /// Pause after an error of accepting that is the system's and not a connection's.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Places that one source may hold for each that is free.
-const PLACES_PER_FREE_PLACE: usize = 3;
 
 /// Bounds of one listener. Those in force when a connection is accepted count for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,12 +180,13 @@ impl Listener {
         drain_timeout: Duration,
     ) -> Drained {
         let (phase, observer) = watch::channel(Phase::Serving);
-        let shared = Arc::new(Shared {
-            service,
-            open: AtomicUsize::new(0),
-            held: Mutex::default(),
-            all_closed: Notify::new(),
-            observer,
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let shared = Arc::new(Shared { service, places: Places::default(), gate: Gate::new(workers), observer });
+        // Until the drain has ended.
+        let mut usher = JoinSet::new();
+        usher.spawn({
+            let shared = Arc::clone(&shared);
+            async move { shared.gate.usher().await }
         });
         tokio::select! {
             biased;
@@ -192,8 +197,8 @@ impl Listener {
         // Closes the port before the drain: a balancer then sends devices elsewhere.
         drop(self.socket);
         phase.send_replace(Phase::Draining);
-        let drained = timeout(drain_timeout, shared.wait_until_closed()).await;
-        let left = shared.open.load(Ordering::SeqCst);
+        let drained = timeout(drain_timeout, shared.places.wait_until_free()).await;
+        let left = shared.places.open();
         phase.send_replace(Phase::Ended);
         if drained.is_ok() { Drained::Completely } else { Drained::Dropped(left) }
     }
@@ -208,71 +213,51 @@ enum Phase {
 
 struct Shared {
     service: Service,
-    open: AtomicUsize,
-    /// How many of them each source has. One entry for a connection at most.
-    held: Mutex<HashMap<SourcePrefix, usize>>,
-    all_closed: Notify,
+    places: Places,
+    gate: Gate,
     /// Cloned by every connection.
     observer: watch::Receiver<Phase>,
 }
 
 impl Shared {
-    async fn wait_until_closed(&self) {
-        loop {
-            let closed = self.all_closed.notified();
-            if self.open.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            closed.await;
-        }
+    fn refuse(&self, admission: Admission) {
+        self.service.metrics.count_refused_connection(self.service.door, admission);
     }
 }
 
 /// One open connection in the counts, from accepting until dropped.
 struct Place {
     shared: Arc<Shared>,
+    silence: Arc<Silence>,
     /// `None` until it is known whom the connection comes from.
-    source: Option<SourcePrefix>,
+    number: Option<u64>,
 }
 
 impl Place {
-    fn take(shared: &Arc<Shared>) -> Self {
-        shared.open.fetch_add(1, Ordering::SeqCst);
+    fn take(shared: &Arc<Shared>, accepted_at: Instant) -> Self {
+        shared.places.take();
         shared.service.metrics.connection_opened(shared.service.door);
-        Self { shared: Arc::clone(shared), source: None }
+        Self { shared: Arc::clone(shared), silence: Arc::new(Silence::new(accepted_at)), number: None }
     }
 
-    /// Counts the place to whom it is for. `false`, and not counted: that one has its share.
-    fn assign(&mut self, address: IpAddr, limits: &Limits) -> bool {
-        let source = SourcePrefix::of(address);
-        let others = self.shared.open.load(Ordering::SeqCst) - 1;
-        let free = limits.connections_max.saturating_sub(others);
-        let mut held = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = held.get(&source).copied().unwrap_or(0);
-        let is_assigned = places < PLACES_PER_FREE_PLACE.saturating_mul(free);
-        if is_assigned {
-            held.insert(source, places + 1);
-            self.source = Some(source);
+    /// Counts the place to whom it is for, or says why that one gets none.
+    fn assign(&mut self, source: SourcePrefix, limits: &Limits) -> Result<(), Admission> {
+        let shared = &self.shared;
+        if !shared.gate.has_room(source) {
+            return Err(Admission::QueueStands);
         }
-        is_assigned
+        let Assigned { number, displaced } = shared.places.assign(source, &self.silence, limits.connections_max);
+        shared.service.metrics.count_displaced_connections(shared.service.door, displaced);
+        self.number = number;
+        number.map(|_| ()).ok_or(Admission::Share)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        if let Some(source) = self.source {
-            let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
-            match held.get_mut(&source) {
-                Some(places @ 2..) => *places -= 1,
-                _ => drop(held.remove(&source)),
-            }
-        }
-        shared.service.metrics.connection_closed(shared.service.door);
-        if shared.open.fetch_sub(1, Ordering::SeqCst) == 1 {
-            // Keeps the permit for a waiter that has only just looked at the count.
-            shared.all_closed.notify_one();
-        }
+        let Shared { service, places, .. } = &*self.shared;
+        service.metrics.connection_closed(service.door);
+        places.give_back(self.number);
     }
 }
 
@@ -308,30 +293,35 @@ async fn accept_waiting(socket: &TcpListener, shared: &Arc<Shared>) {
 
 /// Serves a connection in a task of its own, if there is a place for it.
 fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
+    let accepted_at = Instant::now();
     let service = &shared.service;
     let limits = service.limits.load_full();
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     // Only the accept loop adds, so that the bound is exact.
-    if shared.open.load(Ordering::SeqCst) >= limits.connections_max {
-        service.metrics.count_refused_connection(service.door);
-        return;
+    if shared.places.open() >= limits.connections_max {
+        let displaced = shared.places.make_room(limits.connections_max);
+        service.metrics.count_displaced_connections(service.door, displaced);
+        return shared.refuse(Admission::Full);
     }
-    let mut place = Place::take(shared);
+    let mut place = Place::take(shared, accepted_at);
     // A balancer has no share of its own: it says later whom its connection is for.
-    if !limits.trusts(address.ip()) && !place.assign(address.ip(), &limits) {
-        service.metrics.count_refused_connection(service.door);
-        return;
+    if !limits.trusts(address.ip())
+        && let Err(admission) = place.assign(SourcePrefix::of(address.ip()), &limits)
+    {
+        return shared.refuse(admission);
     }
     let mut phase = shared.observer.clone();
+    let silence = Arc::clone(&place.silence);
     // Boxed: a task is moved half a dozen times on its way to its first poll and to its end, and a
     // connection's state has kilobytes.
-    tokio::spawn(Box::pin(async move {
+    let task = tokio::spawn(Box::pin(async move {
         tokio::select! {
             biased;
-            () = serve_connection(&mut place, stream, address, &limits) => {}
+            () = serve_connection(&mut place, stream, address, &limits, accepted_at) => {}
             _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
         }
     }));
+    silence.is_of(task.abort_handle());
 }
 
 /// The connection was gone before it was accepted; the next one is not affected.
@@ -342,8 +332,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: SocketAddr, limits: &Limits) {
-    let accepted_at = Instant::now();
+async fn serve_connection(
+    place: &mut Place,
+    mut stream: TcpStream,
+    address: SocketAddr,
+    limits: &Limits,
+    accepted_at: Instant,
+) {
+    // How far the runtime is behind.
+    let delay = accepted_at.elapsed();
     let shared = Arc::clone(&place.shared);
     let service = &shared.service;
     // Answers are written whole; waiting for more to send would only delay them.
@@ -352,8 +349,10 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
 
     let address = if limits.trusts(address.ip()) {
         match timeout_at(deadline, read_header(&mut stream)).await {
-            Ok(Ok(Source::Client(client))) if place.assign(client.ip(), limits) => client,
-            Ok(Ok(Source::Client(_))) => return service.metrics.count_refused_connection(service.door),
+            Ok(Ok(Source::Client(client))) => match place.assign(SourcePrefix::of(client.ip()), limits) {
+                Ok(()) => client,
+                Err(admission) => return shared.refuse(admission),
+            },
             Ok(Ok(Source::Balancer)) => address,
             Ok(Err(error @ ProxyHeaderError::Read(_))) => {
                 service.metrics.count_handshake(HandshakeOutcome::BadProxyHeader);
@@ -372,53 +371,27 @@ async fn serve_connection(place: &mut Place, mut stream: TcpStream, address: Soc
         address
     };
 
+    let silence = Arc::clone(&place.silence);
     match &service.transport {
         Transport::Plain => {
-            let peer = Peer { address, client_certificate: None };
+            let peer = Peer { address, client_certificate: None, silence };
             Box::pin(serve_http(&shared, stream, Arc::default(), peer, limits, accepted_at)).await;
         }
         Transport::Tls(config) => {
-            let Some(stream) = handshake(service, config, stream, deadline).await else { return };
+            let newcomer = Newcomer { source: SourcePrefix::of(address.ip()), silence: &silence, delay };
+            let Some(stream) = handshake(&shared, config, stream, newcomer, deadline).await else { return };
             let certificates = stream.get_ref().1.peer_certificates();
             let client_certificate = certificates
                 .and_then(<[_]>::first)
                 .filter(|der| der.len() <= CLIENT_CERTIFICATE_BYTES_MAX)
                 .map(|der| der.clone().into_owned());
-            let peer = Peer { address, client_certificate };
+            let peer = Peer { address, client_certificate, silence };
             let stream = FinalFlight::new(stream);
             let is_last = stream.is_last();
             // Apart from the task: what has not shaken hands yet takes a third of the room.
             Box::pin(serve_http(&shared, stream, is_last, peer, limits, accepted_at)).await;
         }
     }
-}
-
-/// A finished handshake, or `None` when there will be none; counted either way.
-async fn handshake(
-    service: &Service,
-    config: &Arc<rustls::ServerConfig>,
-    stream: TcpStream,
-    deadline: Instant,
-) -> Option<TlsStream<TcpStream>> {
-    let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
-    let (outcome, stream) = match timeout_at(deadline, handshake).await {
-        Ok(Ok(stream)) => (HandshakeOutcome::Completed, Some(stream)),
-        Ok(Err(error)) if is_not_tls(&error) => (HandshakeOutcome::NotTls, None),
-        Ok(Err(_)) => (HandshakeOutcome::Failed, None),
-        Err(_) => (HandshakeOutcome::TimedOut, None),
-    };
-    service.metrics.count_handshake(outcome);
-    stream
-}
-
-/// Whether the first bytes were no TLS record at all.
-fn is_not_tls(error: &io::Error) -> bool {
-    use rustls::{Error, InvalidMessage};
-    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    matches!(
-        error,
-        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion))
-    )
 }
 
 /// What the requests of one connection share.
@@ -500,7 +473,9 @@ impl Connection<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Unanswered> {
         let requests = 1 + self.requests.fetch_add(1, Ordering::SeqCst);
         let is_last_request = says_close(request.headers());
+        self.peer.silence.end().await;
         let mut response = self.service.handler.handle(request, &self.peer).await;
+        self.peer.silence.begin();
         if let Some(unanswered) = response.extensions().get::<Unanswered>() {
             if *unanswered == Unanswered::TimedOut {
                 self.service.metrics.count_missed_deadline(self.service.door, Deadline::Body);

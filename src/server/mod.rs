@@ -15,4 +15,5 @@ pub mod listener;
 pub mod ops;
 pub mod portal;
 pub mod proxy_protocol;
+mod shares;
 pub mod tls;

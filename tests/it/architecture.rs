@@ -28,15 +28,18 @@ const NEIGHBOURS: [(&str, &str); 8] = [
 ];
 
 /// Crates and modules that only these places may use.
-const CONFINED: [(&str, &[&str]); 12] = [
+const CONFINED: [(&str, &[&str]); 15] = [
     ("anyhow", &["cli", "main"]),
     ("clap", &["cli", "main"]),
     ("deadpool_postgres", &["store/postgres"]),
+    ("hdrhistogram", &["client/load"]),
     ("hyper", &["client", "server"]),
     ("hyper_util", &["client", "server"]),
+    ("indicatif", &["cli"]),
     ("prometheus", &["metrics"]),
     ("rcgen", &["ca", "client"]),
     ("rusqlite", &["store/embedded"]),
+    ("rustix", &["app/descriptors", "cli", "client/load"]),
     ("std::env", &["cli", "client/enroll", "config"]), // the client: `consts`, its platform
     ("tokio_postgres", &["store/postgres"]),
     ("tokio_postgres_rustls", &["store/postgres"]),

@@ -15,4 +15,5 @@ mod operation;
 mod portal;
 mod promises;
 mod store;
+mod storms;
 mod support;

@@ -21,8 +21,7 @@ mod refused;
 mod visit;
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -38,7 +37,9 @@ use self::visit::Visit;
 use super::http::failures::{FailureLimiter, FailureRate};
 use super::http::quiet::Quiet;
 use super::http::route::{self, Found, Route};
+use super::http::silence::Silence;
 use super::http::{self, BODY_TIMEOUT, BodyError, Handler, Peer, Unanswered, is_json, read_body_within};
+use super::shares::Shares;
 use crate::clock::Clock;
 use crate::domain::address::SourcePrefix;
 use crate::domain::{Reference, Refusal, RefusalReason};
@@ -125,7 +126,7 @@ pub struct EnrollLimits {
     /// From a request's head to its whole body.
     pub body_timeout: Duration,
     pub failures: FailureRate,
-    /// Enrollments of verified keys at once; one more is `overloaded`.
+    /// Enrollments of verified keys at once, of one key three quarters at most; one more is `overloaded`.
     pub in_flight_max: usize,
 }
 
@@ -152,7 +153,14 @@ pub struct EnrollDoor<E> {
     parts: Parts<E>,
     failures: FailureLimiter,
     quiet: Arc<Quiet>,
-    in_flight: AtomicUsize,
+    in_flight: Mutex<InFlight>,
+}
+
+/// Enrollments of verified keys, in all and by key: a storm with one key leaves places to the others.
+#[derive(Default)]
+struct InFlight {
+    total: usize,
+    keys: Shares<ProvisioningKeyId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +196,7 @@ impl<E: Enroller> Handler for EnrollDoor<E> {
         match route::find(&ROUTES, request.method(), request.uri().path()) {
             Found::Endpoint(Endpoint::Enroll, _) => {
                 let mut visit = Visit::begin(&self.parts.metrics, &self.quiet, peer.address.ip());
-                match self.enroll(request, &mut visit).await {
+                match self.enroll(request, &mut visit, &peer.silence).await {
                     Ok(response) => response,
                     Err(Stop::Refused(refused)) => self.refuse(refused, visit),
                     Err(Stop::Unanswered(reason)) => http::unanswered(reason),
@@ -222,17 +230,25 @@ impl<E: Enroller> EnrollDoor<E> {
             parts,
             failures: FailureLimiter::new(now),
             quiet: Arc::new(Quiet::new(now)),
-            in_flight: AtomicUsize::new(0),
+            in_flight: Mutex::default(),
         }
     }
 
     /// `POST /v1/enroll`: the checks in the order of docs/contract.md, "Checks".
-    async fn enroll(&self, request: Request<Incoming>, visit: &mut Visit<'_>) -> Result<Response<Full<Bytes>>, Stop> {
+    async fn enroll(
+        &self,
+        request: Request<Incoming>,
+        visit: &mut Visit<'_>,
+        silence: &Silence,
+    ) -> Result<Response<Full<Bytes>>, Stop> {
         let limits = self.parts.limits.load_full();
         if !is_json(request.headers()) {
             return Err(Refused::UnsupportedMediaType.into());
         }
-        let body = match read_body_within(request.into_body(), BODY_BYTES_MAX, limits.body_timeout).await {
+        silence.begin();
+        let body = read_body_within(request.into_body(), BODY_BYTES_MAX, limits.body_timeout).await;
+        silence.end().await;
+        let body = match body {
             Ok(body) => body,
             Err(BodyError::TooLarge { .. }) => return Err(Refused::BodyTooLarge.into()),
             Err(BodyError::Broken) => return Err(Stop::Unanswered(Unanswered::Broken)),
@@ -247,7 +263,7 @@ impl<E: Enroller> EnrollDoor<E> {
         };
         let identity = self.parts.enroller.identify(&key);
         visit.key = Some(identity);
-        let _permit = self.enter(limits.in_flight_max).ok_or(Refused::Overloaded)?;
+        let _permit = self.enter(identity.key_id, limits.in_flight_max).ok_or(Refused::Overloaded)?;
 
         let csr = decoded.csr();
         let request = EnrollmentRequest {
@@ -299,10 +315,12 @@ impl<E: Enroller> EnrollDoor<E> {
     }
 
     /// A place among the enrollments in flight, until it is dropped.
-    fn enter(&self, in_flight_max: usize) -> Option<Permit<'_>> {
-        let permit = Permit(&self.in_flight);
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        (before < in_flight_max).then_some(permit)
+    fn enter(&self, key: ProvisioningKeyId, in_flight_max: usize) -> Option<Permit<'_>> {
+        let mut in_flight = lock(&self.in_flight);
+        let free = in_flight_max.saturating_sub(in_flight.total);
+        let is_taken = in_flight.keys.take(key, free);
+        in_flight.total += usize::from(is_taken);
+        is_taken.then(|| Permit { in_flight: &self.in_flight, key })
     }
 }
 
@@ -318,10 +336,19 @@ fn answer_all(
     http::answer(StatusCode::OK, content_type, body)
 }
 
-struct Permit<'a>(&'a AtomicUsize);
+struct Permit<'a> {
+    in_flight: &'a Mutex<InFlight>,
+    key: ProvisioningKeyId,
+}
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut in_flight = lock(self.in_flight);
+        in_flight.total -= 1;
+        in_flight.keys.give_back(&self.key);
     }
+}
+
+fn lock(in_flight: &Mutex<InFlight>) -> MutexGuard<'_, InFlight> {
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
 }

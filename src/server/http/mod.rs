@@ -6,10 +6,12 @@ pub mod form;
 pub mod problem;
 pub mod quiet;
 pub mod route;
+pub mod silence;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +21,8 @@ use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, Head
 use hyper::{Request, Response, StatusCode};
 use rustls_pki_types::CertificateDer;
 
+use self::silence::Silence;
+
 /// What is known of the other end of a connection.
 #[derive(Clone)]
 pub struct Peer {
@@ -27,6 +31,8 @@ pub struct Peer {
     /// End entity of a client certificate whose possession the handshake proved; nothing else was checked.
     /// At most 8 KiB of DER: a larger one is none of ours, and counts as none.
     pub client_certificate: Option<CertificateDer<'static>>,
+    /// Over while the handler works. One that waits for the rest of a request says so.
+    pub silence: Arc<Silence>,
 }
 
 /// What stands behind a listener.

@@ -248,7 +248,11 @@ impl Arranged {
         let mut known = self.tokens.keys().chain(self.clients.keys()).chain(self.administrators.keys());
         let host = known.position(|known| *known == caller);
         let host = host.map_or(255, |host| host as u8);
-        let peer = Peer { address: SocketAddr::new(IpAddr::from([192, 0, 2, host]), 50_000), client_certificate: None };
+        let peer = Peer {
+            address: SocketAddr::new(IpAddr::from([192, 0, 2, host]), 50_000),
+            client_certificate: None,
+            silence: Arc::default(),
+        };
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
         let token = match (self.administrators.get(&caller), self.clients.get(&caller)) {
             (Some(administrator), _) => Some(self.world.session(administrator).await.0),

@@ -66,8 +66,9 @@ impl Enroller for Script {
         }
     }
 
-    fn identify(&self, _: &String) -> KeyIdentity {
-        KeyIdentity { customer_id: CustomerId::from_raw(CUSTOMER), key_id: ProvisioningKeyId::from_raw(KEY) }
+    fn identify(&self, key: &String) -> KeyIdentity {
+        let key_id = if key == "another" { KEY + 1 } else { KEY };
+        KeyIdentity { customer_id: CustomerId::from_raw(CUSTOMER), key_id: ProvisioningKeyId::from_raw(key_id) }
     }
 
     async fn enroll(&self, key: String, request: EnrollmentRequest<'_>) -> Result<Enrollment, EnrollmentError> {
@@ -506,6 +507,27 @@ async fn enrollments_in_flight_are_bounded_for_those_whose_key_verified() {
     door.script.gate.open_for(1).await;
     assert_eq!(read_reply(&mut first).await.status, 200);
     assert_eq!(door.enroll(&key("")).await.status, 200, "the place is free again");
+}
+
+#[tokio::test]
+async fn one_keys_storm_leaves_places_to_the_others() {
+    let door = Door::open_with(EnrollLimits { in_flight_max: 8, ..EnrollLimits::default() });
+    let mut storm = Vec::new();
+    for _ in 0..6 {
+        let mut stream = door.server.connect().await;
+        stream.write_all(&post(&body(&key("wait")))).await.unwrap();
+        storm.push(stream);
+    }
+    door.script.gate.wait_for(6).await;
+    let refused = door.enroll(&key("wait")).await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "overloaded"), "three quarters are its share");
+    assert!((2..=20).contains(&refused.headers["retry-after"].parse::<u32>().unwrap()));
+    assert_eq!(door.enroll(&key("another")).await.status, 200, "from the same address, too");
+    door.script.gate.open_for(6).await;
+    for mut stream in storm {
+        assert_eq!(read_reply(&mut stream).await.status, 200);
+    }
+    assert_eq!(door.enroll(&key("")).await.status, 200);
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn a_connection_over_the_bound_is_closed_at_once() {
     let second = server.connect().await;
     let mut third = server.tcp().await;
     assert_eq!(read_to_close(&mut third).await, b"");
-    server.expect_metric("muster_connections_refused_total{listener=\"enroll\"} 1").await;
+    server.expect_metric("muster_connections_refused_total{listener=\"enroll\",reason=\"full\"} 1").await;
     assert_eq!(ask(&mut first, get("/")).await.status, 200, "those within the bound are served");
 
     drop(second);
@@ -100,7 +100,7 @@ async fn silence_from_one_source_leaves_places_to_others() {
         silent.push(server.tcp().await);
     }
     server.expect_metric("muster_connections_open{listener=\"enroll\"} 38").await;
-    server.expect_metric("muster_connections_refused_total{listener=\"enroll\"} 12").await;
+    server.expect_metric("muster_connections_refused_total{listener=\"enroll\",reason=\"share\"} 12").await;
 
     let mut other = server.connect_from([127, 0, 0, 2]).await;
     assert_eq!(ask(&mut other, get("/")).await.status, 200, "another source is served");

@@ -223,7 +223,8 @@ impl Arranged {
 
     async fn send(&self, method: &str, path: &str, cookies: &str, origin: Option<&str>, body: String) -> Received {
         let address = SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 50_000);
-        let (portal, peer) = (Arc::clone(&self.portal), Arc::new(Peer { address, client_certificate: None }));
+        let (portal, peer) =
+            (Arc::clone(&self.portal), Arc::new(Peer { address, client_certificate: None, silence: Arc::default() }));
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
         if !cookies.is_empty() {
             request = request.header("cookie", cookies.trim_start_matches("; "));

@@ -11,6 +11,7 @@ pub mod random;
 pub mod rows;
 pub mod service;
 pub mod shared_store;
+pub mod storm;
 pub mod world;
 
 pub use device::{Answer, Device, Endpoint};

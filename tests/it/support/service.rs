@@ -19,6 +19,8 @@ pub struct Service {
     child: Option<Child>,
     dir: tempfile::TempDir,
     config: PathBuf,
+    /// Where the next launch listens for devices.
+    enroll_listen: SocketAddr,
     pub enroll: SocketAddr,
     pub admin: SocketAddr,
     pub metrics: SocketAddr,
@@ -42,7 +44,20 @@ impl Service {
         let file = dir.path().join("config.toml");
         fs::write(&file, config).expect("a configuration file");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { child: None, dir, config: file, enroll: nowhere, admin: nowhere, metrics: nowhere }
+        Self {
+            child: None,
+            dir,
+            config: file,
+            enroll_listen: nowhere,
+            enroll: nowhere,
+            admin: nowhere,
+            metrics: nowhere,
+        }
+    }
+
+    /// From now on every launch listens for devices where this one does.
+    pub fn keep_enroll_address(&mut self) {
+        self.enroll_listen = self.enroll;
     }
 
     /// Writes the configuration file anew. Read at the next launch, or on `SIGHUP`.
@@ -78,7 +93,7 @@ impl Service {
     pub fn command(&self) -> Command {
         let mut command = muster();
         command
-            .args(["serve", "--cloud", "localhost:8443", "--enroll-listen", "127.0.0.1:0"])
+            .args(["serve", "--cloud", "localhost:8443", "--enroll-listen", &self.enroll_listen.to_string()])
             .args(["--admin-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
             .arg("--config")
             .arg(&self.config)
