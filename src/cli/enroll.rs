@@ -119,7 +119,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn exit_code(error: &EnrollError) -> u8 {
+pub fn exit_code(error: &EnrollError) -> u8 {
     match error {
         EnrollError::DamagedKey => 3,
         EnrollError::Refused(refused) => match refused.status {
@@ -154,6 +154,7 @@ fn hostname() -> Option<String> {
 mod tests {
     use super::*;
     use crate::client::enroll::Refused;
+    use crate::client::http::ExchangeError;
 
     #[test]
     fn exit_codes_tell_what_to_do_next() {
@@ -162,7 +163,7 @@ mod tests {
             assert_eq!(exit_code(&EnrollError::Refused(refused)), code, "{status}");
         }
         assert_eq!(exit_code(&EnrollError::DamagedKey), 3);
-        assert_eq!(exit_code(&EnrollError::Unreachable { host: String::new(), reason: String::new() }), 5);
+        assert_eq!(exit_code(&EnrollError::Unreachable { host: String::new(), reason: ExchangeError::CutOff }), 5);
         let reason = rustls::Error::NoCertificatesPresented;
         assert_eq!(exit_code(&EnrollError::NotTrusted { host: String::new(), reason }), 6);
     }

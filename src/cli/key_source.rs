@@ -18,6 +18,9 @@ use crate::domain::key_string::{KEY_STRING_BYTES_MAX, KeyString};
 pub const KEY_FILE_DEFAULT: &str = "/etc/muster/provision_key";
 const VARIABLE: &str = "MUSTER_PROVISIONING_KEY";
 const CREDENTIAL: &str = "muster-provisioning-key";
+const KEY_BYTES_READ: u64 = KEY_STRING_BYTES_MAX as u64;
+/// Of a file with many key strings: some 500,000 of ours.
+const LIST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A key string and the file it stood in, if it was a file of its own.
 pub struct FoundKey {
@@ -38,7 +41,7 @@ pub fn find(key_file: Option<&Path>) -> anyhow::Result<FoundKey> {
     if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
         let path = Path::new(&directory).join(CREDENTIAL);
         if path.exists() {
-            return Ok(loose(read_file(&path)?));
+            return Ok(loose(read_file(&path, KEY_BYTES_READ)?));
         }
     }
     if io::stdin().is_terminal() {
@@ -59,14 +62,48 @@ pub fn hand_over(key_file: Option<&Path>) -> anyhow::Result<KeySecret> {
     Ok(found.key)
 }
 
+/// Key strings of several devices' sites: of files with one per line (`-` = stdin), else the one that
+/// [`find`] finds.
+pub fn find_all(key_files: &[PathBuf]) -> anyhow::Result<Vec<KeySecret>> {
+    if key_files.is_empty() {
+        return Ok(vec![find(None)?.key]);
+    }
+    let mut keys = Vec::new();
+    for path in key_files {
+        let text = if path == Path::new("-") {
+            read_bounded(io::stdin().lock(), LIST_BYTES_MAX).context("stdin")?
+        } else {
+            refuse_key_as_name(path)?;
+            let text = read_file(path, LIST_BYTES_MAX)?;
+            warn_if_exposed(path);
+            text
+        };
+        if text.len() as u64 > LIST_BYTES_MAX {
+            bail!("{} is longer than {LIST_BYTES_MAX} bytes", path.display());
+        }
+        let before = keys.len();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        keys.extend(lines.map(|line| KeySecret::from_text(Zeroizing::new(line.to_owned()))));
+        if keys.len() == before {
+            bail!("{} holds no provisioning key", path.display());
+        }
+    }
+    Ok(keys)
+}
+
 fn named(path: &Path) -> anyhow::Result<FoundKey> {
     if path == Path::new("-") {
-        return Ok(loose(read_bounded(io::stdin().lock()).context("stdin")?));
+        return Ok(loose(read_bounded(io::stdin().lock(), KEY_BYTES_READ).context("stdin")?));
     }
+    refuse_key_as_name(path)?;
+    from_file(path)
+}
+
+fn refuse_key_as_name(path: &Path) -> anyhow::Result<()> {
     if path.to_str().is_some_and(|text| KeyString::parse(text).is_some()) {
         bail!("--key-file takes the name of a file, or - for stdin; arguments are seen by every user of this machine");
     }
-    from_file(path)
+    Ok(())
 }
 
 fn prompt() -> anyhow::Result<FoundKey> {
@@ -79,23 +116,27 @@ fn loose(text: Zeroizing<String>) -> FoundKey {
 }
 
 fn from_file(path: &Path) -> anyhow::Result<FoundKey> {
-    let text = read_file(path)?;
+    let text = read_file(path, KEY_BYTES_READ)?;
+    warn_if_exposed(path);
+    Ok(FoundKey { key: KeySecret::from_text(text), file: Some(path.to_owned()) })
+}
+
+fn warn_if_exposed(path: &Path) {
     if let Ok(metadata) = path.metadata()
         && metadata.permissions().mode() & 0o044 != 0
     {
         eprintln!("warning: {} can be read by others; chmod 600 it", path.display());
     }
-    Ok(FoundKey { key: KeySecret::from_text(text), file: Some(path.to_owned()) })
 }
 
-fn read_file(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    File::open(path).and_then(read_bounded).with_context(|| path.display().to_string())
+fn read_file(path: &Path, bytes_max: u64) -> anyhow::Result<Zeroizing<String>> {
+    File::open(path).and_then(|file| read_bounded(file, bytes_max)).with_context(|| path.display().to_string())
 }
 
-/// Reads no more than one byte above the longest key string, which is then refused as damaged. What
+/// Reads no more than one byte above the bound: a key string of that length is refused as damaged. What
 /// is no UTF-8 reads as an empty text, which is damaged too.
-fn read_bounded(source: impl Read) -> io::Result<Zeroizing<String>> {
+fn read_bounded(source: impl Read, bytes_max: u64) -> io::Result<Zeroizing<String>> {
     let mut bytes = Vec::with_capacity(KEY_STRING_BYTES_MAX + 1);
-    source.take(KEY_STRING_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    source.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(Zeroizing::new(String::from_utf8(bytes).unwrap_or_default()))
 }

@@ -1,7 +1,7 @@
 //! The command line: nouns, then verbs; one file per command.
 //!
 //! Results go to stdout, messages to stderr; `--json` prints results for machines. Exit 0: done, 1:
-//! failed, 2: wrong usage; `enroll` has more ([`enroll`]). Secrets come from a file, stdin or the
+//! failed, 2: wrong usage; `enroll` and `loadtest` have more ([`enroll`], [`loadtest`]). Secrets come from a file, stdin or the
 //! environment and are never arguments, which every user of a machine can see.
 
 mod admin;
@@ -23,6 +23,7 @@ mod init;
 mod key;
 mod key_source;
 mod listing;
+mod loadtest;
 mod man;
 mod management;
 mod quickstart;
@@ -87,6 +88,8 @@ enum Command {
     /// Manage provisioning keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Send a boot storm of devices and say how the service took it
+    Loadtest(loadtest::Arguments),
     /// Print manual pages
     Man(man::Arguments),
     /// Show everything in a throw-away service: four devices enroll, wrong ones are refused
@@ -168,6 +171,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Group(command) => group::run(command).await,
         Command::Init(arguments) => init::run(arguments).await,
         Command::Key(command) => key::run(command).await,
+        Command::Loadtest(arguments) => loadtest::run(arguments).await,
         Command::Man(arguments) => man::run(&arguments),
         Command::Quickstart(arguments) => quickstart::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,

@@ -185,6 +185,7 @@ impl ApiClient {
         let target = Target {
             cloud: address.server.clone(),
             connect: address.connect.clone(),
+            from: None,
             tls: client_config(trust)?,
             answer_bytes_max: ANSWER_BYTES_MAX,
         };

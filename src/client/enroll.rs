@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -10,6 +11,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _};
+use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -86,7 +88,7 @@ pub enum EnrollError {
     #[error("whom to trust: {0}")]
     Trust(#[from] TrustError),
     #[error("{host} is unreachable: {reason}")]
-    Unreachable { host: String, reason: String },
+    Unreachable { host: String, reason: ExchangeError },
     /// It was not written anywhere.
     #[error("the answer is not acceptable: {0}")]
     Answer(&'static str),
@@ -111,6 +113,14 @@ impl EnrollError {
         }
     }
 
+    pub(super) fn of_exchange(cloud: &Cloud, error: ExchangeError) -> Self {
+        let host = cloud.host().to_owned();
+        match error {
+            ExchangeError::NotTrusted(reason) => Self::NotTrusted { host, reason },
+            reason => Self::Unreachable { host, reason },
+        }
+    }
+
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refused) => refused.retry_after,
@@ -132,47 +142,48 @@ pub async fn enroll(
 ) -> Result<(EnrollResponse, Record), EnrollError> {
     let Inspection::Usable { cloud, pin } = inspect(order.key.expose()) else { return Err(EnrollError::DamagedKey) };
     let tls = client_config(order.trust.as_ref().unwrap_or(&Trust::of_pin(pin)))?;
-    let target = Target { cloud, connect: order.connect.clone(), tls, answer_bytes_max: ANSWER_BYTES_MAX };
+    let target = target(cloud, order.connect.clone(), tls);
     let key_pair = state.key_pair()?;
-    let body = request_body(order, &key_pair);
+    let body = request_body(order.key, order.fingerprint, order.hostname, &csr_of(&key_pair));
 
-    let deadline = Instant::now() + order.timeout;
-    let cut_at = (!order.timeout.is_zero()).then_some(deadline);
-    let mut attempt = 0;
+    let mut patience = Patience::since(Instant::now(), order.timeout);
     let answer = loop {
-        let error = match try_once(&target, body.clone(), cut_at, observe).await {
+        let connecting = |address| observe(Event::Connecting { host: target.cloud.host(), address });
+        let error = match try_once(&target, body.clone(), patience.cut_at(), connecting).await {
             Ok(answer) => break answer,
             Err(error) => error,
         };
-        let delay = delay_before_retry(attempt, error.retry_after());
-        if !error.may_pass() || Instant::now() + delay >= deadline {
-            return Err(error);
-        }
+        let Some(delay) = patience.delay_after(&error) else { return Err(error) };
         observe(Event::Retrying { error: &error, delay });
         sleep(delay).await;
-        attempt += 1;
     };
-    verify(&answer, &key_pair).map_err(EnrollError::Answer)?;
+    verify(&answer, &key_pair.subject_public_key_info()).map_err(EnrollError::Answer)?;
     let record = record_of(&answer, &target.cloud, order.fingerprint);
     state.save(&answer, &record)?;
     Ok((answer, record))
 }
 
-/// The request, wiped when the last copy is dropped: it holds the key string.
-fn request_body(order: &Order<'_>, key_pair: &KeyPair) -> Bytes {
+/// Where a device of this cloud calls.
+pub(super) fn target(cloud: Cloud, connect: Option<HostPort>, tls: Arc<ClientConfig>) -> Target {
+    Target { cloud, connect, from: None, tls, answer_bytes_max: ANSWER_BYTES_MAX }
+}
+
+/// PKCS#10 as PEM, with an empty subject: the server takes the public key and nothing else.
+pub(super) fn csr_of(key_pair: &KeyPair) -> String {
     let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new(); // the server takes the public key and nothing else
-    let csr = params
-        .serialize_request(key_pair)
-        .and_then(|csr| csr.pem())
-        .expect("an empty subject and a working key make a CSR");
-    let text = order.key.expose();
+    params.distinguished_name = DistinguishedName::new();
+    params.serialize_request(key_pair).and_then(|csr| csr.pem()).expect("an empty subject and a working key make a CSR")
+}
+
+/// The request, wiped when the last copy is dropped: it holds the key string.
+pub(super) fn request_body(key: &KeySecret, fingerprint: &Fingerprint, hostname: Option<&str>, csr: &str) -> Bytes {
+    let text = key.expose();
     let platform = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
     let request = EnrollRequest {
         provisioning_key: KeyString::parse(text).map_or(text, |parts| parts.as_str()),
-        fingerprint: order.fingerprint.as_str(),
-        csr: &csr,
-        hostname: order.hostname,
+        fingerprint: fingerprint.as_str(),
+        csr,
+        hostname,
         platform: Some(&platform),
         software_version: Some(concat!("muster ", env!("CARGO_PKG_VERSION"))),
     };
@@ -180,31 +191,24 @@ fn request_body(order: &Order<'_>, key_pair: &KeyPair) -> Bytes {
 }
 
 /// One connection, one request, cut off at the deadline; without one the exchange's own limits hold.
-async fn try_once(
+pub(super) async fn try_once(
     target: &Target,
     body: Bytes,
     deadline: Option<Instant>,
-    observe: &mut dyn FnMut(Event<'_>),
+    connected: impl FnOnce(SocketAddr),
 ) -> Result<EnrollResponse, EnrollError> {
-    let host = target.cloud.host();
-    let unreachable = |reason: String| EnrollError::Unreachable { host: host.to_owned(), reason };
     let request = Request::builder()
         .method(Method::POST)
         .uri(PATH)
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .body(Full::new(body))
         .expect("the parts are constants");
-    let exchange = exchange(target, request, |address| observe(Event::Connecting { host, address }));
+    let exchange = exchange(target, request, connected);
     let answer = match deadline {
         None => exchange.await,
-        Some(deadline) => {
-            timeout_at(deadline, exchange).await.map_err(|_| unreachable("no answer in time".to_owned()))?
-        }
+        Some(deadline) => timeout_at(deadline, exchange).await.unwrap_or(Err(ExchangeError::CutOff)),
     };
-    let answer = answer.map_err(|error| match error {
-        ExchangeError::NotTrusted(reason) => EnrollError::NotTrusted { host: host.to_owned(), reason },
-        error => unreachable(error.to_string()),
-    })?;
+    let answer = answer.map_err(|error| EnrollError::of_exchange(&target.cloud, error))?;
     if answer.status.as_u16() == 200 {
         return serde_json::from_slice(&answer.body).map_err(|_| EnrollError::Answer("it is no enrollment"));
     }
@@ -228,6 +232,32 @@ fn refused_of(answer: &Answer) -> Refused {
     }
 }
 
+/// How long a device goes on asking, and how long it waits in between.
+pub(super) struct Patience {
+    deadline: Instant,
+    is_one_attempt: bool,
+    attempt: u32,
+}
+
+impl Patience {
+    /// No attempt begins at or after `since + timeout`. Zero: one attempt.
+    pub(super) fn since(since: Instant, timeout: Duration) -> Self {
+        Self { deadline: since + timeout, is_one_attempt: timeout.is_zero(), attempt: 0 }
+    }
+
+    /// When an attempt is cut off; the only one is not.
+    pub(super) fn cut_at(&self) -> Option<Instant> {
+        (!self.is_one_attempt).then_some(self.deadline)
+    }
+
+    /// How long to wait for the next attempt; `None` if there will be none.
+    pub(super) fn delay_after(&mut self, error: &EnrollError) -> Option<Duration> {
+        let delay = delay_before_retry(self.attempt, error.retry_after());
+        self.attempt += 1;
+        (error.may_pass() && Instant::now() + delay < self.deadline).then_some(delay)
+    }
+}
+
 /// What the server asks for, at least a second, and up to half of it on top; else doubling from a second to half a
 /// minute, of which a random half is waited, so that a fleet that lost its server does not come
 /// back as one.
@@ -239,12 +269,12 @@ pub(super) fn delay_before_retry(attempt: u32, retry_after: Option<Duration>) ->
     }
 }
 
-/// The certificate is for our key and leads to an anchor that came with it (RFC 5280 §6, by
+/// The certificate is for our key (its SubjectPublicKeyInfo, DER) and leads to an anchor that came with it (RFC 5280 §6, by
 /// rustls-webpki), judged at the server's time: the clock of a device at first boot may be off.
-fn verify(answer: &EnrollResponse, key_pair: &KeyPair) -> Result<(), &'static str> {
+pub(super) fn verify(answer: &EnrollResponse, public_key: &[u8]) -> Result<(), &'static str> {
     let leaf = CertificateDer::from_pem_slice(answer.certificate.as_bytes()).map_err(|_| "no certificate")?;
     let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_| "the certificate does not parse")?;
-    if parsed.public_key().raw != key_pair.subject_public_key_info() {
+    if parsed.public_key().raw != public_key {
         return Err("the certificate is for another key pair");
     }
     let read = |pem: &str| -> Result<Vec<CertificateDer<'static>>, &'static str> {

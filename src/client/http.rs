@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -72,6 +72,8 @@ pub struct Target {
     pub cloud: Cloud,
     /// Where to connect instead of the cloud's own host and port.
     pub connect: Option<HostPort>,
+    /// This machine's address to call from; `None` leaves it to the operating system.
+    pub from: Option<IpAddr>,
     pub tls: Arc<ClientConfig>,
     /// Longest answer that is read, in bytes.
     pub answer_bytes_max: usize,
@@ -102,6 +104,9 @@ pub enum ExchangeError {
     Broken(#[source] hyper::Error),
     #[error("the answer is broken or longer than {bytes_max} bytes")]
     Body { bytes_max: usize },
+    /// The caller's deadline came first.
+    #[error("no answer in time")]
+    CutOff,
     #[error("no {what} within {} s", .limit.as_secs())]
     TimedOut { what: &'static str, limit: Duration },
 }
@@ -141,6 +146,17 @@ pub async fn exchange(
         .map_err(|_| ExchangeError::TimedOut { what: "answer", limit })?
 }
 
+/// Connects and shakes hands, sends nothing, and says which of the host's addresses accepted.
+///
+/// # Errors
+/// See [`ExchangeError`].
+pub async fn call(target: &Target) -> Result<SocketAddr, ExchangeError> {
+    let mut peer = None;
+    let tcp = open(target, |address| peer = Some(address)).await?;
+    shake_hands(target, tcp).await?;
+    Ok(peer.expect("a connection was made"))
+}
+
 /// Tries the host's addresses one after the other.
 async fn open(target: &Target, connected: impl FnOnce(SocketAddr)) -> Result<TcpStream, ExchangeError> {
     let (host, port) = match &target.connect {
@@ -150,7 +166,7 @@ async fn open(target: &Target, connected: impl FnOnce(SocketAddr)) -> Result<Tcp
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(ExchangeError::Resolve)?;
     let mut attempts = Vec::new();
     for address in addresses {
-        let refused = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+        let refused = match timeout(CONNECT_TIMEOUT, connect(target.from, address)).await {
             Ok(Ok(stream)) => {
                 connected(address);
                 // Requests are one write; waiting to fill a segment only costs time.
@@ -163,6 +179,15 @@ async fn open(target: &Target, connected: impl FnOnce(SocketAddr)) -> Result<Tcp
         attempts.push((address, refused));
     }
     Err(ExchangeError::Connect { attempts })
+}
+
+async fn connect(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(to).await };
+    let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Else a port would be taken for all destinations, and for a minute after its connection ended.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
 }
 
 async fn shake_hands(target: &Target, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ExchangeError> {

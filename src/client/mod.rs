@@ -8,6 +8,7 @@ pub mod enroll;
 pub mod files;
 pub mod fingerprint;
 pub mod http;
+pub mod load;
 pub mod state;
 #[cfg(test)]
 mod test_door;

@@ -11,15 +11,17 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    PublicKeyData as _,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData as _,
 };
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::domain::TrustPin;
+use crate::protocol::enroll::{EnrollResponse, Outcome};
 use crate::tls_provider;
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -30,6 +32,35 @@ pub fn authority(name: &str) -> Authority {
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// PEM of a certificate for the CSR's key pair.
+pub fn sign(csr: &str, issuer: &Issuer<'_, KeyPair>) -> String {
+    let mut csr = CertificateSigningRequestParams::from_pem(csr).unwrap();
+    csr.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    csr.signed_by(issuer).unwrap().pem()
+}
+
+/// The answer with this certificate, which is to lead to `root`.
+pub fn enrollment(certificate: String, root: &Authority) -> EnrollResponse {
+    EnrollResponse {
+        outcome: Outcome::Enrolled,
+        component_id: "7".into(),
+        component_name: "k-1".into(),
+        kind: "machine".into(),
+        customer_id: "1".into(),
+        group_id: "2".into(),
+        group_name: "HQ".into(),
+        certificate,
+        chain: String::new(),
+        trust_anchors: root.pem(),
+        server_trust_anchors: root.pem(),
+        serial_number: "01".repeat(16),
+        not_before: "2026-11-20T16:06:00Z".into(),
+        not_after: "2027-02-18T16:06:00Z".into(),
+        renew_after: "2027-01-19T16:06:00Z".into(),
+        server_time: SystemClock.now().to_string(),
+    }
 }
 
 pub struct Server {

@@ -7,16 +7,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use hyper::{Response, StatusCode};
-use rcgen::{CertificateSigningRequestParams, ExtendedKeyUsagePurpose, Issuer};
+use rcgen::CertificateSigningRequestParams;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::client::test_door::{Authority, authority, serve};
+use crate::client::test_door::{Authority, authority, enrollment, serve, sign};
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::{KeyVersion, TrustPin};
-use crate::protocol::enroll::Outcome;
 
 /// What the door does with one request.
 enum Act {
@@ -41,12 +40,6 @@ struct Door {
     address: SocketAddr,
     pin: TrustPin,
     seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-fn sign(csr: &str, issuer: &Issuer<'_, KeyPair>) -> String {
-    let mut csr = CertificateSigningRequestParams::from_pem(csr).unwrap();
-    csr.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    csr.signed_by(issuer).unwrap().pem()
 }
 
 impl Door {
@@ -108,24 +101,7 @@ fn answer(
             return Ok(answer);
         }
     };
-    let answer = EnrollResponse {
-        outcome: Outcome::Enrolled,
-        component_id: "7".into(),
-        component_name: "k-1".into(),
-        kind: "machine".into(),
-        customer_id: "1".into(),
-        group_id: "2".into(),
-        group_name: "HQ".into(),
-        certificate,
-        chain: String::new(),
-        trust_anchors: root.pem(),
-        server_trust_anchors: root.pem(),
-        serial_number: "01".repeat(16),
-        not_before: "2026-11-20T16:06:00Z".into(),
-        not_after: "2027-02-18T16:06:00Z".into(),
-        renew_after: "2027-01-19T16:06:00Z".into(),
-        server_time: SystemClock.now().to_string(),
-    };
+    let answer = enrollment(certificate, root);
     Ok(Response::new(Full::from(serde_json::to_vec(&answer).unwrap())))
 }
 

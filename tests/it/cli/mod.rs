@@ -16,6 +16,7 @@ mod doctor;
 mod enroll;
 mod first_start;
 mod keys;
+mod loadtest;
 mod management;
 mod offline;
 mod quickstart;
