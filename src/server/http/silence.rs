@@ -47,7 +47,7 @@ impl Silence {
     pub async fn end(&self) {
         if self.since.swap(AT_WORK, Ordering::AcqRel) == CLOSED {
             self.since.store(CLOSED, Ordering::Release);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
