@@ -37,7 +37,7 @@ mod support {
 
 use support::device::Endpoint;
 use support::service::Service;
-use support::storm::{Attempt, Held, Storm, address, at_rate, footprint, percentile};
+use support::storm::{Attempt, Held, Storm, address, at_rate, footprint};
 
 const PART: f64 = 0.25;
 const AT_ONCE: u64 = 64;
@@ -245,4 +245,10 @@ async fn silence(what: &str, silent: u64, addresses: u64, span: Duration) {
     );
     over.store(true, Ordering::Relaxed);
     connections.shutdown().await;
+}
+
+/// The value that so many of a hundred are below.
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }

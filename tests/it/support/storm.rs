@@ -251,12 +251,6 @@ fn rand_byte() -> u8 {
     byte[0]
 }
 
-/// The value that so many of a hundred are below.
-pub fn percentile(times: &mut [Duration], percent: usize) -> Duration {
-    times.sort_unstable();
-    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
-}
-
 /// Descriptors and resident KiB of a process.
 pub fn footprint(pid: u32) -> (usize, u64) {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count();
