@@ -198,7 +198,7 @@ impl Churn {
                 let body = json!({ "ids": due }).to_string();
                 let path = &self.bulk_delete;
                 let head = format!("POST {path} HTTP/1.1\r\nauthorization: Bearer {token}\r\n");
-                let answer = self.send(self.admin, &with_body(head, "application/json", &body)).await;
+                let answer = self.send(self.admin, &with_body(&head, "application/json", &body)).await;
                 assert_eq!(answer.status, 204, "{}", answer.body);
                 self.deleted.fetch_add(AT_ONCE as u64, Ordering::Relaxed);
             }
@@ -233,10 +233,10 @@ impl Churn {
 }
 
 fn form(path: &str, body: &str) -> Vec<u8> {
-    with_body(format!("POST {path} HTTP/1.1\r\n"), "application/x-www-form-urlencoded", body)
+    with_body(&format!("POST {path} HTTP/1.1\r\n"), "application/x-www-form-urlencoded", body)
 }
 
-fn with_body(head: String, content_type: &str, body: &str) -> Vec<u8> {
+fn with_body(head: &str, content_type: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
         "{head}host: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n\
