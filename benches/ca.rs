@@ -1,4 +1,4 @@
-//! What a CSR and a certificate cost, beside the bare cryptography that neither can do without.
+//! What a CSR, a certificate and a CRL cost, beside the bare cryptography that neither can do without.
 //!
 //! `cargo bench --bench ca`. The floor of each group is named `floor`: the same operation of `ring` alone on
 //! bytes of the same length.
@@ -8,7 +8,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use muster::ca::{AuthoritySubject, Issuer, KeyAlgorithm, Profile, Subject, VerifiedCsr, make_below, make_root};
 use muster::clock::Timestamp;
-use muster::domain::{Fingerprint, Kind};
+use muster::domain::revocation::{CrlHead, CrlNumber, RevokedCertificate};
+use muster::domain::{Fingerprint, Kind, RevocationReason, SerialNumber};
 use muster::id::{ComponentId, CustomerId, Id as _, SigningCertificateId};
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -106,6 +107,33 @@ fn prepare_and_sign(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// From entries in memory to DER; off every request's way, on a thread of its own.
+fn sign_crl(criterion: &mut Criterion) {
+    let issuer = issuer(KeyAlgorithm::EcdsaP256);
+    let mut group = criterion.benchmark_group("sign_crl");
+    group.sample_size(20);
+    for entries in [0, 1_000, 100_000] {
+        let head = CrlHead {
+            customer_id: CustomerId::from_raw(7),
+            signing_certificate_id: SigningCertificateId::from_raw(42),
+            number: CrlNumber(1_795_190_760_000),
+            this_update: now(),
+            next_update: now(),
+            entries,
+        };
+        let entry = |_| RevokedCertificate {
+            serial: SerialNumber::random(),
+            at: now(),
+            reason: RevocationReason::CessationOfOperation,
+        };
+        let revoked: Vec<_> = (0..entries).map(entry).collect();
+        group.bench_function(format!("ecdsa-p256/{entries} entries"), |bencher| {
+            bencher.iter(|| issuer.sign_crl(black_box(&head), black_box(&revoked)).unwrap());
+        });
+    }
+    group.finish();
+}
+
 fn issuer(algorithm: KeyAlgorithm) -> Issuer {
     let subject = |common_name| AuthoritySubject {
         common_name,
@@ -121,5 +149,5 @@ fn issuer(algorithm: KeyAlgorithm) -> Issuer {
     load(&below.certificate, &[root.certificate], &below.private_key)
 }
 
-criterion_group!(benches, csr_verify, prepare_and_sign);
+criterion_group!(benches, csr_verify, prepare_and_sign, sign_crl);
 criterion_main!(benches);

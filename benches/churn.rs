@@ -7,8 +7,9 @@
 //! handshake of its own.
 //!
 //! For `CHURN_SECONDS` (default 20) a line every 10 s, or 20 lines in all if that is more often: what was done since
-//! the last, the service's resident size and open files, and the bytes of its database and write-ahead
-//! log. Then the service is killed (`SIGKILL`) and started anew, which is timed, and `muster doctor`
+//! the last, the service's resident size and open files, the entries of its CRL, and the bytes of its database and
+//! write-ahead log. A CRL is in memory and names what was revoked until it would have ended anyway: `CHURN_LIFETIME`
+//! makes that so many seconds, for the service to come to rest within the run; else it is days. Then the service is killed (`SIGKILL`) and started anew, which is timed, and `muster doctor`
 //! looks through the store.
 //!
 //! By design something stays of each: the record of the component and of its certificates, the ledger's
@@ -39,6 +40,8 @@ use service::Service;
 
 /// Devices at a time.
 const DEVICES: u64 = 64;
+/// Until a device that was turned away comes back.
+const TURNED_AWAY: Duration = Duration::from_secs(1);
 /// Components in one request to delete, the most that the service takes.
 const AT_ONCE: usize = 500;
 
@@ -54,6 +57,9 @@ fn main() {
     println!("first start: {:.0?}, with its keys and certificates to be made", begun.elapsed());
     service.create_group("machine", "churn");
     let key = service.create_key("machine", "churn", "churn", &["--allow-re-enrollment"]);
+    if let seconds @ 1.. = setting("CHURN_LIFETIME", 0) {
+        service.shorten_certificates(u32::try_from(seconds).expect("no more than a century"));
+    }
     let (first, last) = runtime.block_on(Churn::of(&service, key, live).run(&service, span));
 
     service.kill();
@@ -132,8 +138,8 @@ impl Churn {
     async fn run(self: Arc<Self>, service: &Service, span: Duration) -> (Sample, Sample) {
         let devices: Vec<_> = (0..DEVICES).map(|n| tokio::spawn(Arc::clone(&self).devices(n))).collect();
         println!(
-            "{:>6} {:>9} {:>12} {:>9} {:>6} {:>9} {:>6} {:>9} {:>8}",
-            "s", "enrolled", "re-enrolled", "deleted", "live", "RSS MiB", "files", "database", "log MiB"
+            "{:>6} {:>9} {:>12} {:>9} {:>6} {:>9} {:>9} {:>6} {:>9} {:>8}",
+            "s", "enrolled", "re-enrolled", "deleted", "live", "on CRL", "RSS MiB", "files", "database", "log MiB"
         );
         let (begun, every) = (Instant::now(), (span / 20).min(Duration::from_secs(10)));
         let first = self.sample(service);
@@ -144,12 +150,13 @@ impl Churn {
             let per_second =
                 |count: fn(&Sample) -> u64| (count(&now) - count(&last)) as f64 / (now.at - last.at).as_secs_f64();
             println!(
-                "{:>6.0} {:>7.0}/s {:>10.0}/s {:>7.0}/s {:>6} {:>9.1} {:>6} {:>5.0} MiB {:>8.1}",
+                "{:>6.0} {:>7.0}/s {:>10.0}/s {:>7.0}/s {:>6} {:>9} {:>9.1} {:>6} {:>5.0} MiB {:>8.1}",
                 (now.at - begun).as_secs_f64(),
                 per_second(|sample| sample.enrolled),
                 per_second(|sample| sample.re_enrolled),
                 per_second(|sample| sample.deleted),
                 self.live().len(),
+                service.metric("muster_crl_entries"),
                 resident_kib(service.pid()) as f64 / 1_024.0,
                 open_files(service.pid()),
                 mib(now.database_bytes),
@@ -217,12 +224,18 @@ impl Churn {
         answer["componentId"].as_str().expect("an id is a string").to_owned()
     }
 
-    /// On a connection of its own.
+    /// On a connection of its own; on another while the service has no time for a handshake.
     async fn send(&self, address: SocketAddr, request: &[u8]) -> Answer {
-        let stream = TcpStream::connect(address).await.expect("a connection");
-        stream.set_nodelay(true).expect("a socket");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let mut stream = self.connector.connect(name, stream).await.expect("a handshake");
+        let mut stream = loop {
+            let stream = TcpStream::connect(address).await.expect("a connection");
+            stream.set_nodelay(true).expect("a socket");
+            let name = ServerName::try_from("localhost").expect("a name");
+            match self.connector.connect(name, stream).await {
+                Ok(stream) => break stream,
+                Err(error) => eprintln!("turned away: {error}"),
+            }
+            tokio::time::sleep(TURNED_AWAY).await;
+        };
         stream.write_all(request).await.expect("a request");
         read_answer(&mut stream).await.expect("an answer")
     }

@@ -18,14 +18,15 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use muster::clock::Timestamp;
 use muster::domain::ledger::RefusalTally;
 use muster::domain::redemption::KnownComponent;
-use muster::domain::{Fingerprint, IndexedKey, Kind, Networks, Revision};
+use muster::domain::renewal::KnownCertificate;
+use muster::domain::{Fingerprint, IndexedKey, Kind, Networks, Revision, SerialNumber};
 use muster::enrollment::EnrollmentService;
 use muster::enrollment::turns::{Seats, Turns};
-use muster::id::{CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
 use muster::index::{KeyEntry, KeyIndex};
 use muster::management::keys::KeyInput;
 use muster::secret::pepper::{PepperBytes, PepperNumber, Peppers};
-use muster::store::{EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, StoreError};
+use muster::store::{EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, RenewalCommit, RenewalOutcome, StoreError};
 use tokio::runtime::Runtime;
 
 #[path = "../tests/it/support/world.rs"]
@@ -44,6 +45,19 @@ impl EnrollmentStore for YesStore {
     async fn commit_enrollment(&self, _: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
         let uses = self.0.fetch_add(1, Ordering::Relaxed);
         Ok(EnrollmentOutcome::Committed { component_name: format!("bench-{uses}"), uses: 0 })
+    }
+
+    async fn commit_renewal(&self, _: RenewalCommit) -> Result<RenewalOutcome, StoreError> {
+        Ok(RenewalOutcome::Committed)
+    }
+
+    async fn find_known_certificate(
+        &self,
+        _: CustomerId,
+        _: ComponentId,
+        _: SerialNumber,
+    ) -> Result<Option<KnownCertificate>, StoreError> {
+        Ok(None)
     }
 
     async fn find_known_component(

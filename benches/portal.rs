@@ -23,7 +23,7 @@ use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use muster::clock::SystemClock;
 use muster::domain::audit::AuditKey;
-use muster::domain::{Group, Kind};
+use muster::domain::{Group, Kind, ProvisioningKey};
 use muster::id::CustomerId;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{BatchSettings, Change, CommitObserver, ListQuery, Store as _};
@@ -147,7 +147,8 @@ async fn fill(data_dir: &Path, customer: CustomerId, keys: u64) {
     let group: &Group = &groups.rows[0];
     let audit_key = AuditKey::new(&[1; 32]);
     let all: Vec<_> = (0..keys)
-        .map(|number| Change::InsertKey(rows::key(FIRST_KEY + number, group, &format!("key {number}"), Some(10))))
+        .map(|number| rows::key(FIRST_KEY + number, group, &format!("key {number}"), Some(10)))
+        .map(|key| Change::InsertKey(ProvisioningKey { sealed_string: None, ..key }))
         .collect();
     for some in all.chunks(10_000) {
         store.commit_changes(some.to_vec(), vec![], &audit_key).await.expect("the keys");

@@ -137,7 +137,8 @@ struct Place {
 impl Place {
     fn new(keys: u64, batch: usize) -> Self {
         let dir = Arc::new(tempfile::tempdir_in(".").expect("a directory on the disk that is measured"));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
         let place =
             Self { store: open(&dir, batch), runtime: Arc::new(runtime), keys, next: Arc::new(AtomicU64::new(0)), dir };
         place.fill();

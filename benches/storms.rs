@@ -4,20 +4,23 @@
 //! connections of their own, from addresses of the loopback, retries as the client's.
 //!
 //! - **Overload**: the service is held to a quarter of one core (a control group's quota per 10 ms), so that this process
-//!   can outrun it. The peak is what 64 devices reach that come one after the other. Then attempts come at three times
-//!   that rate, of devices that are due to come back and else of new ones, whatever the service does; afterwards nobody
-//!   new comes, until all are in. Goodput is enrollments answered in the span, by the peak.
+//!   can outrun it, when its store's page cache has been filled. The peak is what 64 devices reach that come one after the
+//!   other. Then attempts come at three times that rate, of devices that are due to come back and else of new ones,
+//!   whatever the service does; afterwards nobody new comes, until all are in. Goodput is enrollments answered in the
+//!   span, by the peak.
 //! - **False keys**: a quota stops the service for milliseconds at a time, which would be all that latencies show. Here it
 //!   has core 0 for itself and an RSA-2048 certificate, whose signature makes a handshake cost several times as much;
 //!   this process has core 1. Real devices come at a tenth of the peak, first alone, then beside false keys from eight
 //!   addresses at twice the rate at which the service refuses them when they come one after the other. What is measured
-//!   is the time from a device's first attempt until it is in, retries included.
+//!   is the time from a device's first attempt until it is in, retries included; the flood comes from a process that
+//!   gives way, so that a real device does not wait for its own processor.
 //! - **Silence**: as many connections as the listener has places finish their handshakes and say nothing, from one
 //!   address and from as many; one that is closed comes back after ten seconds. Real devices come at ten a second.
 //!
 //! `STORM_SECONDS=120` sets the span of each (10 by default); `--test` only shows that it runs.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -35,14 +38,21 @@ mod support {
     pub mod storm;
 }
 
+mod nobody;
+
 use support::device::Endpoint;
 use support::service::Service;
 use support::storm::{Attempt, Held, Storm, address, at_rate, footprint};
 
 const PART: f64 = 0.25;
 const AT_ONCE: u64 = 64;
+/// Of alone and beside false keys in turn, so that a slow minute of the disk is in both.
+const ROUNDS: u32 = 4;
 
 fn main() {
+    if let Ok(order) = std::env::var(FLOOD) {
+        return be_the_flood(&order);
+    }
     let smoke = std::env::args().any(|arg| arg == "--test");
     let seconds = std::env::var("STORM_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10.0);
     let span = Duration::from_secs_f64(if smoke { 0.5 } else { seconds });
@@ -74,6 +84,8 @@ fn stage(config: &str) -> (Service, String, Arc<Storm>) {
 
 async fn overload(span: Duration) {
     let (service, key, storm) = stage("");
+    // At full speed, until the store's page cache is full: what grows from then on is no cache.
+    storm.peak(&key, AT_ONCE, span / 4).await;
     let _held = Held::to_part(service.pid(), PART);
     storm.peak(&key, AT_ONCE, span / 8).await;
     let (descriptors, resident) = footprint(service.pid());
@@ -120,39 +132,83 @@ fn waits(service: &Service) -> String {
 async fn false_keys(span: Duration) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (certificate, private_key) = slow_certificate(directory.path());
-    let (service, key, _) = stage(&format!(
-        "[enroll]\nfailures_per_second = 0\ntls_certificate = {certificate:?}\ntls_key = {private_key:?}\n"
-    ));
-    let anchor_pem = fs::read_to_string(certificate).expect("the certificate");
-    let storm = Storm::new(&Endpoint { anchor_pem, ..service.endpoint() });
-    pin(service.pid(), 0);
-    pin(std::process::id(), 1);
-    let peak = storm.peak(&key, AT_ONCE, span / 4).await;
-    let accepted = accept_capacity(&storm, span / 4).await;
-    println!("\nfalse keys\n  enrolls {peak:.0} /s, refuses {accepted:.0} false keys /s, one after the other");
-    for (what, flood) in [("alone", 0.0), ("beside false keys", 2.0 * accepted)] {
-        let false_keys = {
-            let storm = Arc::clone(&storm);
-            tokio::spawn(at_rate(flood, span, move |number| {
-                let storm = Arc::clone(&storm);
-                async move { storm.attempt(address(number % 8), "no key", &format!("false-{number:012}")).await }
-            }))
-        };
-        let mut real = real_devices(&storm, &key, what, peak / 10.0, span).await;
-        let refused = false_keys.await.expect("the flood ends");
-        let (closed, answered): (Vec<_>, Vec<_>) = refused.into_iter().partition(|attempt| *attempt == Attempt::Closed);
+    let tls = format!("tls_certificate = {certificate:?}\ntls_key = {private_key:?}\n");
+    let anchor = fs::read_to_string(certificate).expect("the certificate");
+    for (what, tls, anchor) in [("P-256, the default", "", None), ("RSA-2048", &tls, Some(anchor))] {
+        // The service inherits it, and makes as many threads.
+        pin(std::process::id(), 0);
+        let (service, key, _) = stage(&format!("[enroll]\nfailures_per_second = 0\n{tls}"));
+        pin(std::process::id(), 1);
+        let endpoint = service.endpoint();
+        let false_devices = Storm::with(endpoint.address, nobody::tls_config());
+        let anchor_pem = anchor.unwrap_or_else(|| endpoint.anchor_pem.clone());
+        let storm = Storm::new(&Endpoint { anchor_pem, ..endpoint });
+        let peak = storm.peak(&key, AT_ONCE, span / 4).await;
+        let accepted = accept_capacity(&false_devices, span / 4).await;
         println!(
-            "  {what}: {} devices, p50 {:.1?}, p90 {:.1?}, p99 {:.1?}, longest {:.1?}; false keys: {} answered, {} closed",
-            real.len(),
-            percentile(&mut real, 50),
-            percentile(&mut real, 90),
-            percentile(&mut real, 99),
-            percentile(&mut real, 100),
-            answered.len(),
-            closed.len()
+            "\nfalse keys, {what}\n  enrolls {peak:.0} /s, refuses {accepted:.0} false keys /s, one after the other"
         );
+        let mut real = [Vec::new(), Vec::new()];
+        let (mut answered, mut closed) = (0, 0);
+        for round in 0..2 * ROUNDS {
+            let is_flooded = round % 2 == 1;
+            let rate = if is_flooded { 2.0 * accepted } else { 0.0 };
+            let flood_ended = flood(endpoint.address, rate, span / ROUNDS);
+            let devices = real_devices(&storm, &key, &format!("round-{round}"), peak / 10.0, span / ROUNDS).await;
+            real[usize::from(is_flooded)].extend(devices);
+            let (more_answered, more_closed) = flood_ended();
+            (answered, closed) = (answered + more_answered, closed + more_closed);
+        }
+        for (what, times) in ["alone", "beside false keys"].into_iter().zip(&mut real) {
+            println!(
+                "  {what}: {} devices, p50 {:.1?}, p90 {:.1?}, p99 {:.1?}, longest {:.1?}",
+                times.len(),
+                percentile(times, 50),
+                percentile(times, 90),
+                percentile(times, 99),
+                percentile(times, 100),
+            );
+        }
+        println!("  false keys: {answered} answered, {closed} closed");
+        println!("  since its start: {}", waits(&service));
     }
-    println!("  {}", waits(&service));
+}
+
+/// What this program is when it is the flood: where to, how many a second, for how many seconds.
+const FLOOD: &str = "STORM_FLOOD";
+
+/// False keys from eight addresses, from a process that runs when no other wants to: its machines would be others. How
+/// many were answered and how many closed, when it has ended.
+fn flood(address: SocketAddr, per_second: f64, span: Duration) -> impl FnOnce() -> (usize, usize) {
+    let itself = std::env::current_exe().expect("this program");
+    let process = Command::new("chrt")
+        .args(["--idle", "0"])
+        .arg(itself)
+        .env(FLOOD, format!("{address} {per_second} {}", span.as_secs_f64()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("chrt runs");
+    move || {
+        let told = process.wait_with_output().expect("the flood ends").stdout;
+        let told = String::from_utf8(told).expect("two numbers");
+        let (answered, closed) = told.trim().split_once(' ').expect("two numbers");
+        (answered.parse().expect("a number"), closed.parse().expect("a number"))
+    }
+}
+
+fn be_the_flood(order: &str) {
+    let order: Vec<_> = order.split(' ').collect();
+    let [address, per_second, seconds] = order[..] else { panic!("{FLOOD}: {order:?}") };
+    let storm = Storm::with(address.parse().expect("an address"), nobody::tls_config());
+    let span = Duration::from_secs_f64(seconds.parse().expect("seconds"));
+    let attempts = at_rate(per_second.parse().expect("a rate"), span, move |number| {
+        let storm = Arc::clone(&storm);
+        async move { storm.attempt(self::address(number % 8), "no key", &format!("false-{number:012}")).await }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let attempts = runtime.block_on(attempts);
+    let closed = attempts.iter().filter(|attempt| **attempt == Attempt::Closed).count();
+    println!("{} {closed}", attempts.len() - closed);
 }
 
 /// PEM files of a certificate for localhost that is its own anchor, and of its RSA key.

@@ -86,6 +86,10 @@ ids! {
     ProvisioningKeyId,
     /// An enrollment CA.
     SigningCertificateId,
+    /// One event on its way to one webhook.
+    WebhookDeliveryId,
+    /// A URL that is told of events.
+    WebhookId,
 }
 
 impl CustomerId {

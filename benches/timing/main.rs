@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     let in_index = sample(&keys, &mut random, nothing, |text| index.find(&index.present(text)).is_some());
     passed &= judge("index", &CLASSES, &in_index, Expected::Alike);
     let in_enrollment = sample(&keys, &mut random, nothing, |text| {
-        at_once(service.verify_key(service.present(text))).expect("the store is not asked").is_some()
+        at_once(service.verify_key(&service.present(text))).expect("the store is not asked").is_some()
     });
     passed &= judge("enrollment", &CLASSES, &in_enrollment, Expected::Alike);
     let after_its_key = sample(

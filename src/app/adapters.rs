@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::tls_trust::TlsTrust;
 use crate::clock::Clock;
 use crate::domain::address::SourcePrefix;
 use crate::domain::{Reference, Refusal, RefusalReason};
 use crate::enrollment::{Directory, RefusalTallies};
-use crate::id::CustomerId;
+use crate::id::{CustomerId, GroupId};
 use crate::management::{Announce, AnnounceError};
 use crate::metrics::Metrics;
 use crate::protocol::enroll::PemText;
@@ -17,12 +18,19 @@ use crate::server::enroll::{CustomerTrustAnchors, KeyIdentity, RefusalSink};
 use crate::store::{ChangeSequence, CommitObserver};
 
 /// An administrator's change is in force on this node before the administrator is answered.
-pub(super) struct AnnounceToDirectory(pub Arc<Directory>);
+pub(super) struct AnnounceToNode {
+    pub directory: Arc<Directory>,
+    pub tls: Arc<TlsTrust>,
+}
 
 #[async_trait]
-impl Announce for AnnounceToDirectory {
+impl Announce for AnnounceToNode {
     async fn announce(&self, through: ChangeSequence) -> Result<(), AnnounceError> {
-        self.0.follow(through).await.map_err(|error| AnnounceError { through, reason: error.to_string() })
+        let followed = match self.directory.follow(through).await {
+            Ok(()) => self.tls.follow().await,
+            Err(error) => Err(error),
+        };
+        followed.map_err(|error| AnnounceError { through, reason: error.to_string() })
     }
 }
 
@@ -50,5 +58,17 @@ impl RefusalSink for CountRefusals {
 impl CustomerTrustAnchors for Directory {
     fn trust_anchors_pem(&self, customer: CustomerId) -> Option<PemText> {
         self.trust_anchors_pem(customer)
+    }
+
+    fn authorities(&self, customer: CustomerId) -> Option<Arc<[u8]>> {
+        self.authorities(customer)
+    }
+
+    fn only_customer(&self) -> Option<CustomerId> {
+        self.only_customer()
+    }
+
+    fn customer_of_group(&self, group: GroupId) -> Option<CustomerId> {
+        self.customer_of_group(group)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ use crate::domain::audit::{AuditKey, AuditRow, ChainVerifier};
 use crate::id::CustomerId;
 use crate::server::api::wire::audit_event::decode_line;
 use crate::store::Store;
+
+/// Longest line that is looked at: far above what the service writes.
+const LINE_BYTES_MAX: u64 = 4 << 20;
 
 /// What came out, in sentences.
 #[derive(Debug, Default)]
@@ -47,16 +50,21 @@ pub async fn verify_audit(settings: &Settings) -> Result<AuditReport, AppError> 
 pub async fn verify_export(settings: &Settings, file: &Path) -> Result<AuditReport, AppError> {
     let (store, audit_key) = open(settings).await?;
     let unreadable = |source| AppError::UnreadableFile { path: file.to_owned(), source };
-    let lines = BufReader::new(File::open(file).map_err(unreadable)?).lines();
+    let mut lines = BufReader::new(File::open(file).map_err(unreadable)?);
+    let mut line = Vec::new();
     let mut report = AuditReport::default();
     let mut chains: HashMap<CustomerId, Chain<'_>> = HashMap::new();
-    for (index, line) in lines.enumerate() {
-        let line = line.map_err(unreadable)?;
-        let row = match decode_line(&line) {
+    for number in 1.. {
+        line.clear();
+        lines.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(unreadable)?;
+        if line.is_empty() {
+            break;
+        }
+        let row = match row_of(&line) {
             Ok(row) => row,
             Err(error) => {
                 // What a chain lacks because of it would only say the same again.
-                report.broken.push(format!("line {} is none of an export: {error}", index + 1));
+                report.broken.push(format!("line {number} is none of an export: {error}"));
                 return Ok(report);
             }
         };
@@ -64,7 +72,7 @@ pub async fn verify_export(settings: &Settings, file: &Path) -> Result<AuditRepo
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(Chain::begin(&*store, &audit_key, &row).await?),
         };
-        chain.follow(&row, index + 1);
+        chain.follow(&row, number);
     }
     for (customer, chain) in chains {
         let (first, last) = (chain.first, chain.verifier.last());
@@ -76,6 +84,16 @@ pub async fn verify_export(settings: &Settings, file: &Path) -> Result<AuditRepo
     report.whole.sort();
     report.broken.sort();
     Ok(report)
+}
+
+/// `line` may end with a line break.
+fn row_of(line: &[u8]) -> Result<AuditRow, String> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    if line.len() as u64 > LINE_BYTES_MAX {
+        return Err(format!("it is longer than {LINE_BYTES_MAX} bytes"));
+    }
+    let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
+    decode_line(text).map_err(|error| error.to_string())
 }
 
 /// One customer's rows in a file.
@@ -99,7 +117,7 @@ impl<'a> Chain<'a> {
         Ok(Self { first: first.sequence, verifier, broken: None })
     }
 
-    fn follow(&mut self, row: &AuditRow, line: usize) {
+    fn follow(&mut self, row: &AuditRow, line: u64) {
         if self.broken.is_none()
             && let Err(broken) = self.verifier.follow(row)
         {

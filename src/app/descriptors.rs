@@ -1,5 +1,6 @@
 //! Descriptors: every connection takes one, and a process may have few unless it asks for more.
 
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Settings;
@@ -18,6 +19,16 @@ pub fn raise_limit() -> usize {
     let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
     let is_raised = current < wanted && setrlimit(Resource::Nofile, raised).is_ok();
     usize::try_from(if is_raised { wanted } else { current }).unwrap_or(usize::MAX)
+}
+
+/// Has the system make the table for all the descriptors that may be needed, of which `descriptors` are allowed. Else it
+/// doubles the table in the midst of a storm, each time with all threads waiting for 10 to 20 ms: Linux makes sure first
+/// that no thread still looks at the old one.
+pub fn make_table(settings: &Settings, descriptors: usize) {
+    let connections = settings.enroll.connections_max.saturating_add(settings.admin.connections_max);
+    let last = connections.saturating_add(OTHERS).min(descriptors).saturating_sub(1);
+    // Without it everything works all the same.
+    let _ = i32::try_from(last).map(|last| fcntl_dupfd_cloexec(std::io::stdin(), last));
 }
 
 /// How many connections of devices fit into so many descriptors; at most those that the settings ask for.

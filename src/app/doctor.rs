@@ -1,9 +1,17 @@
 //! `muster doctor`: whether what must stay true is true.
 
 use super::AppError;
+use super::advice::advice;
+use super::backup::LastBackup;
 use super::opened_secrets::open_secrets;
 use super::store::open_read_only;
-use crate::config::Settings;
+use crate::ca::EndpointAnchor;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Settings, StoreEngine};
+use crate::domain::attention::TLS_ANCHOR_END_NEAR;
+use crate::management::first_start::LoadSecretsError;
+use crate::management::peppers::{self, NamedDigests, PepperReport};
+use crate::store::{DigestCounts, Finding, StoreError};
 
 /// What came out, in sentences.
 #[derive(Debug, Default)]
@@ -12,9 +20,12 @@ pub struct Diagnosis {
     pub findings: Vec<String>,
     /// What is good to know.
     pub notes: Vec<String>,
+    /// What findings mean and what to do, once for all of a kind.
+    pub advice: Vec<&'static str>,
 }
 
-/// Checks I1 to I5 (docs/contract.md, "Invariants") from one snapshot, and how a database keeps what it was given.
+/// Checks I1 to I5 (docs/contract.md, "Invariants") from one snapshot, how a database keeps what it was given, the peppers,
+/// and the TLS trust anchor's end.
 /// Works beside a running service: the store is opened for reading only and its lock is not taken
 /// (docs/decisions/0006).
 ///
@@ -22,13 +33,81 @@ pub struct Diagnosis {
 /// [`AppError`] when there is nothing that could be checked.
 pub async fn doctor(settings: &Settings) -> Result<Diagnosis, AppError> {
     let store = open_read_only(settings).await?;
-    let secrets = open_secrets(&*store, settings).await?;
+    let secrets = match open_secrets(&*store, settings).await {
+        Ok(secrets) => secrets,
+        // Without its key the audit log cannot be checked, and nothing else has to be: it is damaged.
+        Err(
+            AppError::Secrets(LoadSecretsError::Store(error @ StoreError::Corrupt { .. }))
+            | AppError::Store(error @ StoreError::Corrupt { .. }),
+        ) => {
+            let findings = vec![Finding { invariant: "store", detail: error.to_string() }.to_string()];
+            return Ok(Diagnosis {
+                findings,
+                notes: tell_backup(settings).into_iter().collect(),
+                advice: vec![advice("store")],
+            });
+        }
+        Err(error) => return Err(error),
+    };
     let mut diagnosis = Diagnosis::default();
     for remark in store.list_remarks().await? {
         let told = if remark.is_grave { &mut diagnosis.findings } else { &mut diagnosis.notes };
         told.push(format!("database: {}", remark.text));
     }
+    tell_anchor(&secrets.endpoint_anchor, &mut diagnosis);
+    tell_peppers(&peppers::show(&*store).await.map_err(AppError::Pepper)?, &mut diagnosis);
+    diagnosis.notes.extend(tell_backup(settings));
     let findings = store.check_integrity(&secrets.audit_key).await?;
     diagnosis.findings.extend(findings.iter().map(ToString::to_string));
+    for finding in &findings {
+        let advice = advice(finding.invariant);
+        if !diagnosis.advice.contains(&advice) {
+            diagnosis.advice.push(advice);
+        }
+    }
     Ok(diagnosis)
+}
+
+/// Of a database others may make backups that nobody here knows of.
+fn tell_backup(settings: &Settings) -> Option<String> {
+    match LastBackup::find(&settings.data_dir) {
+        Some(LastBackup { made_at, file, .. }) => Some(format!("last backup: {made_at}, {}", file.display())),
+        None if settings.store.engine == StoreEngine::Embedded => {
+            Some("last backup: none was made of this data directory; muster backup makes one".to_owned())
+        }
+        None => None,
+    }
+}
+
+fn tell_peppers(report: &PepperReport, diagnosis: &mut Diagnosis) {
+    if let Some(DigestCounts { pepper, keys, api_clients }) = report.outgoing() {
+        diagnosis.notes.push(format!(
+            "pepper: it is being rotated; {keys} provisioning keys and {api_clients} API clients are left under number {}, \
+             muster pepper show names them",
+            pepper.0
+        ));
+    }
+    if report.lost != NamedDigests::default() {
+        diagnosis.notes.push(
+            "pepper: a rotation was ended without some provisioning keys or API clients, which nobody can use any more; muster \
+             pepper show names them"
+                .to_owned(),
+        );
+    }
+}
+
+fn tell_anchor(anchor: &EndpointAnchor, diagnosis: &mut Diagnosis) {
+    let (now, not_after) = (SystemClock.now(), anchor.not_after());
+    if not_after <= now {
+        diagnosis.findings.push(format!("TLS trust anchor: it ended at {not_after}; muster tls-anchor roll"));
+    } else if not_after <= now.saturating_add(TLS_ANCHOR_END_NEAR) {
+        diagnosis
+            .notes
+            .push(format!("TLS trust anchor: it ends at {not_after}; muster tls-anchor roll makes the next"));
+    }
+    if let Some(previous) = anchor.previous_not_after(now) {
+        diagnosis.notes.push(format!(
+            "TLS trust anchor: it is being rolled; the one before ends at {previous}, muster tls-anchor finish lets go of it"
+        ));
+    }
 }

@@ -1,7 +1,7 @@
 //! The TLS certificates of our own listeners: made here and renewed in time, or read from files.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ca::{EndpointAnchor, certificate_pem};
 use crate::clock::Timestamp;
@@ -13,10 +13,15 @@ use crate::server::tls::{CertificateError, CertificateSlot, ServerCertificate};
 /// What one listener shows, and how it is renewed.
 pub struct Endpoint {
     slot: Arc<CertificateSlot>,
-    anchor: Arc<EndpointAnchor>,
     names: Names,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Signs what is made here.
+    anchor: Arc<EndpointAnchor>,
     /// Of a certificate made here; those from files are somebody else's to renew.
-    renew_after: Mutex<Option<Timestamp>>,
+    renew_after: Option<Timestamp>,
 }
 
 /// What a certificate made here is good for.
@@ -64,7 +69,7 @@ impl Endpoint {
     ) -> Result<Self, EndpointError> {
         let (certificate, renew_after) = make(files, &anchor, &names, now)?;
         let slot = Arc::new(CertificateSlot::new(certificate));
-        Ok(Self { slot, anchor, names, renew_after: Mutex::new(renew_after) })
+        Ok(Self { slot, names, state: Mutex::new(State { anchor, renew_after }) })
     }
 
     /// Where the listener finds its certificate.
@@ -74,11 +79,16 @@ impl Endpoint {
 
     /// What new key strings pin.
     pub fn pin(&self) -> TrustPin {
-        self.slot.current().pin()
+        let state = self.state();
+        if state.is_own() { state.anchor.pin() } else { self.slot.current().pin() }
     }
 
-    /// PEM of what a device trusts this listener by; empty when its chain ends in no CA.
-    pub fn trust_anchors_pem(&self) -> String {
+    /// PEM of what a device may trust this listener by at `now`; empty when its chain ends in no CA.
+    pub fn trust_anchors_pem(&self, now: Timestamp) -> String {
+        let state = self.state();
+        if state.is_own() {
+            return state.anchor.trust_anchors_pem(now);
+        }
         let certificate = self.slot.current();
         match certificate.chain().last() {
             Some(last) if !certificate.pin().is_none() => certificate_pem(last),
@@ -86,9 +96,15 @@ impl Endpoint {
         }
     }
 
-    /// When the leaf ends.
+    /// Whether it shows a certificate below the service's own anchor.
+    pub fn is_own(&self) -> bool {
+        self.state().is_own()
+    }
+
+    /// When the leaf ends, which is made anew before anything above it ends; of files the first of the chain.
     pub fn not_after(&self) -> Timestamp {
-        self.slot.current().not_after()
+        let (state, certificate) = (self.state(), self.slot.current());
+        if state.is_own() { certificate.not_after() } else { certificate.chain_not_after() }
     }
 
     /// Reads the files anew, or other ones. Without files makes a new certificate, also when the old
@@ -99,22 +115,49 @@ impl Endpoint {
     /// # Errors
     /// As [`Self::new`].
     pub fn reload(&self, files: Option<&TlsFiles>, now: Timestamp) -> Result<(), EndpointError> {
-        let (certificate, renew_after) = make(files, &self.anchor, &self.names, now)?;
-        *self.renew_after.lock().unwrap_or_else(PoisonError::into_inner) = renew_after;
-        self.slot.replace(certificate);
-        Ok(())
+        self.show_another(files, &mut self.state(), now)
     }
 
-    /// Replaces a certificate made here once two thirds of its life are over. Whether it did.
+    /// Makes certificates below `anchor` from now on, beginning with the one that is shown. Files stay.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; the old certificate stays, the next one is made below the new anchor.
+    pub fn take_anchor(&self, anchor: Arc<EndpointAnchor>, now: Timestamp) -> Result<(), EndpointError> {
+        let mut state = self.state();
+        state.anchor = anchor;
+        if state.is_own() { self.show_another(None, &mut state, now) } else { Ok(()) }
+    }
+
+    /// Replaces a certificate made here once two thirds of its life are over, or the chain above it has become
+    /// another. Whether it did.
     ///
     /// # Errors
     /// As [`Self::new`]; the old certificate stays.
     pub fn renew_if_due(&self, now: Timestamp) -> Result<bool, EndpointError> {
-        let due = self.renew_after.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|due| now >= due);
+        let mut state = self.state();
+        let due = state.renew_after.is_some_and(|due| now >= due);
         if due {
-            self.reload(None, now)?;
+            self.show_another(None, &mut state, now)?;
         }
         Ok(due)
+    }
+
+    fn show_another(&self, files: Option<&TlsFiles>, state: &mut State, now: Timestamp) -> Result<(), EndpointError> {
+        let (certificate, renew_after) = make(files, &state.anchor, &self.names, now)?;
+        state.renew_after = renew_after;
+        self.slot.replace(certificate);
+        Ok(())
+    }
+
+    /// Held while a certificate is made, so that of two who make one the later one's is shown.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_own(&self) -> bool {
+        self.renew_after.is_some()
     }
 }
 
@@ -131,7 +174,7 @@ fn make(
         .issue_leaf(&names.dns, &names.addresses, now)
         .map_err(|error| EndpointError::Making { reason: error.to_string() })?;
     let certificate = ServerCertificate::from_der(leaf.chain, &leaf.private_key)?;
-    Ok((certificate, Some(renew_after(now, leaf.not_after))))
+    Ok((certificate, Some(renew_after(now, leaf.not_after).min(leaf.shown_until))))
 }
 
 #[cfg(test)]
@@ -139,14 +182,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ca::EndpointAnchorParts;
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
     fn endpoint() -> Endpoint {
-        let made = EndpointAnchor::make(NOW).unwrap();
-        let anchor = Arc::new(EndpointAnchor::new(&made.certificate, &made.private_key).unwrap());
         let cloud: Cloud = "enroll.example.com".parse().unwrap();
-        Endpoint::new(None, anchor, Names::new(&cloud, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), NOW).unwrap()
+        Endpoint::new(None, anchor(), Names::new(&cloud, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), NOW).unwrap()
+    }
+
+    fn anchor() -> Arc<EndpointAnchor> {
+        let made = EndpointAnchor::make(NOW).unwrap();
+        let (certificate, private_key) = (&made.certificate, &made.private_key);
+        Arc::new(EndpointAnchor::new(&EndpointAnchorParts { certificate, private_key, previous: None }).unwrap())
     }
 
     #[test]
@@ -161,6 +209,18 @@ mod tests {
         assert_eq!(endpoint.not_after(), first.saturating_add(two_thirds));
         assert_eq!(endpoint.pin(), pin, "the anchor stays");
         assert!(!pin.is_none());
+    }
+
+    #[test]
+    fn another_anchor_signs_at_once_and_from_then_on() {
+        let (endpoint, other) = (endpoint(), anchor());
+        let before = endpoint.slot().current().chain()[0].clone();
+        endpoint.take_anchor(Arc::clone(&other), NOW).unwrap();
+        assert_eq!(endpoint.pin(), other.pin());
+        assert_eq!(endpoint.trust_anchors_pem(NOW), other.trust_anchors_pem(NOW));
+        assert_ne!(endpoint.slot().current().chain()[0], before);
+        endpoint.reload(None, NOW).unwrap();
+        assert_eq!(endpoint.pin(), other.pin());
     }
 
     #[test]

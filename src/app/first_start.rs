@@ -15,15 +15,16 @@ use zeroize::Zeroizing;
 
 use super::store::{self, Unobserved, hold_directory};
 use super::{AppError, master_key};
-use crate::ca::{Profile, certificate_pem};
-use crate::client::files::{make_directory, write_durably};
+use crate::ca::Profile;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::domain::Cloud;
+use crate::files::{make_directory, write_durably};
 use crate::id::CustomerId;
 use crate::management::first_start::{
     self, FirstCredentials, PreparedFirstStart, SETTING_CLOUD, SETTING_INITIALIZED_AT, ServiceSecrets, load_secrets,
 };
+use crate::management::sealing;
 use crate::secret::master::MasterKeys;
 use crate::store::embedded::DirectoryLock;
 use crate::store::{CommitObserver, IdAllocator, Store};
@@ -106,7 +107,9 @@ pub(super) async fn open(
         None => (None, Arc::new(master_key::load(settings)?)),
     };
     let secrets = load_secrets(&*store, &master_keys).await?;
-    let is_new_here = write_anchor(data_dir, &certificate_pem(&secrets.endpoint_anchor.certificate))?;
+    sealing::follow(&*store, &master_keys).await?;
+    let is_new_here = !data_dir.join(TRUST_ANCHOR_FILE).exists();
+    write_anchor(data_dir, &secrets.endpoint_anchor.trust_anchors_pem(clock.now()))?;
     let beginning = match first_start {
         Some(first_start) => Beginning::First(first_start),
         None if is_new_here && store.is_shared() => Beginning::Joined,
@@ -198,14 +201,13 @@ fn secret_text(value: &serde_json::Value) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(format!("{value:#}\n").into_bytes())
 }
 
-/// The CA above the TLS certificates of all nodes. Whether it was not there, or another one.
-fn write_anchor(data_dir: &Path, pem: &str) -> Result<bool, AppError> {
+/// The CA above the TLS certificates of all nodes, for callers on this machine; both, while it is rolled.
+pub(super) fn write_anchor(data_dir: &Path, pem: &str) -> Result<(), AppError> {
     let path = data_dir.join(TRUST_ANCHOR_FILE);
     if fs::read(&path).is_ok_and(|found| found == pem.as_bytes()) {
-        return Ok(false);
+        return Ok(());
     }
-    write(&path, pem.as_bytes(), 0o644)?;
-    Ok(true)
+    write(&path, pem.as_bytes(), 0o644)
 }
 
 fn remove(path: &Path) -> Result<(), AppError> {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+use super::endpoint::Endpoint;
+use super::tls_trust::TlsTrust;
 use crate::clock::{Clock, Timestamp};
 use crate::enrollment::{Directory, StoreClock};
 use crate::management::first_start::SETTING_INITIALIZED_AT;
@@ -13,7 +15,6 @@ use crate::metrics::Metrics;
 use crate::server::health::{
     ClockHealth, EndpointHealth, Health, HealthSource, IndexHealth, SigningHealth, StoreHealth,
 };
-use crate::server::tls::CertificateSlot;
 use crate::store::Store;
 
 /// A probe writes; however often the doors ask, it is made once in this time.
@@ -29,8 +30,7 @@ pub(super) struct NodeHealth {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store_clock: Arc<StoreClock>,
     pub(super) metrics: Arc<Metrics>,
-    /// By listener.
-    pub(super) endpoints: Vec<(&'static str, Arc<CertificateSlot>)>,
+    pub(super) tls: Arc<TlsTrust>,
     pub(super) last_probe: Mutex<Option<(Instant, Probe)>>,
 }
 
@@ -76,18 +76,17 @@ impl HealthSource for NodeHealth {
     async fn check(&self) -> Health {
         let Probe { commit_took, is_after_first_start, changes_behind } = self.probe().await;
         let (meant, able) = self.directory.count_signers(self.clock.now());
-        let endpoint = |(listener, slot): &(&'static str, Arc<CertificateSlot>)| EndpointHealth {
-            listener,
-            not_after: slot.current().not_after(),
-        };
+        let endpoint = |listener, endpoint: &Endpoint| EndpointHealth { listener, not_after: endpoint.not_after() };
         Health {
             store: StoreHealth { is_ready: commit_took.is_some(), engine: self.engine, commit_took },
             signing: SigningHealth { meant, able },
             // The listeners accept only after the index was filled.
             index: IndexHealth { is_ready: true, keys: self.directory.count_keys(), changes_behind },
             clock: ClockHealth { is_after_first_start, difference: self.store_clock.difference() },
-            endpoints: self.endpoints.iter().map(endpoint).collect(),
+            endpoints: vec![endpoint("admin", &self.tls.admin), endpoint("enroll", &self.tls.enroll)],
+            anchor: self.tls.anchor_health(self.clock.now()),
             unknown_keys: self.metrics.unknown_keys(),
+            last_backup: self.metrics.last_backup(),
         }
     }
 }

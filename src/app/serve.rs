@@ -1,29 +1,40 @@
 //! The running service: constructors in order, three listeners, the tasks beside them, reload, drain.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::adapters::{AnnounceToDirectory, CountRefusals, ObserveCommits};
-use super::descriptors::{connections_of_devices, raise_limit};
+use super::adapters::{AnnounceToNode, CountRefusals, ObserveCommits};
+use super::backup::LastBackup;
+use super::descriptors::{connections_of_devices, make_table, raise_limit};
 use super::endpoint::{Endpoint, Names};
 use super::first_start::{Beginning, Opened, open};
+use super::followed_master_keys::FollowedMasterKeys;
 use super::health::NodeHealth;
-use super::{AppError, EndpointError};
-use crate::ca::EndpointAnchor;
-use crate::clock::{Clock, SystemClock};
+use super::reminders::Reminders;
+use super::sockets::{PassedSockets, Place};
+use super::tls_trust::TlsTrust;
+use super::watched_files::Watched;
+use super::{AppError, EndpointError, webhooks};
+use crate::clock::{Clock, DAY, SystemClock};
 use crate::config::{AdminSettings, EnrollSettings, Settings};
-use crate::domain::TrustPin;
-use crate::enrollment::{Directory, EnrollmentParts, EnrollmentService, RefusalTallies, StoreClock};
+use crate::domain::audit::AuditKey;
+use crate::enrollment::{
+    CrlParts, CrlPublisher, Directory, EnrollmentParts, EnrollmentService, RefusalTallies, StoreClock,
+};
 use crate::index::KeyIndex;
 use crate::management::first_start::ServiceSecrets;
+use crate::management::peppers::{move_digests, retire_if_unused};
+use crate::management::reseal::reseal;
 use crate::management::{self, Management, Which};
 use crate::metrics::{Door, Metrics};
-use crate::protocol::enroll::PemText;
+use crate::secret::master::MasterKeys;
+use crate::secret::pepper::Peppers;
 use crate::secret::random_bytes;
 use crate::server::admin::AdminDoor;
 use crate::server::api::Api;
@@ -37,6 +48,7 @@ use crate::server::portal::{self, Portal};
 use crate::server::tls::{ClientCertificates, server_config};
 use crate::store::embedded::DirectoryLock;
 use crate::store::{Remark, Store};
+use crate::webhooks::{Parts as WebhookParts, Webhooks};
 
 /// How often counted refusals are handed to the store.
 const REFUSALS_EVERY: Duration = Duration::from_secs(5);
@@ -48,6 +60,27 @@ const FAILED_SIGN_INS_EVERY: Duration = Duration::from_secs(60);
 /// changes, and our own whose announcement failed), and at the store's clock.
 const FOLLOWED_EVERY: Duration = Duration::from_secs(1);
 
+/// How often files are looked at that others may have written.
+const FILES_EVERY: Duration = Duration::from_secs(1);
+
+/// How often keys are moved to a newer pepper that were presented, when there are any.
+const PRESENTED_KEYS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether digests are to move to a newer pepper, or the older one can go.
+const PEPPERS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long at most it is not looked whether there are key strings to digest anew, when there were none.
+const PEPPERS_PAUSE_MAX: Duration = Duration::from_secs(600);
+
+/// When sealing anew broke off.
+const RESEAL_AGAIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a CRL is due.
+const CRLS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a start waits for CRLs that are due: those that ended while the service was down are not to be shown.
+const FIRST_CRLS_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How often the store lets go of what has had its time. Answers that hold a secret are kept for
 /// minutes, so this is of that order.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -58,6 +91,9 @@ const RENEWAL_EVERY: Duration = Duration::from_secs(3_600);
 /// How often components are cleaned up whose certificate ended long ago; first after a part of this
 /// that differs from node to node.
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How often it is looked which certificates end soon; at the start, too.
+const REMINDERS_EVERY: Duration = DAY;
 
 /// Of a connection to the enrollment listener: a device has one request to make. What it may keep
 /// waiting for its answer is a fraction of this.
@@ -98,12 +134,8 @@ struct Node {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     store_clock: Arc<StoreClock>,
-    metrics: Arc<Metrics>,
     refusals: Arc<RefusalTallies>,
-    enroll_endpoint: Endpoint,
-    admin_endpoint: Endpoint,
-    trust_pin: Arc<ArcSwap<TrustPin>>,
-    server_trust_anchors: Arc<ArcSwap<PemText>>,
+    tls: Arc<TlsTrust>,
     enroll_limits: Arc<ArcSwap<EnrollLimits>>,
     enroll_connections: Arc<ArcSwap<Limits>>,
     admin_connections: Arc<ArcSwap<Limits>>,
@@ -111,22 +143,37 @@ struct Node {
     descriptors: usize,
     /// Of the store, as it was opened.
     queue_max: usize,
+    last_backup: std::sync::Mutex<Watched>,
+    data_dir: PathBuf,
+    followed_master_keys: FollowedMasterKeys,
+    master_keys: Arc<MasterKeys>,
+    metrics: Arc<Metrics>,
+    /// Something may be sealed by another master key than the first.
+    reseal_due: Notify,
 }
 
-/// Opens the store (first start if it is empty), fills the node's memory, binds the listeners and
-/// accepts. Returns once all of them do.
+/// Opens the store (first start if it is empty), fills the node's memory, binds the listeners that are not among
+/// `sockets` and accepts. Returns once all of them do.
 ///
 /// # Errors
 /// [`AppError`]: nothing is left running.
-pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError> {
+pub async fn start(settings: Settings, sockets: PassedSockets) -> Result<(Running, Beginning), AppError> {
+    let enroll_place = sockets.enroll.unwrap_or(Place::Address(settings.enroll.listen));
+    let admin_place = sockets.admin.unwrap_or(Place::Address(settings.admin.listen));
+    let ops_place = sockets.metrics.or(settings.metrics.listen.map(Place::Address));
     let descriptors = raise_limit();
+    make_table(&settings, descriptors);
+    let webhook_trust = webhooks::trust(settings.webhooks.ca_file.as_deref())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
     let observer = Arc::new(ObserveCommits(Arc::clone(&metrics)));
+    let master_key_file = FollowedMasterKeys::look(&settings);
     let Opened { store, directory: data_directory, ids, master_keys, secrets, cloud, profile, beginning } =
         open(&settings, Arc::clone(&clock), observer).await?;
     log_remarks(&*store).await?;
     let ServiceSecrets { peppers, token_key, audit_key, endpoint_anchor } = secrets;
+    let audit_key_of_tasks = audit_key.share();
+    let audit_key_of_rotation = audit_key.share();
     let peppers = Arc::new(peppers);
 
     let index = Arc::new(KeyIndex::new(Arc::clone(&peppers)));
@@ -135,30 +182,63 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
     let store_clock = Arc::new(StoreClock::new(Arc::clone(&clock), Arc::clone(&metrics)));
     store_clock.measure(store.now()).await?;
 
-    let anchor = EndpointAnchor::new(&endpoint_anchor.certificate, &endpoint_anchor.private_key);
-    let anchor = Arc::new(anchor.map_err(AppError::Anchor)?);
+    let mut crl_publisher = CrlPublisher::new(CrlParts {
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        store_clock: Arc::clone(&store_clock),
+        directory: Arc::clone(&directory),
+        metrics: Arc::clone(&metrics),
+        lifetime: settings.certificates.crl_lifetime,
+    });
+    let crls = crl_publisher.crls();
+    // What is not done by then is done behind the start.
+    let _ = tokio::time::timeout(FIRST_CRLS_PATIENCE, crl_publisher.look()).await;
+
+    let anchor = Arc::new(endpoint_anchor);
     let endpoint =
         |tls, listen: SocketAddr| Endpoint::new(tls, Arc::clone(&anchor), Names::new(&cloud, listen.ip()), clock.now());
-    let enroll_endpoint = endpoint(settings.enroll.tls.as_ref(), settings.enroll.listen)?;
-    let admin_endpoint = endpoint(settings.admin.tls.as_ref(), settings.admin.listen)?;
+    let enroll_endpoint = endpoint(settings.enroll.tls.as_ref(), enroll_place.address())?;
+    let admin_endpoint = endpoint(settings.admin.tls.as_ref(), admin_place.address())?;
+    let tls_trust = Arc::new(TlsTrust {
+        store: Arc::clone(&store),
+        master_keys: Arc::clone(&master_keys),
+        directory: Arc::clone(&directory),
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+        data_dir: settings.data_dir.clone(),
+        pin: Arc::new(ArcSwap::from_pointee(enroll_endpoint.pin())),
+        server_anchors: Arc::default(),
+        enroll: enroll_endpoint,
+        admin: admin_endpoint,
+        anchor: ArcSwap::new(anchor),
+        followed: Mutex::default(),
+    });
+    tls_trust.publish();
     let node = Arc::new(Node {
         store: Arc::clone(&store),
         directory: Arc::clone(&directory),
         clock: Arc::clone(&clock),
         store_clock: Arc::clone(&store_clock),
-        metrics: Arc::clone(&metrics),
         refusals: Arc::default(),
-        trust_pin: Arc::new(ArcSwap::from_pointee(enroll_endpoint.pin())),
-        server_trust_anchors: Arc::new(ArcSwap::from_pointee(enroll_endpoint.trust_anchors_pem().as_str().into())),
+        tls: Arc::clone(&tls_trust),
         enroll_limits: Arc::new(ArcSwap::from_pointee(enroll_limits(&settings.enroll, settings.store.queue_max))),
         enroll_connections: Arc::new(ArcSwap::from_pointee(enroll_connections(&settings, descriptors))),
         admin_connections: Arc::new(ArcSwap::from_pointee(admin_connections(&settings.admin))),
-        enroll_endpoint,
-        admin_endpoint,
         descriptors,
         queue_max: settings.store.queue_max,
+        last_backup: std::sync::Mutex::default(),
+        data_dir: settings.data_dir.clone(),
+        followed_master_keys: FollowedMasterKeys::new(
+            &settings,
+            master_key_file,
+            Arc::clone(&store),
+            Arc::clone(&master_keys),
+        ),
+        master_keys: Arc::clone(&master_keys),
+        metrics: Arc::clone(&metrics),
+        reseal_due: Notify::new(),
     });
-    node.observe_certificates();
+    node.reseal_due.notify_one();
 
     let enroller = EnrollmentService::new(EnrollmentParts {
         store: Arc::<dyn Store>::clone(&store),
@@ -172,8 +252,9 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
     });
     let enroll_door: Arc<dyn Handler> = Arc::new(EnrollDoor::new(enroll::Parts {
         enroller: Arc::new(enroller),
-        server_trust_anchors: Arc::clone(&node.server_trust_anchors),
+        server_trust_anchors: Arc::clone(&tls_trust.server_anchors),
         customer_trust_anchors: Arc::<Directory>::clone(&directory),
+        crls,
         refusals: Arc::new(CountRefusals { tallies: Arc::clone(&node.refusals), clock: Arc::clone(&clock) }),
         limits: Arc::clone(&node.enroll_limits),
         clock: Arc::clone(&clock),
@@ -182,17 +263,28 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
     let cloud = Arc::new(ArcSwap::from_pointee(cloud));
     let management = Arc::new(Management::new(management::Parts {
         store: Arc::clone(&store),
-        ids,
+        ids: Arc::clone(&ids),
         clock: Arc::clone(&clock),
-        announce: Arc::new(AnnounceToDirectory(Arc::clone(&directory))),
-        master_keys,
+        announce: Arc::new(AnnounceToNode { directory: Arc::clone(&directory), tls: Arc::clone(&tls_trust) }),
+        master_keys: Arc::clone(&master_keys),
         audit_key: Arc::new(audit_key),
-        peppers,
+        peppers: Arc::clone(&peppers),
         token_key: Arc::new(token_key),
         cloud: Arc::clone(&cloud),
-        trust_pin: Arc::clone(&node.trust_pin),
+        trust_pin: Arc::clone(&tls_trust.pin),
         profile,
         component_lifetime_seconds: settings.certificates.lifetime_seconds(),
+        webhook_destinations: settings.webhooks.destinations.clone(),
+    }));
+    let webhooks_of_node = Arc::new(Webhooks::new(WebhookParts {
+        store: Arc::clone(&store),
+        ids,
+        clock: Arc::clone(&clock),
+        master_keys,
+        metrics: Arc::clone(&metrics),
+        management: Arc::clone(&management),
+        destinations: settings.webhooks.destinations.clone(),
+        trust: webhook_trust,
     }));
     let health: Arc<dyn HealthSource> = Arc::new(NodeHealth {
         store,
@@ -201,7 +293,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
         clock: Arc::clone(&clock),
         store_clock,
         metrics: Arc::clone(&metrics),
-        endpoints: vec![("admin", node.admin_endpoint.slot()), ("enroll", node.enroll_endpoint.slot())],
+        tls: Arc::clone(&tls_trust),
         last_probe: Mutex::default(),
     });
     let portal = Portal::new(portal::Parts {
@@ -216,10 +308,10 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
     let tls = |endpoint: &Endpoint, client_certificates| {
         server_config(endpoint.slot(), client_certificates).map(Transport::Tls).map_err(AppError::Tls)
     };
-    let enroll = bind(settings.enroll.listen)?;
-    let admin = bind(settings.admin.listen)?;
-    let ops = settings.metrics.listen.map(bind).transpose()?;
-    if let Some(address) = settings.metrics.listen.filter(|address| !address.ip().is_loopback()) {
+    let enroll = enroll_place.listen()?;
+    let admin = admin_place.listen()?;
+    let ops = ops_place.map(Place::listen).transpose()?;
+    if let Some(address) = ops.as_ref().map(Listener::local_addr).filter(|address| !address.ip().is_loopback()) {
         tracing::warn!(%address, "metrics are served without TLS and without asking who it is, beyond this machine");
     }
     let addresses = Addresses {
@@ -232,7 +324,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
             enroll,
             Service {
                 door: Door::Enroll,
-                transport: tls(&node.enroll_endpoint, ClientCertificates::Asked)?,
+                transport: tls(&tls_trust.enroll, ClientCertificates::Asked)?,
                 handler: enroll_door,
                 limits: Arc::clone(&node.enroll_connections),
                 metrics: Arc::clone(&metrics),
@@ -242,7 +334,7 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
             admin,
             Service {
                 door: Door::Admin,
-                transport: tls(&node.admin_endpoint, ClientCertificates::NotAsked)?,
+                transport: tls(&tls_trust.admin, ClientCertificates::NotAsked)?,
                 handler: admin_door,
                 limits: Arc::clone(&node.admin_connections),
                 metrics: Arc::clone(&metrics),
@@ -271,13 +363,22 @@ pub async fn start(settings: Settings) -> Result<(Running, Beginning), AppError>
     }
     let tasks = vec![
         tokio::spawn(clean_up(Arc::clone(&management), Arc::clone(&clock), stopped)),
+        tokio::spawn(publish_crls(crl_publisher)),
         tokio::spawn(every(FOLLOWED_EVERY, Arc::clone(&node), async |node| node.follow_store().await)),
         tokio::spawn(every(REFUSALS_EVERY, Arc::clone(&node), async |node| node.hand_over_refusals().await)),
         tokio::spawn(every(SWEEP_EVERY, Arc::clone(&node), async |node| node.sweep().await)),
         tokio::spawn(every(FAILED_SIGN_INS_EVERY, Arc::clone(&management), async |management| {
             write_failed_sign_ins(management, Which::Due).await;
         })),
-        tokio::spawn(every(RENEWAL_EVERY, Arc::clone(&node), async |node| node.renew_certificates())),
+        tokio::spawn(every(RENEWAL_EVERY, Arc::clone(&node), async |node| node.tls.renew_if_due())),
+        tokio::spawn(remind(Arc::clone(&node))),
+        tokio::spawn(webhooks::deliver(Arc::clone(&webhooks_of_node))),
+        tokio::spawn(webhooks::look_at_components(Arc::clone(&webhooks_of_node))),
+        tokio::spawn(webhooks::look_at_attention(webhooks_of_node)),
+        tokio::spawn(every(FILES_EVERY, Arc::clone(&node), async |node| node.follow_files().await)),
+        tokio::spawn(reseal_when_due(Arc::clone(&node), audit_key_of_tasks)),
+        tokio::spawn(every(PRESENTED_KEYS_EVERY, Arc::clone(&node), async |node| node.move_presented_keys().await)),
+        tokio::spawn(rotate_peppers(Arc::clone(&node), peppers, audit_key_of_rotation)),
     ];
     Ok((Running { addresses, stop, listeners, tasks, node, management, data_directory }, beginning))
 }
@@ -294,10 +395,6 @@ async fn log_remarks(store: &dyn Store) -> Result<(), AppError> {
     Ok(())
 }
 
-fn bind(address: SocketAddr) -> Result<Listener, AppError> {
-    Listener::bind(address).map_err(|source| AppError::Listen { address, source })
-}
-
 async fn every<T>(pause: Duration, whose: Arc<T>, work: impl AsyncFn(&T)) {
     loop {
         tokio::time::sleep(pause).await;
@@ -305,9 +402,78 @@ async fn every<T>(pause: Duration, whose: Arc<T>, work: impl AsyncFn(&T)) {
     }
 }
 
+async fn publish_crls(mut publisher: CrlPublisher) {
+    loop {
+        tokio::time::sleep(CRLS_EVERY).await;
+        publisher.look().await;
+    }
+}
+
 async fn write_failed_sign_ins(management: &Management, which: Which) {
     if let Err(error) = management.write_failed_sign_ins(which).await {
         tracing::warn!(%error, "Failed sign-ins of administrators could not be written down.");
+    }
+}
+
+/// Says in the log which certificates end soon.
+async fn remind(node: Arc<Node>) {
+    let mut reminders = Reminders::default();
+    loop {
+        if let Err(error) = reminders.tell(&*node.store, &node.tls, node.clock.now()).await {
+            tracing::warn!(%error, "It could not be looked which certificates end soon; it is tried again in a day.");
+        }
+        tokio::time::sleep(REMINDERS_EVERY).await;
+    }
+}
+
+/// Seals by the first master key what another sealed: after the start, and whenever the keys were read anew.
+async fn reseal_when_due(node: Arc<Node>, audit_key: AuditKey) {
+    loop {
+        node.reseal_due.notified().await;
+        match reseal(&*node.store, &node.master_keys, &audit_key, &*node.clock).await {
+            Ok(0) => {}
+            Ok(resealed) => {
+                tracing::info!(resealed, "Everything is sealed by the first master key.");
+                // Once more, if other nodes were at it, too.
+                tokio::time::sleep(RESEAL_AGAIN).await;
+                node.reseal_due.notify_one();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "Not everything is sealed by the first master key yet; it is tried again.");
+                tokio::time::sleep(RESEAL_AGAIN).await;
+                node.reseal_due.notify_one();
+            }
+        }
+    }
+}
+
+/// While there are two peppers: moves to the newer one what can be moved without being presented, and lets go of the older
+/// one when nothing is under it.
+async fn rotate_peppers(node: Arc<Node>, peppers: Arc<Peppers>, audit_key: AuditKey) {
+    let (mut pause, mut due) = (PEPPERS_EVERY, Instant::now());
+    loop {
+        tokio::time::sleep(PEPPERS_EVERY).await;
+        if peppers.outgoing().is_none() {
+            (pause, due) = (PEPPERS_EVERY, Instant::now());
+            continue;
+        }
+        let worked = async {
+            if Instant::now() >= due {
+                // After a failure, too.
+                pause = (pause * 2).min(PEPPERS_PAUSE_MAX);
+                due = Instant::now() + pause;
+                if move_digests(&*node.store, &node.master_keys, &peppers).await? > 0 {
+                    (pause, due) = (PEPPERS_EVERY, Instant::now() + PEPPERS_EVERY);
+                }
+            }
+            if retire_if_unused(&*node.store, &peppers, &audit_key, node.clock.now()).await? {
+                tracing::info!(pepper = peppers.making().0, "Everything is digested under the newest pepper.");
+            }
+            node.directory.refresh().await.map_err(management::Error::from)
+        };
+        if let Err(error) = worked.await {
+            tracing::warn!(%error, "Digests could not be moved to the newest pepper; it is tried again.");
+        }
     }
 }
 
@@ -350,8 +516,8 @@ impl Running {
         node.admin_connections.store(Arc::new(admin_connections(&settings.admin)));
         let now = node.clock.now();
         let endpoints = [
-            (Door::Enroll, &node.enroll_endpoint, settings.enroll.tls.as_ref()),
-            (Door::Admin, &node.admin_endpoint, settings.admin.tls.as_ref()),
+            (Door::Enroll, &node.tls.enroll, settings.enroll.tls.as_ref()),
+            (Door::Admin, &node.tls.admin, settings.admin.tls.as_ref()),
         ];
         let errors = endpoints.into_iter().filter_map(|(door, endpoint, files)| {
             let reloaded = endpoint.reload(files, now);
@@ -359,8 +525,7 @@ impl Running {
         });
         let errors = errors.collect();
         // Also when one of them failed: new keys must pin what the other shows from now on.
-        node.publish_anchors();
-        node.observe_certificates();
+        node.tls.publish();
         errors
     }
 
@@ -372,6 +537,7 @@ impl Running {
             task.abort();
         }
         self.node.hand_over_refusals().await;
+        self.node.move_presented_keys().await;
         write_failed_sign_ins(&self.management, Which::All).await;
         self.node.store.close().await;
         drop(self.data_directory);
@@ -379,13 +545,32 @@ impl Running {
 }
 
 impl Node {
+    async fn follow_files(&self) {
+        let path = LastBackup::path(&self.data_dir);
+        if self.last_backup.lock().expect("nobody panics holding it").is_changed(Some(&path))
+            && let Some(last) = LastBackup::find(&self.data_dir)
+        {
+            self.metrics.set_last_backup(last.made_at);
+        }
+        if self.followed_master_keys.follow(self.directory.service_changes()).await {
+            self.reseal_due.notify_one();
+        }
+    }
+
     async fn follow_store(&self) {
-        let followed = match self.directory.refresh().await {
-            Ok(()) => self.store_clock.measure(self.store.now()).await,
-            Err(error) => Err(error),
+        let followed = async {
+            self.directory.refresh().await?;
+            self.tls.follow().await?;
+            self.store_clock.measure(self.store.now()).await
         };
-        if let Err(error) = followed {
+        if let Err(error) = followed.await {
             tracing::warn!(%error, "The store's changes and clock cannot be followed for the moment.");
+        }
+    }
+
+    async fn move_presented_keys(&self) {
+        if let Err(error) = self.directory.move_presented_keys().await {
+            tracing::warn!(%error, "Keys were presented and could not be moved to the newest pepper; their next use moves them.");
         }
     }
 
@@ -400,32 +585,6 @@ impl Node {
             tracing::warn!(%error, "the store could not let go of what has had its time; it is tried again");
         }
     }
-
-    fn renew_certificates(&self) {
-        let now = self.clock.now();
-        for endpoint in [&self.enroll_endpoint, &self.admin_endpoint] {
-            match endpoint.renew_if_due(now) {
-                Ok(true) => {
-                    tracing::info!(not_after = %endpoint.not_after(), "A listener's own certificate was renewed.");
-                }
-                Ok(false) => {}
-                Err(error) => tracing::error!(%error, "A listener's own certificate could not be renewed."),
-            }
-        }
-        self.publish_anchors();
-        self.observe_certificates();
-    }
-
-    /// What devices and new key strings are told to trust.
-    fn publish_anchors(&self) {
-        self.trust_pin.store(Arc::new(self.enroll_endpoint.pin()));
-        self.server_trust_anchors.store(Arc::new(self.enroll_endpoint.trust_anchors_pem().as_str().into()));
-    }
-
-    fn observe_certificates(&self) {
-        self.metrics.set_certificate_expiry("enroll-endpoint", self.enroll_endpoint.not_after());
-        self.metrics.set_certificate_expiry("admin-endpoint", self.admin_endpoint.not_after());
-    }
 }
 
 /// `queue_max`: enrollments that may wait in the store. No more are at work, so that none is signed which the store
@@ -435,6 +594,7 @@ fn enroll_limits(settings: &EnrollSettings, queue_max: usize) -> EnrollLimits {
         body_timeout: settings.body_timeout,
         failures: FailureRate { per_second: settings.failures_per_second, burst: settings.failures_burst },
         in_flight_max: settings.in_flight_max.min(queue_max),
+        renew_grace: settings.renew_grace,
     }
 }
 

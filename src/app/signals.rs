@@ -28,8 +28,13 @@ impl Signals {
 }
 
 /// Runs until SIGTERM or SIGINT, then drains and stops; the process may end when this returns. At
-/// each SIGHUP calls `reload`.
-pub async fn run_until_signal(running: Running, signals: Signals, mut reload: impl FnMut(&Running)) {
+/// each SIGHUP calls `reload`, before the drain `stopping`.
+pub async fn run_until_signal(
+    running: Running,
+    signals: Signals,
+    mut reload: impl FnMut(&Running),
+    stopping: impl FnOnce(),
+) {
     let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     loop {
         tokio::select! {
@@ -38,6 +43,7 @@ pub async fn run_until_signal(running: Running, signals: Signals, mut reload: im
             _ = hangup.recv() => reload(&running),
         }
     }
+    stopping();
     tracing::info!("Stopping: what was accepted is finished first.");
     running.stop().await;
     tracing::info!("Stopped.");

@@ -36,8 +36,13 @@ pub(super) async fn open_read_only(settings: &Settings) -> Result<Arc<dyn Store>
 pub(super) fn hold_directory(settings: &Settings, now: Timestamp) -> Result<Option<DirectoryLock>, AppError> {
     Ok(match settings.store.engine {
         StoreEngine::Embedded => None,
-        StoreEngine::Postgres(_) => Some(DirectoryLock::take(&settings.data_dir, now)?),
+        StoreEngine::Postgres(_) => Some(hold(settings, now)?),
     })
+}
+
+/// Keeps every other process off the data directory, wherever the store is.
+pub(super) fn hold(settings: &Settings, now: Timestamp) -> Result<DirectoryLock, AppError> {
+    Ok(DirectoryLock::take(&settings.data_dir, now)?)
 }
 
 /// For commands that nobody measures.

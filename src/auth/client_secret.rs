@@ -10,7 +10,7 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
 use crate::secret::pepper::{KeyDigest, PepperNumber, Peppers};
-use crate::secret::random_bytes;
+use crate::secret::{random_bytes, random_name};
 
 const CLIENT_ID_BYTES: usize = 12;
 const SECRET_BYTES: usize = 32;
@@ -28,10 +28,9 @@ pub struct ClientCredentials {
 
 impl ClientCredentials {
     pub fn generate() -> Self {
-        let client_id = random_bytes::<CLIENT_ID_BYTES>().iter().map(|byte| format!("{byte:02x}")).collect();
         let mut client_secret = Zeroizing::new(String::with_capacity(SECRET_BYTES.div_ceil(3) * 4));
         URL_SAFE_NO_PAD.encode_string(random_bytes::<SECRET_BYTES>(), &mut client_secret);
-        Self { client_id, client_secret }
+        Self { client_id: random_name::<CLIENT_ID_BYTES>(), client_secret }
     }
 
     /// What the store keeps.
@@ -52,11 +51,23 @@ pub fn verify(
     let is_known = Choice::from(u8::from(stored.is_some()));
     let (stored_under, stored_digest) = stored.unwrap_or(dummy);
     let mut found = 0;
-    for (number, digest) in peppers.digests(text(client_id, client_secret).as_bytes()) {
+    for (number, digest) in peppers.digests(text(client_id, client_secret).as_bytes()).iter() {
         let matches = digest.matches(stored_digest) & number.0.ct_eq(&stored_under.0) & is_known;
         found = u8::conditional_select(&found, &1, matches);
     }
     found == 1
+}
+
+/// What the digest of this secret, which was right, is to be replaced by; `None`: it is under the newest pepper, or no
+/// other makes digests yet.
+pub fn newer_digest(
+    peppers: &Peppers,
+    client_id: &str,
+    client_secret: &str,
+    stored_under: PepperNumber,
+) -> Option<(PepperNumber, KeyDigest)> {
+    peppers.outgoing().filter(|outgoing| *outgoing == stored_under)?;
+    Some(peppers.digest(text(client_id, client_secret).as_bytes()))
 }
 
 /// The length of the id stands before it, so that no two pairs give the same text.
@@ -84,6 +95,26 @@ mod tests {
         assert!(!verify(&peppers_1, "another", secret, Some((number, &digest))));
         assert!(!verify(&peppers_1, id, secret, Some((PepperNumber(2), &digest))));
         assert!(!verify(&peppers(1), id, secret, Some((number, &digest))));
+    }
+
+    #[test]
+    fn a_secret_moves_to_a_newer_pepper_once_that_makes_digests() {
+        let (old, new) = ((PepperNumber(1), Peppers::generate()), (PepperNumber(2), Peppers::generate()));
+        let peppers = Peppers::new(std::slice::from_ref(&old));
+        let credentials = ClientCredentials::generate();
+        let (id, secret) = (&*credentials.client_id, &*credentials.client_secret);
+        let (under, digest) = credentials.digest(&peppers);
+        assert!(newer_digest(&peppers, id, secret, under).is_none());
+        peppers.replace(&[old, new.clone()], false);
+        assert!(newer_digest(&peppers, id, secret, under).is_none());
+        peppers.settle();
+        assert!(verify(&peppers, id, secret, Some((under, &digest))));
+        let (under, digest) = newer_digest(&peppers, id, secret, under).unwrap();
+        assert_eq!(under, new.0);
+        peppers.replace(&[new], true);
+        assert!(verify(&peppers, id, secret, Some((under, &digest))));
+        assert!(newer_digest(&peppers, id, secret, under).is_none());
+        assert!(!verify(&peppers, id, secret, Some((PepperNumber::GONE, &digest))));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::id::CustomerId;
-use crate::secret::random_bytes;
+use crate::secret::{random_bytes, random_name};
 
 /// base64url of `{"alg":"HS256","typ":"JWT"}`: the only header there is.
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
@@ -83,7 +83,7 @@ impl Claims {
             customer_id,
             iat: now.unix_seconds(),
             exp: now.saturating_add(lifetime).unix_seconds(),
-            jti: URL_SAFE_NO_PAD.encode(random_bytes::<12>()),
+            jti: random_name::<12>(),
             secret_generation: 0,
         }
     }
@@ -219,6 +219,15 @@ mod tests {
         }
         assert_eq!(TokenKey::new(&TokenKey::generate()).verify(&token, NOW), Err(TokenError::BadSignature));
         assert_eq!(key.verify(&"a.".repeat(TOKEN_BYTES_MAX), NOW), Err(TokenError::Malformed));
+    }
+
+    #[test]
+    fn a_token_at_the_longest_that_is_looked_at() {
+        let key = TokenKey::new(&TokenKey::generate());
+        let signed = |sub: usize| key.sign(&Claims { sub: "s".repeat(sub), ..claims() });
+        let longest = (0..).find(|&sub| signed(sub).len() == TOKEN_BYTES_MAX).expect("a length that base64 can have");
+        assert!(key.verify(&signed(longest), NOW).is_ok());
+        assert_eq!(key.verify(&signed(longest + 1), NOW), Err(TokenError::Malformed));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) struct CaCertificate {
     pub validity: Validity,
     /// Key identifier of its authority key identifier, if it has one.
     pub authority_key_identifier: Option<Vec<u8>>,
+    /// Whether cRLSign is among its key usages (RFC 5280 §4.2.1.3).
+    pub signs_crls: bool,
     /// How many CAs may stand between this one and an end entity; `None`: any number.
     pub path_length: Option<u32>,
     /// TBSCertificate, header included.
@@ -70,9 +72,7 @@ impl CaCertificate {
         if !constraints.critical {
             return Err(CaCertificateError::ConstraintsNotCritical);
         }
-        if !key_usage.is_some_and(|found| found.value.key_cert_sign()) {
-            return Err(CaCertificateError::KeyUsage);
-        }
+        let key_usage = key_usage.filter(|found| found.value.key_cert_sign()).ok_or(CaCertificateError::KeyUsage)?;
         let (mut key_identifier, mut authority_key_identifier) = (None, None);
         for extension in tbs.iter_extensions() {
             match extension.parsed_extension() {
@@ -98,6 +98,7 @@ impl CaCertificate {
             key_identifier,
             authority_key_identifier,
             validity,
+            signs_crls: key_usage.value.crl_sign(),
             path_length: constraints.value.path_len_constraint,
             signed: tbs.as_ref().to_vec(),
             signature: certificate.signature_value.data.to_vec(),
@@ -115,7 +116,7 @@ impl CaCertificate {
     }
 }
 
-fn signature_algorithm(found: &AlgorithmIdentifier<'_>) -> Result<SignatureAlgorithm, SignatureError> {
+pub(super) fn signature_algorithm(found: &AlgorithmIdentifier<'_>) -> Result<SignatureAlgorithm, SignatureError> {
     use x509_parser::der_parser::asn1_rs::Tag;
     let parameters: &[u8] = match &found.parameters {
         None => &[],

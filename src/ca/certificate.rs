@@ -127,11 +127,7 @@ impl Contents<'_> {
         write_extension(writer, SUBJECT_KEY_IDENTIFIER, false, |value| {
             value.element(der::OCTET_STRING, self.public_key.key_identifier());
         });
-        write_extension(writer, AUTHORITY_KEY_IDENTIFIER, false, |value| {
-            value.nested(der::SEQUENCE, |identifier| {
-                identifier.element(der::context_primitive(0), authority_key_identifier);
-            });
-        });
+        write_authority_key_identifier(writer, authority_key_identifier);
         if !self.alternative_names.is_empty() {
             write_extension(writer, SUBJECT_ALTERNATIVE_NAME, false, |value| {
                 value.nested(der::SEQUENCE, |names| self.alternative_names.iter().for_each(|name| name.write(names)));
@@ -206,7 +202,14 @@ pub(super) fn write_name(writer: &mut Writer, attributes: &[(Attribute, String)]
     });
 }
 
-fn write_extension(writer: &mut Writer, oid: &[u8], critical: bool, value: impl FnOnce(&mut Writer)) {
+/// Whose key signed, of certificates and of CRLs alike.
+pub(super) fn write_authority_key_identifier(writer: &mut Writer, key_identifier: &[u8]) {
+    write_extension(writer, AUTHORITY_KEY_IDENTIFIER, false, |value| {
+        value.nested(der::SEQUENCE, |identifier| identifier.element(der::context_primitive(0), key_identifier));
+    });
+}
+
+pub(super) fn write_extension(writer: &mut Writer, oid: &[u8], critical: bool, value: impl FnOnce(&mut Writer)) {
     writer.nested(der::SEQUENCE, |extension| {
         extension.element(der::OBJECT_IDENTIFIER, oid);
         if critical {
@@ -217,7 +220,7 @@ fn write_extension(writer: &mut Writer, oid: &[u8], critical: bool, value: impl 
 }
 
 /// UTCTime for the years 1950 to 2049, GeneralizedTime for the others (RFC 5280 §4.1.2.5).
-fn write_time(writer: &mut Writer, instant: Timestamp) {
+pub(super) fn write_time(writer: &mut Writer, instant: Timestamp) {
     // 20261120160600Z
     let time: Vec<u8> = instant.to_string().bytes().filter(|byte| byte.is_ascii_digit() || *byte == b'Z').collect();
     if (&b"1950"[..]..&b"2050"[..]).contains(&&time[..4]) {

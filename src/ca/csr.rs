@@ -87,6 +87,31 @@ impl VerifiedCsr {
     }
 }
 
+/// serialNumber, 2.5.4.5 (X.520 §6.2.9).
+const SERIAL_NUMBER: &[u8] = &[0x55, 0x04, 0x05];
+
+/// The first serialNumber in a CSR's subject, as its bytes, of any length and character: what the device says that
+/// it is called. Nothing is verified for it.
+///
+/// `text` as in [`VerifiedCsr::verify`], which alone says whether it is a CSR. `None`: it is none, or its subject has
+/// no serialNumber that is a PrintableString, UTF8String or IA5String.
+pub fn claimed_serial_number(text: &str) -> Option<Vec<u8>> {
+    let der = decode(text).ok()?;
+    let mut names = Reader::new(Request::parse(&der).ok()?.subject);
+    while !names.is_at_end() {
+        let mut name = names.enter(der::SET)?;
+        while !name.is_at_end() {
+            let mut attribute = name.enter(der::SEQUENCE)?;
+            if attribute.element(der::OBJECT_IDENTIFIER)?.contents == SERIAL_NUMBER {
+                let of_type = |tag| Reader::clone(&attribute).element(tag);
+                let value = [der::PRINTABLE_STRING, der::UTF8_STRING, der::IA5_STRING].into_iter().find_map(of_type)?;
+                return Some(value.contents.to_vec());
+            }
+        }
+    }
+    None
+}
+
 fn decode(text: &str) -> Result<Vec<u8>, CsrError> {
     if text.len() > VerifiedCsr::TEXT_BYTES_MAX {
         return Err(CsrError::TooLong { found: text.len() });
@@ -109,6 +134,8 @@ fn decode(text: &str) -> Result<Vec<u8>, CsrError> {
 struct Request<'a> {
     /// CertificationRequestInfo, header included: what is signed.
     info: &'a [u8],
+    /// What stands in the subject's SEQUENCE.
+    subject: &'a [u8],
     /// SubjectPublicKeyInfo, header included.
     public_key: &'a [u8],
     /// Contents of the signature algorithm's OID.
@@ -138,7 +165,7 @@ impl<'a> Request<'a> {
         if version.contents != [0] {
             return Err(CsrError::Version);
         }
-        fields.element(der::SEQUENCE).ok_or(expected("the subject"))?;
+        let subject = fields.element(der::SEQUENCE).ok_or(expected("the subject"))?;
         let public_key = fields.element(der::SEQUENCE).ok_or(expected("the public key"))?;
         if !fields.is_at_end() {
             fields.element(der::context_constructed(0)).ok_or(expected("the attributes"))?;
@@ -147,6 +174,7 @@ impl<'a> Request<'a> {
 
         Ok(Self {
             info: info.raw,
+            subject: subject.contents,
             public_key: public_key.raw,
             algorithm: algorithm_oid.contents,
             algorithm_parameters: algorithm.rest(),

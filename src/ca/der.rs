@@ -1,13 +1,15 @@
-//! Just enough DER (X.690 §10) to walk a CSR and to write a certificate.
+//! Just enough DER (X.690 §10) to walk a CSR and to write certificates and CRLs.
 //!
-//! The reader is ours, because a CSR is four fields of which one is used: everything else is stepped over
-//! unread, so nothing a stranger puts into names and attributes is ever interpreted. It is stricter than
+//! The reader is ours, because a CSR is four fields of which one is used, and one name at most is looked for: everything
+//! else is stepped over unread, so nothing a stranger puts into names and attributes is ever interpreted. It is stricter than
 //! the usual parsers: lengths are minimal, and [`Reader::finish`] refuses what is left inside a
 //! SEQUENCE. It allocates nothing. Why the writer is ours: `docs/decisions/0002-certificates-encoded-here.md`.
 
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const BOOLEAN_TRUE: &[u8] = &[0x01, 0x01, 0xff];
+pub(super) const ENUMERATED: u8 = 0x0a;
 pub(super) const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const IA5_STRING: u8 = 0x16;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const NULL: &[u8] = &[0x05, 0x00];
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -146,6 +148,15 @@ impl Writer {
         }
     }
 
+    /// An INTEGER in its shortest form.
+    pub fn unsigned(&mut self, number: u64) {
+        let octets = u128::from(number).to_be_bytes();
+        let leading = octets.iter().take_while(|&&octet| octet == 0).count().min(octets.len() - 1);
+        // The first bit is the sign.
+        let start = if octets[leading] & 0x80 == 0 { leading } else { leading - 1 };
+        self.element(INTEGER, &octets[start..]);
+    }
+
     /// A BIT STRING of whole bytes.
     pub fn bit_string(&mut self, bytes: &[u8]) {
         self.nested(BIT_STRING, |writer| {
@@ -195,6 +206,21 @@ mod tests {
             let input = with_header(header, contents);
             let element = Reader::new(&input).element(SEQUENCE);
             assert_eq!(element.map(|element| element.contents.len()), accepted.then_some(contents), "{header:02x?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_their_shortest_form() {
+        for (number, contents) in [
+            (0, &[0x00][..]),
+            (1, &[0x01]),
+            (0x7f, &[0x7f]),
+            (0x80, &[0x00, 0x80]),
+            (0x1_00, &[0x01, 0x00]),
+            (u64::MAX, &[0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        ] {
+            let written = Writer::collect(|writer| writer.unsigned(number));
+            assert_eq!(written, [&[INTEGER, contents.len() as u8][..], contents].concat(), "{number}");
         }
     }
 

@@ -16,6 +16,8 @@ pub struct CertificateFacts {
     pub serial: String,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+    /// Whether cRLSign is among its key usages.
+    pub signs_crls: bool,
 }
 
 impl CertificateFacts {
@@ -31,6 +33,7 @@ impl CertificateFacts {
             serial: certificate.tbs_certificate.serial.to_string(),
             not_before: certificate.validity().not_before.to_datetime().into(),
             not_after: certificate.validity().not_after.to_datetime().into(),
+            signs_crls: certificate.key_usage().ok().flatten().is_some_and(|found| found.value.crl_sign()),
         })
     }
 }
@@ -45,6 +48,7 @@ mod tests {
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(rcgen::DnType::CommonName, "Connector");
+        params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
         params.serial_number = Some(rcgen::SerialNumber::from(vec![1, 0]));
         (params.not_before, params.not_after) = (rcgen::date_time_ymd(2001, 2, 3), rcgen::date_time_ymd(2101, 2, 3));
         let made = params.self_signed(&key).unwrap();
@@ -55,6 +59,7 @@ mod tests {
         let day = |text| Timestamp::from_rfc3339(text).unwrap();
         assert_eq!(facts.not_before, day("2001-02-03T00:00:00Z"));
         assert_eq!(facts.not_after, day("2101-02-03T00:00:00Z"));
+        assert!(facts.signs_crls);
         assert_eq!(CertificateFacts::read(b"no certificate"), None);
     }
 }

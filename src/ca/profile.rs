@@ -25,6 +25,18 @@ pub struct Profile {
     pub public_url: Option<String>,
 }
 
+impl Profile {
+    /// Where the CRL of a signing certificate is fetched, if that is known.
+    pub fn crl_uri(&self, issuer: SigningCertificateId) -> Option<String> {
+        self.public_url.as_ref().map(|url| format!("{}{}", url.trim_end_matches('/'), crl_path(issuer)))
+    }
+}
+
+/// The path of a signing certificate's CRL on the enrollment listener.
+pub fn crl_path(issuer: SigningCertificateId) -> String {
+    format!("/crl/{issuer}.crl")
+}
+
 /// Whom a certificate is for. All of it comes from the store, but for the fingerprint, whose alphabet is
 /// that of a PrintableString.
 pub struct Subject<'a> {
@@ -71,14 +83,15 @@ impl Validity {
     }
 }
 
-/// The certificate of a component. Of the device it carries the public key and the fingerprint.
+/// The certificate of a component. Of the device it carries the public key and the fingerprint. `crl_of`: whose CRL
+/// tells of it, if one does.
 pub(super) fn component<'a>(
     subject: &Subject<'_>,
     profile: &Profile,
     serial: SerialNumber,
     validity: Validity,
     public_key: &'a PublicKey,
-    issuer: SigningCertificateId,
+    crl_of: Option<SigningCertificateId>,
 ) -> Contents<'a> {
     let spiffe_id = format!(
         "spiffe://{}/customer/{}/{}/{}",
@@ -106,7 +119,7 @@ pub(super) fn component<'a>(
             true => &[ExtendedKeyUsage::ClientAuth, ExtendedKeyUsage::ServerAuth],
             false => &[ExtendedKeyUsage::ClientAuth],
         },
-        crl_uri: profile.public_url.as_ref().map(|url| format!("{}/crl/{issuer}.crl", url.trim_end_matches('/'))),
+        crl_uri: crl_of.and_then(|issuer| profile.crl_uri(issuer)),
     }
 }
 
@@ -125,8 +138,14 @@ pub(super) fn authority<'a>(
     certificate_authority(subject, path_length, validity, public_key)
 }
 
-/// The CA above this service's own TLS certificates.
+/// The CA above this service's own TLS certificates. Its path length lets it vouch for the one that takes its
+/// place.
 pub(super) fn endpoint_anchor(common_name: String, validity: Validity, public_key: &PublicKey) -> Contents<'_> {
+    certificate_authority(vec![(Attribute::CommonName, common_name)], 1, validity, public_key)
+}
+
+/// The same CA as the one before it vouches for it: nothing but leaves below.
+pub(super) fn endpoint_anchor_cross(common_name: String, validity: Validity, public_key: &PublicKey) -> Contents<'_> {
     certificate_authority(vec![(Attribute::CommonName, common_name)], 0, validity, public_key)
 }
 

@@ -323,3 +323,39 @@ pub(super) fn name_of(oid: &[u8]) -> String {
         Oid::new(oid.into()).to_id_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn algorithms_that_people_send_have_names_and_others_their_numbers() {
+        for (arcs, name) in [
+            (&[1, 2, 840, 113_549, 1, 1, 2][..], "RSA with MD2"),
+            (&[1, 2, 840, 113_549, 1, 1, 4], "RSA with MD5"),
+            (&[1, 2, 840, 113_549, 1, 1, 5], "RSA with SHA-1"),
+            (&[1, 2, 840, 113_549, 1, 1, 10], "RSA-PSS"),
+            (&[1, 2, 840, 113_549, 1, 1, 14], "RSA with SHA-224"),
+            (&[1, 2, 840, 113_549, 1, 1, 99], "1.2.840.113549.1.1.99"),
+            (&[1, 2, 840, 10_040, 4, 1], "DSA"),
+            (&[1, 2, 840, 10_040, 4, 3], "DSA with SHA-1"),
+            (&[2, 16, 840, 1, 101, 3, 4, 3, 2], "DSA with SHA-256"),
+            (&[1, 2, 840, 10_045, 4, 1], "ECDSA with SHA-1"),
+            (&[1, 2, 840, 10_045, 4, 3, 1], "ECDSA with SHA-224"),
+            (&[1, 2, 840, 10_045, 4, 3, 4], "ECDSA with SHA-512"),
+            (&[1, 3, 101, 113], "Ed448"),
+            (&[1, 3, 132, 0, 10], "secp256k1"),
+            (&[1, 3, 132, 0, 33], "P-224"),
+            (&[1, 3, 132, 0, 35], "P-521"),
+        ] {
+            assert_eq!(name_of(Oid::from(arcs).unwrap().as_bytes()), name);
+        }
+    }
+
+    #[test]
+    fn a_number_that_fills_a_line_is_not_repeated() {
+        assert!(name_of(&[0x2a; 32]).starts_with("1.2.42."));
+        assert_eq!(name_of(&[0x2a; 33]), "unknown");
+        assert_eq!(name_of(&[]), "unknown");
+    }
+}

@@ -67,7 +67,17 @@ struct ApiClientFile {
     client_secret: String,
 }
 
+/// Whether the environment names a service elsewhere.
+pub fn names_service() -> bool {
+    variable("MUSTER_URL").is_ok_and(|url| url.is_some())
+}
+
 impl Connection {
+    /// To the service on this data directory, unless the environment names another.
+    pub fn of(data_dir: PathBuf) -> Self {
+        Self { data_dir, customer: None }
+    }
+
     /// Signed in as whoever the environment names, else as the data directory's API client.
     pub async fn open(&self) -> anyhow::Result<Management> {
         let customer = self.chosen_customer()?;

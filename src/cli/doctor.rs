@@ -18,7 +18,7 @@ pub struct Arguments {
 /// Exit 1 if there is any finding.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.service.settings()?;
-    let Diagnosis { findings, notes } = Box::pin(app::doctor(&settings)).await?;
+    let Diagnosis { findings, notes, advice } = Box::pin(app::doctor(&settings)).await?;
     for note in notes {
         eprintln!("{note}");
     }
@@ -30,6 +30,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     if findings.is_empty() {
         eprintln!("Nothing found: everything is as it should be.");
         return Ok(());
+    }
+    for text in advice {
+        eprintln!("\n{text}\n");
     }
     eprintln!("{} found.", findings.len());
     Err(Failure::told(1))

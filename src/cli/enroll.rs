@@ -16,18 +16,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::connection::trust_of_file;
 use super::console::{self, Shown};
+use super::device::{Device, exit_code, hostname};
 use super::key_source::{self, FoundKey, KEY_FILE_DEFAULT};
 use super::{Failure, print_json};
-use crate::client::enroll::{EnrollError, Order, enroll};
+use crate::client::enroll::{Order, enroll};
 use crate::client::fingerprint;
-use crate::client::http::HostPort;
 use crate::client::state::StateDir;
 use crate::clock::{Clock as _, SystemClock};
-use crate::domain::Fingerprint;
 use crate::domain::key_string::{Inspection, inspect};
-use crate::protocol::enroll::HOSTNAME_BYTES_MAX;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,18 +46,8 @@ pub struct Arguments {
     /// Remove the key file once there is a certificate
     #[arg(long)]
     remove_key_file: bool,
-    /// Where key pair and certificate are kept
-    #[arg(long, value_name = "DIR", env = "MUSTER_STATE_DIR", default_value = "/var/lib/muster")]
-    state_dir: PathBuf,
-    /// Connect there instead; the server must still prove to be the key's cloud
-    #[arg(long, value_name = "HOST:PORT")]
-    connect: Option<HostPort>,
-    /// PEM file with the CA to trust instead of what the key says
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// What identifies this hardware [default: made of the machine id and the board's ids]
-    #[arg(long, value_name = "TEXT", value_parser = Fingerprint::new)]
-    fingerprint: Option<Fingerprint>,
+    #[command(flatten)]
+    device: Device,
     /// Seconds to go on while the server is unreachable or busy; 0: one attempt
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u32,
@@ -71,7 +58,8 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     eprintln!("{}", console::CHECKING);
-    let state = StateDir::open(&arguments.state_dir)?;
+    let device = arguments.device;
+    let state = StateDir::open(&device.state_dir)?;
     if let Some(current) = state.current(SystemClock.now())? {
         eprintln!("{}", console::kept(&current));
         if arguments.remove_key_file {
@@ -87,18 +75,20 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         eprintln!("{}\n{}", console::DAMAGED, console::FAILED);
         return Err(Failure::told(3));
     }
-    let fingerprint = match arguments.fingerprint {
+    let trust = device.trust()?;
+    let fingerprint = match device.fingerprint {
         Some(fingerprint) => fingerprint,
-        None => fingerprint::of_machine(Path::new("/")).context("give one with --fingerprint")?,
+        None => fingerprint::of_machine().context("give one with --fingerprint")?,
     };
     let hostname = hostname();
     let order = Order {
         key: &key,
         fingerprint: &fingerprint,
-        connect: arguments.connect,
-        trust: arguments.ca_file.as_deref().map(trust_of_file).transpose()?,
+        connect: device.connect,
+        trust,
         hostname: hostname.as_deref(),
         timeout: Duration::from_secs(arguments.timeout.into()),
+        clock: &SystemClock,
     };
     let shown = Shown::of(&key, &fingerprint);
     match enroll(&state, &order, &mut |event| eprintln!("{}", shown.event(&event))).await {
@@ -119,52 +109,12 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-pub fn exit_code(error: &EnrollError) -> u8 {
-    match error {
-        EnrollError::DamagedKey => 3,
-        EnrollError::Refused(refused) => match refused.status {
-            401 => 3,
-            403 => 4,
-            429 | 500.. => 5,
-            _ => 1,
-        },
-        EnrollError::NotTrusted { .. } | EnrollError::Trust(_) => 6,
-        EnrollError::Unreachable { .. } => 5,
-        EnrollError::Answer(_) | EnrollError::State(_) => 1,
-    }
-}
-
-fn remove_key_file(path: &Path) -> anyhow::Result<()> {
+/// One that is gone is removed.
+pub fn remove_key_file(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} could not be removed", path.display()))
         }
         _ => Ok(()),
-    }
-}
-
-/// For people to recognise the device by; left out if it is not fit to send.
-fn hostname() -> Option<String> {
-    let name = gethostname::gethostname().into_string().ok()?;
-    let fits = !name.is_empty() && name.len() <= HOSTNAME_BYTES_MAX && !name.chars().any(char::is_control);
-    fits.then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::enroll::Refused;
-    use crate::client::http::ExchangeError;
-
-    #[test]
-    fn exit_codes_tell_what_to_do_next() {
-        for (status, code) in [(400, 1), (401, 3), (403, 4), (404, 1), (429, 5), (500, 5), (503, 5)] {
-            let refused = Refused { status, code: None, reference: None, detail: None, retry_after: None };
-            assert_eq!(exit_code(&EnrollError::Refused(refused)), code, "{status}");
-        }
-        assert_eq!(exit_code(&EnrollError::DamagedKey), 3);
-        assert_eq!(exit_code(&EnrollError::Unreachable { host: String::new(), reason: ExchangeError::CutOff }), 5);
-        let reason = rustls::Error::NoCertificatesPresented;
-        assert_eq!(exit_code(&EnrollError::NotTrusted { host: String::new(), reason }), 6);
     }
 }

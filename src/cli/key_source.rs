@@ -30,24 +30,35 @@ pub struct FoundKey {
 
 /// Looks in the order above. Warns on stderr when others can read the file.
 pub fn find(key_file: Option<&Path>) -> anyhow::Result<FoundKey> {
+    match look(key_file)? {
+        Some(found) => Ok(found),
+        None if io::stdin().is_terminal() => prompt(),
+        None => {
+            bail!("no provisioning key: give --key-file F (- = stdin), {VARIABLE}, or put it into {KEY_FILE_DEFAULT}")
+        }
+    }
+}
+
+/// The same where nobody can be asked. An empty file or credential is none: a unit file names it before it is there.
+pub fn find_unattended(key_file: Option<&Path>) -> anyhow::Result<FoundKey> {
+    match look(key_file)?.filter(|found| !found.key.expose().trim().is_empty()) {
+        Some(found) => Ok(found),
+        None => bail!("no provisioning key: give --key-file F, {VARIABLE}, or put it into {KEY_FILE_DEFAULT}"),
+    }
+}
+
+fn look(key_file: Option<&Path>) -> anyhow::Result<Option<FoundKey>> {
     match key_file {
-        Some(path) => return named(path),
-        None if Path::new(KEY_FILE_DEFAULT).exists() => return from_file(Path::new(KEY_FILE_DEFAULT)),
+        Some(path) => return named(path).map(Some),
+        None if Path::new(KEY_FILE_DEFAULT).exists() => return from_file(Path::new(KEY_FILE_DEFAULT)).map(Some),
         None => {}
     }
     if let Ok(text) = std::env::var(VARIABLE) {
-        return Ok(loose(Zeroizing::new(text)));
+        return Ok(Some(loose(Zeroizing::new(text))));
     }
-    if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
-        let path = Path::new(&directory).join(CREDENTIAL);
-        if path.exists() {
-            return Ok(loose(read_file(&path, KEY_BYTES_READ)?));
-        }
-    }
-    if io::stdin().is_terminal() {
-        return prompt();
-    }
-    bail!("no provisioning key: give --key-file F (- = stdin), {VARIABLE}, or put it into {KEY_FILE_DEFAULT}")
+    let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(None) };
+    let path = Path::new(&directory).join(CREDENTIAL);
+    if path.exists() { read_file(&path, KEY_BYTES_READ).map(|text| Some(loose(text))) } else { Ok(None) }
 }
 
 /// A key string that is handed to the service: `--key-file F` (`-` = stdin), `MUSTER_PROVISIONING_KEY`, a

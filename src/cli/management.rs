@@ -34,6 +34,7 @@ pub enum Resource {
     Group(Kind),
     Key(Kind),
     SigningCertificate,
+    Webhook,
 }
 
 /// An object and where it is.
@@ -130,6 +131,17 @@ impl Management {
         text.map_err(|_| anyhow!("the answer is not UTF-8")) // the error would hold the text
     }
 
+    /// An object of the service, which belongs to no customer.
+    pub async fn get_of_service(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(self.api.get(path).await?)
+    }
+
+    /// `POST` to an operation of the service; its answer.
+    pub async fn operate_service(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self.api.post(path, &json!({})).await?;
+        serde_json::from_slice(&answer).context("the answer is not JSON")
+    }
+
     /// Asks something of the list that changes nothing.
     pub async fn ask(&self, of: Resource, question: &str, object: &Value) -> anyhow::Result<Value> {
         let answer = self.api.post(&format!("{}/{question}", self.path(of)?), object).await?;
@@ -217,9 +229,12 @@ impl Resource {
     pub fn kind(self) -> Option<Kind> {
         match self {
             Self::CleanUpSchedule(kind) | Self::Component(kind) | Self::Group(kind) | Self::Key(kind) => Some(kind),
-            Self::Administrator | Self::ApiClient | Self::AuditEvent | Self::Customer | Self::SigningCertificate => {
-                None
-            }
+            Self::Administrator
+            | Self::ApiClient
+            | Self::AuditEvent
+            | Self::Customer
+            | Self::SigningCertificate
+            | Self::Webhook => None,
         }
     }
 
@@ -254,6 +269,7 @@ impl Resource {
             Self::Group(_) => "group",
             Self::Key(_) => "provisioning key",
             Self::SigningCertificate => "signing certificate",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -278,6 +294,7 @@ impl Resource {
             Self::Group(kind) => group_resource(kind).to_owned(),
             Self::Key(kind) => format!("associationType/{}/provisioningKey", association_type(kind)),
             Self::SigningCertificate => "enrollmentCert".to_owned(),
+            Self::Webhook => "webhooks".to_owned(),
         })
     }
 }

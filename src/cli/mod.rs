@@ -1,12 +1,14 @@
 //! The command line: nouns, then verbs; one file per command.
 //!
 //! Results go to stdout, messages to stderr; `--json` prints results for machines. Exit 0: done, 1:
-//! failed, 2: wrong usage; `enroll` and `loadtest` have more ([`enroll`], [`loadtest`]). Secrets come from a file, stdin or the
+//! failed, 2: wrong usage; `enroll`, `renew` and `loadtest` have more ([`enroll`], [`renew`], [`loadtest`]). Secrets come from a file, stdin or the
 //! environment and are never arguments, which every user of a machine can see.
 
 mod admin;
+mod agent;
 mod api_client;
 mod audit;
+mod backup;
 mod completions;
 mod component;
 mod config;
@@ -15,6 +17,7 @@ mod connection;
 mod console;
 mod customer;
 mod db;
+mod device;
 mod doctor;
 mod enroll;
 mod expiry;
@@ -26,22 +29,32 @@ mod listing;
 mod loadtest;
 mod man;
 mod management;
+mod pepper;
 mod quickstart;
+mod renew;
+mod restore;
 mod secret_input;
 mod secret_output;
+mod secrets;
 mod selector;
 mod serve;
 mod service;
 mod shown;
 mod signing_cert;
+mod systemd;
 mod table;
+mod tls_anchor;
 mod version;
+mod webhook;
 
 use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::app::PassedSockets;
 
 /// Devices present a provisioning key, Muster signs their certificate.
 #[derive(Parser)]
@@ -56,12 +69,16 @@ enum Command {
     /// Manage administrators: people who sign in with a password
     #[command(subcommand)]
     Admin(admin::Command),
+    /// Keep this device's certificate valid: enroll at boot, renew in time
+    Agent(agent::Arguments),
     /// Manage API clients: programs that sign in with an id and a secret
     #[command(subcommand)]
     ApiClient(api_client::Command),
     /// Read the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Copy the whole store into one file, while the service goes on
+    Backup(backup::Arguments),
     /// Print a shell's completion script
     Completions(completions::Arguments),
     /// Manage components: what enrollments made
@@ -92,15 +109,31 @@ enum Command {
     Loadtest(loadtest::Arguments),
     /// Print manual pages
     Man(man::Arguments),
+    /// Manage the peppers: what key strings and secrets are digested under
+    #[command(subcommand)]
+    Pepper(pepper::Command),
     /// Show everything in a throw-away service: four devices enroll, wrong ones are refused
     Quickstart(quickstart::Arguments),
+    /// Renew this device's certificate: the device's side
+    Renew(renew::Arguments),
+    /// Put a backup in the place of a store that is gone
+    Restore(restore::Arguments),
+    /// Manage the master keys: what seals the secrets in the store
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Run the service
     Serve(serve::Arguments),
     /// Manage signing certificates: the CAs that sign components
     #[command(subcommand)]
     SigningCert(signing_cert::Command),
-    /// Print the version, and whose TLS is in this build
+    /// Manage the TLS trust anchor: the CA above the service's own TLS certificates
+    #[command(subcommand)]
+    TlsAnchor(tls_anchor::Command),
+    /// Print the version, and what it was built from
     Version(version::Arguments),
+    /// Manage webhooks: URLs that are told of what happens
+    #[command(subcommand)]
+    Webhook(webhook::Command),
 }
 
 /// Why a command did not do what it was asked for.
@@ -138,6 +171,8 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// Runs the command in this process's arguments. Wrong usage ends the process with exit code 2.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    leave_no_dump();
+    let sockets = systemd::take_sockets();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -145,7 +180,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli.command)) {
+    match runtime.block_on(run(cli.command, sockets)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, error }) => {
             if let Some(error) = error {
@@ -156,11 +191,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+/// A crash writes the process's memory to no file: there are secrets in it, whichever command runs. Whoever needs a dump
+/// gives the running process a limit again (`prlimit --core`).
+fn leave_no_dump() {
+    let maximum = getrlimit(Resource::Core).maximum;
+    // To lower a limit is everybody's right.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+}
+
+async fn run(command: Command, sockets: anyhow::Result<PassedSockets>) -> Result<(), Failure> {
     match command {
         Command::Admin(command) => admin::run(command).await,
+        Command::Agent(arguments) => agent::run(arguments).await,
         Command::ApiClient(command) => api_client::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Component(command) => component::run(command).await,
         Command::Config(command) => config::run(command),
@@ -173,10 +218,16 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Key(command) => key::run(command).await,
         Command::Loadtest(arguments) => loadtest::run(arguments).await,
         Command::Man(arguments) => man::run(&arguments),
+        Command::Pepper(command) => pepper::run(command).await,
         Command::Quickstart(arguments) => quickstart::run(arguments).await,
-        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Renew(arguments) => renew::run(arguments).await,
+        Command::Restore(arguments) => restore::run(arguments).await,
+        Command::Secrets(command) => secrets::run(command).await,
+        Command::Serve(arguments) => serve::run(arguments, sockets?).await,
         Command::SigningCert(command) => signing_cert::run(command).await,
+        Command::TlsAnchor(command) => tls_anchor::run(command).await,
         Command::Version(arguments) => version::run(&arguments),
+        Command::Webhook(command) => webhook::run(command).await,
     }
 }
 

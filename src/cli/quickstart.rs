@@ -19,9 +19,11 @@ use super::Failure;
 use super::console::{self, Shown};
 use super::management::{Management, Resource};
 use super::shown::text;
-use crate::app::{self, Addresses, AppError, Beginning, FirstStart, Running};
-use crate::client::enroll::{EnrollError, Order, enroll};
+use crate::app::{self, Addresses, AppError, Beginning, FirstStart, PassedSockets, Running};
+use crate::client::endpoint::EndpointError;
+use crate::client::enroll::{Order, enroll};
 use crate::client::state::{Record, StateDir};
+use crate::clock::SystemClock;
 use crate::config::{Inputs, Settings};
 use crate::domain::key_string::{Inspection, KeyString, inspect};
 use crate::domain::{Fingerprint, KeySecret, KeyVersion, Kind};
@@ -66,7 +68,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     println!("Manage it with: muster key list --data-dir {}", data_dir.display());
     println!("Ctrl-C to stop; everything is removed then.");
-    app::run_until_signal(running, signals, |_| ()).await;
+    app::run_until_signal(running, signals, |_| (), || ()).await;
     Ok(())
 }
 
@@ -84,7 +86,7 @@ async fn start(directory: &Path, mut port: impl FnMut() -> io::Result<u16>) -> a
     loop {
         // A new one each time: the first start wrote the port into the one before.
         let data_dir = directory.join(format!("data-{attempt}"));
-        match Box::pin(app::start(settings(&data_dir, port()?)?)).await {
+        match Box::pin(app::start(settings(&data_dir, port()?)?, PassedSockets::default())).await {
             Ok((running, Beginning::First(first_start))) => return Ok(Started { running, first_start, data_dir }),
             Ok(_) => bail!("an empty directory has no first start"),
             Err(AppError::Listen { source, .. })
@@ -238,7 +240,7 @@ impl Stage<'_> {
         let whole = key.secret.expose();
         let cut = KeySecret::from_text(Zeroizing::new(whole[..whole.len() - 1].to_owned()));
         let refused = self.device("damaged", "damaged.key", &fingerprint_of(key.kind, 3), &cut).await?;
-        ensure!(matches!(refused, Err(EnrollError::DamagedKey)), "the cut key was not noticed");
+        ensure!(matches!(refused, Err(EndpointError::DamagedKey)), "the cut key was not noticed");
         check("noticed by the device, no connection made");
         Ok(())
     }
@@ -260,7 +262,7 @@ impl Stage<'_> {
         key_file: &str,
         fingerprint: &Fingerprint,
         key: &KeySecret,
-    ) -> anyhow::Result<Result<(Outcome, Record), EnrollError>> {
+    ) -> anyhow::Result<Result<(Outcome, Record), EndpointError>> {
         let directory = self.directory.join(name);
         command(&format!("muster enroll --key-file {key_file} --state-dir {name} --fingerprint {fingerprint}"));
         let state = StateDir::open(&directory)?;
@@ -271,6 +273,7 @@ impl Stage<'_> {
             trust: None,
             hostname: Some(name),
             timeout: Duration::from_secs(10),
+            clock: &SystemClock,
         };
         let shown = Shown::of(key, fingerprint);
         let mut lines = vec![console::CHECKING.to_owned(), console::ATTEMPTING.to_owned()];
@@ -291,9 +294,9 @@ impl Stage<'_> {
     }
 }
 
-fn expect_refusal<T>(result: &Result<T, EnrollError>, status: u16, code: &str) -> anyhow::Result<()> {
+fn expect_refusal<T>(result: &Result<T, EndpointError>, status: u16, code: &str) -> anyhow::Result<()> {
     match result {
-        Err(EnrollError::Refused(refused)) if refused.status == status && refused.code.as_deref() == Some(code) => {
+        Err(EndpointError::Refused(refused)) if refused.status == status && refused.code.as_deref() == Some(code) => {
             Ok(())
         }
         Err(error) => Err(anyhow!("refused otherwise than with {status} {code}: {error}")),

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sd_notify::NotifyState;
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::connection::SERVE_FILE;
 use super::service::{ServiceFlags, tell_beginning};
-use crate::app::{self, Addresses, Running};
-use crate::client::files::write_durably;
+use super::systemd::{notify, reloading};
+use crate::app::{self, Addresses, PassedSockets, Running};
+use crate::files::write_durably;
 use crate::telemetry::Telemetry;
 
 #[derive(Args)]
@@ -21,7 +23,7 @@ pub struct Arguments {
     ready_file: Option<PathBuf>,
 }
 
-pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub async fn run(arguments: Arguments, sockets: PassedSockets) -> Result<(), Failure> {
     let settings = arguments.service.settings()?;
     let telemetry = Telemetry::init(settings.log.format, &settings.log.level.to_string())?;
     let data_dir = settings.data_dir.clone();
@@ -29,7 +31,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         remove(path)?; // of a run that was killed
     }
     let signals = app::Signals::listen()?;
-    let (running, beginning) = Box::pin(app::start(settings)).await?;
+    let (running, beginning) = Box::pin(app::start(settings, sockets)).await?;
     let addresses = running.addresses().clone();
     tell_beginning(&beginning, &data_dir);
     let announced = match Announced::write(&addresses, &data_dir, arguments.ready_file) {
@@ -40,8 +42,11 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
     };
     let metrics = addresses.metrics.map(|address| format!(", metrics {address}")).unwrap_or_default();
-    eprintln!("Muster is up: enrollment {}, management {}{metrics}", addresses.enroll, addresses.admin);
-    app::run_until_signal(running, signals, |running| reload(&arguments.service, running, &telemetry)).await;
+    let up = format!("Muster is up: enrollment {}, management {}{metrics}", addresses.enroll, addresses.admin);
+    eprintln!("{up}");
+    notify(&[NotifyState::Ready, NotifyState::Status(&up)]);
+    let reload = |running: &Running| reloading(|| reload(&arguments.service, running, &telemetry));
+    app::run_until_signal(running, signals, reload, || notify(&[NotifyState::Stopping])).await;
     drop(announced);
     Ok(())
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::enroll::delay_before_retry;
+use super::endpoint::delay_before_retry;
 use super::http::{Answer, ExchangeError, HostPort, Target, exchange};
 use super::tls::{Trust, TrustError, client_config};
 use crate::domain::Cloud;

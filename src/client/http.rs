@@ -130,10 +130,33 @@ impl fmt::Display for Attempts<'_> {
 /// See [`ExchangeError`]. After a request was sent, an error says nothing about what the server did.
 pub async fn exchange(
     target: &Target,
-    mut request: Request<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
     connected: impl FnOnce(SocketAddr),
 ) -> Result<Answer, ExchangeError> {
     let tcp = open(target, connected).await?;
+    exchange_over(tcp, target, request).await
+}
+
+/// [`exchange`] with whom the caller has looked up: the addresses are tried one after the other, and each but the last
+/// has `patience` to accept. Where else the target leads is not looked at.
+///
+/// # Errors
+/// As for [`exchange`].
+pub async fn exchange_with(
+    addresses: &[SocketAddr],
+    patience: Duration,
+    target: &Target,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, ExchangeError> {
+    let (_, tcp) = connect_to_first(addresses, patience, target.from).await?;
+    exchange_over(tcp, target, request).await
+}
+
+async fn exchange_over(
+    tcp: TcpStream,
+    target: &Target,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Answer, ExchangeError> {
     let tls = shake_hands(target, tcp).await?;
     let host = HeaderValue::from_str(target.cloud.as_str()).expect("a cloud is ASCII without control characters");
     request.headers_mut().insert(HOST, host);
@@ -164,14 +187,26 @@ async fn open(target: &Target, connected: impl FnOnce(SocketAddr)) -> Result<Tcp
         None => (target.cloud.host(), target.cloud.port()),
     };
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(ExchangeError::Resolve)?;
+    let addresses: Vec<_> = addresses.collect();
+    let (address, stream) = connect_to_first(&addresses, CONNECT_TIMEOUT, target.from).await?;
+    connected(address);
+    Ok(stream)
+}
+
+/// The first that accepts; each but the last has `patience` to do so.
+async fn connect_to_first(
+    addresses: &[SocketAddr],
+    patience: Duration,
+    from: Option<IpAddr>,
+) -> Result<(SocketAddr, TcpStream), ExchangeError> {
     let mut attempts = Vec::new();
-    for address in addresses {
-        let refused = match timeout(CONNECT_TIMEOUT, connect(target.from, address)).await {
+    for (at, &address) in addresses.iter().enumerate() {
+        let limit = if at + 1 == addresses.len() { CONNECT_TIMEOUT } else { patience };
+        let refused = match timeout(limit, connect(from, address)).await {
             Ok(Ok(stream)) => {
-                connected(address);
                 // Requests are one write; waiting to fill a segment only costs time.
                 let _ = stream.set_nodelay(true);
-                return Ok(stream);
+                return Ok((address, stream));
             }
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
@@ -231,6 +266,39 @@ async fn converse(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn of_several_addresses_the_first_that_accepts_is_taken() {
+        let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (closed, first, second) = (listen().await, listen().await, listen().await);
+        let [at_closed, at_first, at_second] = [&closed, &first, &second].map(|at| at.local_addr().unwrap());
+        drop(closed);
+        let connect = async |addresses: &[SocketAddr]| {
+            connect_to_first(addresses, CONNECT_TIMEOUT, None).await.map(|(address, _)| address)
+        };
+        assert_eq!(connect(&[at_closed, at_first, at_second]).await.unwrap(), at_first);
+        let Err(ExchangeError::Connect { attempts }) = connect(&[at_closed, at_closed]).await else { panic!() };
+        assert_eq!(attempts.iter().map(|(address, _)| *address).collect::<Vec<_>>(), [at_closed, at_closed]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_costs_no_more_than_the_patience() {
+        // No backlog, and its one place is taken: further connections are not answered.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(0).unwrap();
+        let at_silent = silent.local_addr().unwrap();
+        let mut taken = Vec::new();
+        while let Ok(Ok(stream)) = timeout(Duration::from_millis(300), TcpStream::connect(at_silent)).await {
+            taken.push(stream);
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let begun = std::time::Instant::now();
+        let (found, _) = connect_to_first(&[at_silent, at], Duration::from_millis(100), None).await.unwrap();
+        assert_eq!(found, at);
+        assert!(begun.elapsed() < CONNECT_TIMEOUT / 2, "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn where_to_connect() {

@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::domain::TrustPin;
@@ -48,8 +48,16 @@ pub enum TrustError {
     NotPem,
     #[error("holds a certificate that cannot be an anchor: {0}")]
     Anchor(#[source] rustls::Error),
+    #[error("the certificate cannot be shown: {0}")]
+    Identity(#[source] rustls::Error),
     #[error("this system has no root certificates; name a file with the CA instead")]
     NoSystemRoots,
+}
+
+/// Whom a client shows itself to be: a certificate and its private key.
+pub struct Identity {
+    pub certificate: CertificateDer<'static>,
+    pub private_key: PrivateKeyDer<'static>,
 }
 
 /// TLS 1.3 and 1.2, no client certificate, no resumption: each connection proves itself.
@@ -57,6 +65,18 @@ pub enum TrustError {
 /// # Errors
 /// When the anchors cannot be used, or the system has none. Blocking: reads the system's roots.
 pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TrustError> {
+    configure(trust, None)
+}
+
+/// The same with a client certificate for the server that asks for one. Issuers are not sent: who asks knows them.
+///
+/// # Errors
+/// As [`client_config`]; [`TrustError::Identity`] when the key is not the certificate's or of no use to TLS.
+pub fn client_config_of(trust: &Trust, identity: Identity) -> Result<Arc<ClientConfig>, TrustError> {
+    configure(trust, Some(identity))
+}
+
+fn configure(trust: &Trust, identity: Option<Identity>) -> Result<Arc<ClientConfig>, TrustError> {
     let provider = tls_provider::provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -81,7 +101,12 @@ pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TrustError> {
             builder.with_root_certificates(roots)
         }
     };
-    let mut config = builder.with_no_client_auth();
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(Identity { certificate, private_key }) => {
+            builder.with_client_auth_cert(vec![certificate], private_key).map_err(TrustError::Identity)?
+        }
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
@@ -192,7 +217,6 @@ mod tests {
     };
     use rustls::crypto::ring;
     use rustls::{ClientConnection, HandshakeKind, NamedGroup, ServerConfig, ServerConnection};
-    use rustls_pki_types::PrivateKeyDer;
     use time::{Duration, OffsetDateTime};
 
     use super::*;

@@ -1,5 +1,7 @@
 //! `[certificates]`: what the certificates of components say.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::check::Checker;
@@ -15,6 +17,8 @@ pub struct CertificateSettings {
     pub svid_eku: bool,
     /// What signing certificates made from now on give theirs, 1 to 3,650.
     pub lifetime_days: u32,
+    /// From a CRL's making to its end: 1 to 2,160 hours.
+    pub crl_lifetime: Duration,
 }
 
 impl CertificateSettings {
@@ -29,6 +33,7 @@ pub(super) struct Shape {
     trust_domain: String,
     svid_eku: bool,
     lifetime_days: i64,
+    crl_lifetime_hours: i64,
 }
 
 impl Default for Shape {
@@ -37,6 +42,7 @@ impl Default for Shape {
             trust_domain: String::new(),
             svid_eku: false,
             lifetime_days: (SigningCertificate::LIFETIME_SECONDS_DEFAULT / DAY_SECONDS).into(),
+            crl_lifetime_hours: 7 * 24,
         }
     }
 }
@@ -46,13 +52,17 @@ impl Shape {
         let accepted = "nothing, or 1 to 255 lower-case letters, digits, '.', '-' and '_'";
         let trust_domain = checker.parse("certificates.trust_domain", &self.trust_domain, accepted, trust_domain);
         let lifetime_days = checker.number("certificates.lifetime_days", self.lifetime_days, 1..=3_650);
+        let crl_lifetime_hours = checker.number("certificates.crl_lifetime_hours", self.crl_lifetime_hours, 1..=2_160);
         Some(CertificateSettings {
             trust_domain: trust_domain?,
             svid_eku: self.svid_eku,
             lifetime_days: lifetime_days?,
+            crl_lifetime: Duration::from_secs(u64::from(crl_lifetime_hours?) * HOUR_SECONDS),
         })
     }
 }
+
+const HOUR_SECONDS: u64 = 3_600;
 
 /// SPIFFE-ID §2.1. The outer `None`: refused. The inner: not set.
 fn trust_domain(text: &str) -> Option<Option<String>> {

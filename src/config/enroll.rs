@@ -30,6 +30,8 @@ pub struct EnrollSettings {
     pub failures_per_second: Option<NonZeroU32>,
     /// How many may come at once.
     pub failures_burst: u32,
+    /// How long after its end a certificate still renews.
+    pub renew_grace: Duration,
     /// Balancers whose PROXY protocol v2 header is believed, and required.
     pub trusted_proxies: Vec<IpNet>,
     /// `scheme://host[:port]` without a slash at the end, in front of `/crl/…` in certificates.
@@ -49,6 +51,7 @@ pub(super) struct Shape {
     in_flight_max: i64,
     failures_per_second: i64,
     failures_burst: i64,
+    renew_grace: i64,
     trusted_proxies: Vec<String>,
     public_url: String,
 }
@@ -66,6 +69,7 @@ impl Default for Shape {
             in_flight_max: 1_024,
             failures_per_second: 20,
             failures_burst: 200,
+            renew_grace: 0,
             trusted_proxies: Vec::new(),
             public_url: String::new(),
         }
@@ -83,6 +87,7 @@ impl Shape {
         let in_flight_max = checker.size("enroll.in_flight_max", self.in_flight_max, 1..=100_000);
         let failures_per_second = checker.number("enroll.failures_per_second", self.failures_per_second, 0..=1_000_000);
         let failures_burst = checker.number("enroll.failures_burst", self.failures_burst, 1..=1_000_000);
+        let renew_grace = checker.seconds("enroll.renew_grace", self.renew_grace, 0..=31_536_000);
         let trusted_proxies = checker.networks("enroll.trusted_proxies", &self.trusted_proxies);
         let accepted = "nothing, or http:// or https:// with a host and optionally a port";
         let public_url = checker.parse("enroll.public_url", &self.public_url, accepted, public_url);
@@ -96,6 +101,7 @@ impl Shape {
             in_flight_max: in_flight_max?,
             failures_per_second: failures_per_second.map(NonZeroU32::new)?,
             failures_burst: failures_burst?,
+            renew_grace: renew_grace?,
             trusted_proxies: trusted_proxies?,
             public_url: public_url?,
         })

@@ -18,6 +18,7 @@ mod log;
 mod master_key;
 mod metrics;
 mod store;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use self::log::LogSettings;
 pub use self::master_key::MasterKeyPlaces;
 pub use self::metrics::MetricsSettings;
 pub use self::store::{StoreEngine, StoreSettings};
+pub use self::webhooks::WebhookSettings;
 
 use self::check::Checker;
 use crate::domain::Cloud;
@@ -53,6 +55,7 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     pub store: StoreSettings,
     pub certificates: CertificateSettings,
+    pub webhooks: WebhookSettings,
     pub log: LogSettings,
 }
 
@@ -77,6 +80,7 @@ struct Shape {
     metrics: metrics::Shape,
     store: store::Shape,
     certificates: certificates::Shape,
+    webhooks: webhooks::Shape,
     log: log::Shape,
 }
 
@@ -91,6 +95,7 @@ impl Default for Shape {
             metrics: metrics::Shape::default(),
             store: store::Shape::default(),
             certificates: certificates::Shape::default(),
+            webhooks: webhooks::Shape::default(),
             log: log::Shape::default(),
         }
     }
@@ -112,6 +117,7 @@ impl Shape {
         let metrics = self.metrics.check(checker);
         let store = self.store.check(checker);
         let certificates = self.certificates.check(checker);
+        let webhooks = self.webhooks.check(checker);
         let log = self.log.check(checker);
         Some(Settings {
             data_dir: data_dir?,
@@ -123,6 +129,7 @@ impl Shape {
             metrics: metrics?,
             store: store?,
             certificates: certificates?,
+            webhooks: webhooks?,
             log: log?,
         })
     }

@@ -187,6 +187,14 @@ impl Actor {
         }
     }
 
+    /// Which API client the actor is, if it is one.
+    pub fn api_client_id(&self) -> Option<ApiClientId> {
+        match &self.identity {
+            ActorIdentity::ApiClient { id, .. } => Some(*id),
+            ActorIdentity::Administrator { .. } | ActorIdentity::System => None,
+        }
+    }
+
     /// Whether the actor is this administrator.
     pub fn is_administrator(&self, administrator: AdministratorId) -> bool {
         self.administrator_id() == Some(administrator)
@@ -194,7 +202,7 @@ impl Actor {
 
     /// Whether the actor is this API client.
     pub fn is_api_client(&self, client: ApiClientId) -> bool {
-        matches!(&self.identity, ActorIdentity::ApiClient { id, .. } if *id == client)
+        self.api_client_id() == Some(client)
     }
 
     /// Whether the actor may see this customer at all.
@@ -206,6 +214,65 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Id as _;
+
+    fn actor(identity: ActorIdentity, role: Role) -> Actor {
+        let customer_id = if role == Role::Owner { CustomerId::SERVICE } else { CustomerId::from_raw(7) };
+        Actor { identity, customer_id, role }
+    }
+
+    fn administrator(id: u64, role: Role) -> Actor {
+        let id = AdministratorId::from_raw(id);
+        actor(ActorIdentity::Administrator { id, username: "ada".into() }, role)
+    }
+
+    fn client(id: u64, role: Role) -> Actor {
+        let id = ApiClientId::from_raw(id);
+        actor(ActorIdentity::ApiClient { id, client_id: "c".into(), managing: None }, role)
+    }
+
+    #[test]
+    fn only_an_owner_reaches_another_customer() {
+        for role in Role::ALL {
+            let reached = [CustomerId::from_raw(7), CustomerId::from_raw(8), CustomerId::SERVICE]
+                .map(|customer| administrator(1, role).reaches(customer));
+            assert_eq!(reached, if role == Role::Owner { [true; 3] } else { [true, false, false] }, "{role}");
+        }
+    }
+
+    #[test]
+    fn all_but_auditors_are_shown_key_strings() {
+        assert_eq!(Role::ALL.map(Role::sees_key_strings), [false, true, true, true]);
+    }
+
+    #[test]
+    fn roles_are_read_as_they_are_written() {
+        for role in Role::ALL {
+            assert_eq!(role.to_string().parse::<Role>().ok(), Some(role));
+        }
+        for text in ["", "Owner", "owner ", "root"] {
+            assert!(text.parse::<Role>().is_err(), "{text:?}");
+        }
+    }
+
+    /// An administrator and an API client may have the same number.
+    #[test]
+    fn an_actor_is_itself_and_nobody_else() {
+        let (administrator, client) = (administrator(5, Role::Admin), client(5, Role::Admin));
+        let is = |actor: &Actor, id| {
+            (actor.is_administrator(AdministratorId::from_raw(id)), actor.is_api_client(ApiClientId::from_raw(id)))
+        };
+        assert_eq!([is(&administrator, 5), is(&administrator, 6)], [(true, false), (false, false)]);
+        assert_eq!([is(&client, 5), is(&client, 6)], [(false, true), (false, false)]);
+        assert_eq!(is(&Actor::system(), 5), (false, false));
+        assert_eq!([&administrator, &client, &Actor::system()].map(Actor::row_id), [Some(5), Some(5), None]);
+    }
+
+    #[test]
+    fn a_new_password_is_the_text_that_was_given() {
+        let text = "correct horse battery";
+        assert_eq!(*NewPassword::new(Zeroizing::new(text.into()), "ada").unwrap().into_text(), text);
+    }
 
     #[test]
     fn a_password_at_its_bounds() {

@@ -13,8 +13,17 @@ pub const NEARLY_EXHAUSTED_PERCENT: u32 = 90;
 /// How long before and after its end a key is spoken of.
 pub const KEY_END_NEAR: Duration = DAY.saturating_mul(7);
 
-/// How long before its end a signing certificate is spoken of.
-pub const SIGNING_CERTIFICATE_END_NEAR: Duration = DAY.saturating_mul(30);
+/// How many days before its end a signing certificate is spoken of, wherever it is: a successor takes a while to reach
+/// all components.
+pub const SIGNING_CERTIFICATE_END_NEAR_DAYS: u32 = 60;
+pub const SIGNING_CERTIFICATE_END_NEAR: Duration = DAY.saturating_mul(SIGNING_CERTIFICATE_END_NEAR_DAYS);
+
+/// How many days before its end the TLS trust anchor is spoken of: key strings and devices know it for years.
+pub const TLS_ANCHOR_END_NEAR_DAYS: u32 = 365;
+pub const TLS_ANCHOR_END_NEAR: Duration = DAY.saturating_mul(TLS_ANCHOR_END_NEAR_DAYS);
+
+/// A forecast that is further away is none: the rate of one day says nothing of the next season.
+const FORECAST_MAX: Duration = DAY.saturating_mul(60);
 
 /// One thing that somebody should look at. Gravest first: what keeps devices out now, then what soon will.
 ///
@@ -55,10 +64,12 @@ pub struct SigningCertificateName {
     pub name: Name,
 }
 
-/// When a key has no use left if they go on being taken as over the last day. `None`: none was taken.
+/// When a key has no use left if they go on being taken as over the last day. `None`: none was taken, or so few that it
+/// is more than 60 days ahead.
 pub fn full_in(uses: u32, maximum: u32, uses_last_day: u64) -> Option<Duration> {
     let left = u64::from(maximum.saturating_sub(uses));
-    (uses_last_day > 0).then(|| Duration::from_secs(left * DAY.as_secs() / uses_last_day))
+    let full = (uses_last_day > 0).then(|| Duration::from_secs(left * DAY.as_secs() / uses_last_day));
+    full.filter(|full| *full <= FORECAST_MAX)
 }
 
 #[cfg(test)]
@@ -70,6 +81,8 @@ mod tests {
         assert_eq!(full_in(4_812, 5_000, 644), Some(Duration::from_secs(25_222)), "about seven hours");
         assert_eq!(full_in(5, 5, 1), Some(Duration::ZERO));
         assert_eq!(full_in(4, 5, 0), None);
-        assert_eq!(full_in(0, u32::MAX, 1).map(|full| full.as_secs() / 86_400), Some(u64::from(u32::MAX)));
+        assert_eq!(full_in(40, 100, 1), Some(DAY * 60));
+        assert_eq!(full_in(39, 100, 1), None, "too far ahead");
+        assert_eq!(full_in(0, u32::MAX, 1), None);
     }
 }

@@ -85,12 +85,14 @@ impl AuditEvent {
         }
     }
 
-    /// The event of a deletion with what it took along, and how much of it: only the transaction can count.
+    /// The event of a change that took others along, with how many of what: only the transaction can count. Behind
+    /// what was known before.
     #[must_use]
     pub fn with_counts(self, counts: &[(&str, u64)]) -> Self {
-        let counts: serde_json::Map<_, _> =
-            counts.iter().map(|(what, count)| ((*what).into(), (*count).into())).collect();
-        Self { after: Some(serde_json::Value::Object(counts).to_string()), ..self }
+        let known = self.after.as_deref().and_then(|after| serde_json::from_str(after).ok());
+        let mut after: serde_json::Map<_, _> = known.unwrap_or_default();
+        after.extend(counts.iter().map(|(what, count)| ((*what).to_owned(), (*count).into())));
+        Self { after: Some(serde_json::Value::Object(after).to_string()), ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ring::digest::{SHA256, digest};
 
-use super::{Description, Name, Revision};
+use super::{Description, Name, Revision, RevocationReason};
 use crate::clock::{DAY_SECONDS, Timestamp};
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId, SigningCertificateId};
 use crate::secret::random_bytes;
@@ -202,13 +202,18 @@ pub struct CertificateRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateStatus {
     Current,
-    /// Replaced by a re-enrollment or a rekey; on the CRL.
+    /// Replaced by a renewal with the same key pair; not on the CRL.
+    Renewed {
+        at: Timestamp,
+    },
+    /// Replaced by a re-enrollment or a rekey, or renewed before one; on the CRL.
     Superseded {
         at: Timestamp,
     },
     /// Its component was revoked or deleted; on the CRL.
     Revoked {
         at: Timestamp,
+        reason: RevocationReason,
     },
 }
 

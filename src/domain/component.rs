@@ -33,6 +33,9 @@ pub struct Component {
     pub enrolled_at: Timestamp,
     /// Serial of the certificate that is good now; its row is in `certificates`.
     pub current_serial: SerialNumber,
+    /// Serial of the one that the current certificate replaced in a renewal or rekey; `None` after an enrollment or
+    /// re-enrollment.
+    pub previous_serial: Option<SerialNumber>,
     pub modified_at: Timestamp,
     /// The administrator or API client, or `None` when nobody changed it since it enrolled.
     pub modified_by: Option<u64>,

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+
 /// 16 to 64 characters of an X.509 PrintableString without the space:
 /// `A–Z a–z 0–9 ' ( ) + , - . / : = ?` (X.680 §41.4).
 ///
@@ -22,6 +26,11 @@ impl Fingerprint {
     /// When the length or a character is outside of what is allowed.
     pub fn new(text: &str) -> Result<Self, InvalidFingerprint> {
         if Self::is_valid(text) { Ok(Self(text.into())) } else { Err(InvalidFingerprint) }
+    }
+
+    /// Base64 of SHA-256 over `name`: for what identifies a device and cannot be a fingerprint itself.
+    pub fn hashed(name: &[u8]) -> Self {
+        Self(STANDARD.encode(digest(&SHA256, name)).into())
     }
 
     /// Whether [`new`](Self::new) would accept the text. Allocates nothing.
@@ -50,6 +59,14 @@ impl fmt::Debug for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_hash_is_one() {
+        for byte in 0..=255 {
+            assert!(Fingerprint::is_valid(Fingerprint::hashed(&[byte]).as_str()));
+        }
+        assert_eq!(Fingerprint::hashed(b"").as_str(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    }
 
     #[test]
     fn length_at_its_bounds_and_alphabet() {

@@ -155,3 +155,72 @@ pub struct IndexedKey {
     pub uses: AtomicU32,
     pub revision: Revision,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id as _;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn key(enabled: bool, expires_at: Option<i64>, maximum: Option<u32>, uses: u32) -> ProvisioningKey {
+        ProvisioningKey {
+            id: ProvisioningKeyId::from_raw(3),
+            customer_id: CustomerId::from_raw(1),
+            kind: Kind::Machine,
+            group_id: GroupId::from_raw(2),
+            signing_certificate_id: SigningCertificateId::from_raw(4),
+            name: Name::new("k").unwrap(),
+            description: Description::default(),
+            maximum: maximum.and_then(NonZeroU32::new),
+            enabled,
+            allow_re_enrollment: false,
+            expires_at: expires_at.map(Timestamp::from_unix_seconds),
+            addresses: AddressList::default(),
+            version: KeyVersion::Bootstrap,
+            hint: String::new(),
+            key_id: String::new(),
+            digest: KeyDigest::from_bytes([0; KeyDigest::BYTES]),
+            pepper: PepperNumber(1),
+            sealed_string: None,
+            managed_by: None,
+            successor_id: None,
+            ui_config: None,
+            usage: KeyUsage { uses, ..KeyUsage::default() },
+            created_at: NOW,
+            created_by: None,
+            modified_at: NOW,
+            modified_by: None,
+            revision: Revision::FIRST,
+        }
+    }
+
+    #[test]
+    fn the_badge_is_what_a_device_would_be_refused_for() {
+        let (past, now, future) = (NOW.unix_seconds() - 1, NOW.unix_seconds(), NOW.unix_seconds() + 1);
+        // enabled, expires at, maximum, uses, badge
+        for (enabled, expires_at, maximum, uses, badge) in [
+            (true, None, None, u32::MAX, KeyState::Active),
+            (true, Some(future), Some(2), 1, KeyState::Active),
+            (true, None, Some(2), 2, KeyState::Exhausted),
+            (true, None, Some(2), 3, KeyState::Exhausted),
+            (true, Some(now), Some(2), 1, KeyState::Expired),
+            (true, Some(past), Some(2), 2, KeyState::Expired),
+            (false, Some(past), Some(2), 2, KeyState::Disabled),
+            (false, None, None, 0, KeyState::Disabled),
+        ] {
+            let state = key(enabled, expires_at, maximum, uses).state(NOW);
+            assert_eq!(state, badge, "{enabled} {expires_at:?} {maximum:?} {uses}");
+        }
+        let names =
+            [KeyState::Disabled, KeyState::Expired, KeyState::Exhausted, KeyState::Active].map(KeyState::as_str);
+        assert_eq!(names, ["disabled", "expired", "exhausted", "active"]);
+    }
+
+    #[test]
+    fn a_key_is_exported_while_its_string_is_kept() {
+        let hidden = key(true, None, None, 0);
+        assert!(!hidden.is_exportable());
+        assert!(ProvisioningKey { sealed_string: Some(vec![1]), ..hidden }.is_exportable());
+    }
+}

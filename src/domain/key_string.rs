@@ -100,8 +100,7 @@ impl FromStr for Cloud {
     fn from_str(text: &str) -> Result<Self, InvalidCloud> {
         let invalid = || InvalidCloud { found: text.chars().take(80).collect() };
         let host_len = match text.find(']') {
-            Some(end) if text.starts_with('[') => end + 1,
-            Some(_) => return Err(invalid()),
+            Some(end) => end + 1,
             None => text.find(':').unwrap_or(text.len()),
         };
         let (host, rest) = text.split_at(host_len);
@@ -400,7 +399,18 @@ mod tests {
     fn foreign_keys_are_usable_without_pin() {
         let long = format!("3|api.private.example.com|{}-1234567890123456789", "A1b/".repeat(90));
         let Inspection::Usable { pin, .. } = inspect(&long) else { panic!("damaged") };
-        assert!(pin.is_none());
+        assert!(pin.is_none() && !PIN.is_none());
+    }
+
+    #[test]
+    fn a_made_key_begins_with_the_number_of_its_version_and_tells_its_cloud() {
+        for (version, number) in [(KeyVersion::Bare, 1), (KeyVersion::Bootstrap, 3)] {
+            let key = KeySecret::generate(version, &cloud(), PIN);
+            assert_eq!(key.expose()[..1].parse(), Ok(number));
+            assert_eq!(version.number(), Some(number));
+            assert_eq!(KeyString::parse(key.expose()).unwrap().cloud(), cloud().as_str());
+        }
+        assert_eq!(KeyVersion::Imported.number(), None);
     }
 
     #[test]
@@ -460,6 +470,10 @@ mod tests {
         ] {
             assert!(KeyString::parse(&text).is_none(), "{text:?}");
         }
+        for (characters, accepted) in [(205, true), (206, true), (207, false)] {
+            let text = format!("3|{}|{secret}", "a".repeat(characters));
+            assert_eq!(KeyString::parse(&text).is_some(), accepted, "a cloud of {characters} characters");
+        }
         let longest = format!("3|a|{}", "A".repeat(2_044));
         assert_eq!(longest.len(), KEY_STRING_BYTES_MAX);
         assert!(KeyString::parse(&longest).is_some());
@@ -470,6 +484,7 @@ mod tests {
         for (text, host, dns, port) in [
             ("localhost:8443", "localhost", Some("localhost"), 8443),
             ("enroll.example.com", "enroll.example.com", Some("enroll.example.com"), 443),
+            ("eu-1.example.com", "eu-1.example.com", Some("eu-1.example.com"), 443),
             ("192.0.2.7:1", "192.0.2.7", None, 1),
             ("[2001:db8::1]:8443", "2001:db8::1", None, 8443),
             ("[::1]", "::1", None, 443),
@@ -493,7 +508,10 @@ mod tests {
             "[::1",
             "[::1]x",
             "[::01]",
+            "x[::1]",
+            "::1]",
             "a:0",
+            "a:+1",
             "a:",
             "a:65536",
             "a:08443",
@@ -505,6 +523,10 @@ mod tests {
         }
         assert!("a".repeat(63).parse::<Cloud>().is_ok());
         assert!("a".repeat(64).parse::<Cloud>().is_err());
+        for (characters, accepted) in [(7, true), (8, true), (9, false)] {
+            let host = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "a".repeat(characters));
+            assert_eq!(host.parse::<Cloud>().is_ok(), accepted, "{} bytes", host.len());
+        }
     }
 
     proptest! {

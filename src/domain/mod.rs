@@ -16,11 +16,15 @@ pub mod key_string;
 pub mod kind;
 pub mod ledger;
 pub mod name;
+pub mod peppers;
 pub mod places;
 pub mod preference;
 pub mod redemption;
 pub mod refusal;
+pub mod renewal;
+pub mod revocation;
 pub mod session;
+pub mod webhook;
 
 pub use address::{AddressList, Networks};
 pub use administrator::{Actor, Administrator, ApiClient, Role};
@@ -38,7 +42,9 @@ pub use kind::Kind;
 pub use name::{Description, Name};
 pub use preference::{FilterName, PageName, Preference, QueryText, SavedFilter};
 pub use refusal::{Reference, Refusal, RefusalReason};
+pub use revocation::RevocationReason;
 pub use session::SessionRecord;
+pub use webhook::{Webhook, WebhookDelivery, WebhookEvent, WebhookEvents, WebhookUrl};
 
 /// How often the settings of a row were changed; 1 when it is made. Counters do not move it.
 ///

@@ -40,6 +40,11 @@ pub fn key_string(customer: CustomerId, id: crate::id::ProvisioningKeyId) -> Rec
     RecordPlace { purpose: "key-string", customer, table: "provisioning_keys", record: id.to_string() }
 }
 
+/// The bytes that a webhook's deliveries are signed with.
+pub fn webhook_secret(customer: CustomerId, id: crate::id::WebhookId) -> RecordPlace {
+    RecordPlace { purpose: "webhook-secret", customer, table: "webhooks", record: id.to_string() }
+}
+
 /// What a request came to, behind 32 bytes of the request's hash. `id` is the answer's.
 pub fn answer(customer: CustomerId, id: &[u8; 32]) -> RecordPlace {
     let record = id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -53,29 +58,53 @@ pub fn pepper(number: PepperNumber) -> RecordPlace {
 
 /// 32 bytes: signs access tokens.
 pub fn token_key() -> RecordPlace {
-    secret("token-key", CURRENT.to_owned())
+    secret(TOKEN_KEY, CURRENT.to_owned())
 }
 
 /// 32 bytes: chains the audit log.
 pub fn audit_key() -> RecordPlace {
-    secret("audit-key", CURRENT.to_owned())
+    secret(AUDIT_KEY, CURRENT.to_owned())
 }
 
 /// DER of the CA above the TLS certificates of this service's own listeners. No secret, yet it
 /// stands beside its key, and sealing it means that nobody can exchange one without the other.
 pub fn endpoint_anchor_certificate() -> RecordPlace {
-    secret("endpoint-anchor-certificate", CURRENT.to_owned())
+    secret(ENDPOINT_ANCHOR, "certificate".to_owned())
 }
 
 /// PKCS#8 DER of that CA's private key.
 pub fn endpoint_anchor_key() -> RecordPlace {
-    secret("endpoint-anchor-key", CURRENT.to_owned())
+    secret(ENDPOINT_ANCHOR, "key".to_owned())
 }
+
+/// DER of that CA's certificate by the one before it, while it is rolled.
+pub fn endpoint_anchor_cross() -> RecordPlace {
+    secret(ENDPOINT_ANCHOR, "cross".to_owned())
+}
+
+/// DER of the one before it, while it is rolled. Its private key is gone.
+pub fn previous_endpoint_anchor() -> RecordPlace {
+    secret(ENDPOINT_ANCHOR, "previous".to_owned())
+}
+
+/// The purpose of all that belongs to the endpoint's anchor, so that one read sees one stage of its life.
+pub const ENDPOINT_ANCHOR: &str = "endpoint-anchor";
 
 /// The purpose of all peppers; their names are their numbers.
 pub const PEPPER: &str = "pepper";
 
+/// The purposes of all that stands in the table of secrets.
+pub const SECRETS: [&str; 4] = [AUDIT_KEY, ENDPOINT_ANCHOR, PEPPER, TOKEN_KEY];
+
+const AUDIT_KEY: &str = "audit-key";
+const TOKEN_KEY: &str = "token-key";
+
 const CURRENT: &str = "current";
+
+/// Of a secret by its purpose, one of [`SECRETS`], and its name.
+pub fn secret_named(purpose: &'static str, name: &str) -> RecordPlace {
+    secret(purpose, name.to_owned())
+}
 
 fn secret(purpose: &'static str, record: String) -> RecordPlace {
     RecordPlace { purpose, customer: CustomerId::SERVICE, table: "secrets", record }

@@ -126,6 +126,7 @@ mod tests {
                 state,
                 enrolled_at: NOW,
                 current_serial: serial,
+                previous_serial: None,
                 modified_at: NOW,
                 modified_by: None,
                 revision: Revision::FIRST,
@@ -172,6 +173,11 @@ mod tests {
         for end in [None, Some(after)] {
             assert_eq!(check([true; 4], end), Ok((0, 1, 2)), "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_component_re_enrolls_ten_times_a_day() {
+        assert_eq!((RE_ENROLLMENTS_MAX, RE_ENROLLMENT_WINDOW), (10, Duration::from_secs(86_400)));
     }
 
     #[test]

@@ -8,14 +8,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::secret::random_bytes;
 
-/// Why a request with a *verified* key is refused. What is wrong with a key string is never told
-/// apart, so it is not in this list.
+/// Why a request with a *verified* key, or with a certificate that is known to be a component's, is refused. What is
+/// wrong with a key string, or with another certificate, is never told apart, so it is not in this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
     AddressNotAllowed,
+    ClientCertificateSuperseded,
     ComponentDisabled,
     ComponentRevoked,
     CustomerDisabled,
+    FingerprintMismatch,
     GroupDisabled,
     InvalidCsr,
     KeyDisabled,
@@ -27,11 +29,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AddressNotAllowed,
+        Self::ClientCertificateSuperseded,
         Self::ComponentDisabled,
         Self::ComponentRevoked,
         Self::CustomerDisabled,
+        Self::FingerprintMismatch,
         Self::GroupDisabled,
         Self::InvalidCsr,
         Self::KeyDisabled,
@@ -46,9 +50,11 @@ impl Refusal {
     pub const fn code(self) -> &'static str {
         match self {
             Self::AddressNotAllowed => "address-not-allowed",
+            Self::ClientCertificateSuperseded => "client-certificate-superseded",
             Self::ComponentDisabled => "component-disabled",
             Self::ComponentRevoked => "component-revoked",
             Self::CustomerDisabled => "customer-disabled",
+            Self::FingerprintMismatch => "fingerprint-mismatch",
             Self::GroupDisabled => "group-disabled",
             Self::InvalidCsr => "invalid-csr",
             Self::KeyDisabled => "key-disabled",

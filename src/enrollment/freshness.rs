@@ -11,13 +11,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::store::StoreError;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How long a device waits for a check. A store that takes longer counts as away.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a device waits for a check, or for another look at the store that says who it is. A store that takes longer
+/// counts as away.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long memory is taken at its word while the store is away.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -30,7 +32,14 @@ pub(super) trait Memory: Send + Sync + 'static {
 
 /// When memory was last found to be current, and who waits for the next time.
 pub(super) struct Freshness {
-    checks: watch::Sender<Checks>,
+    shared: Arc<Shared>,
+}
+
+/// Not a `watch`: that wakes those who wait in an order by chance, and the simulation repeats a run by its seed.
+struct Shared {
+    checks: Mutex<Checks>,
+    /// Tells all who wait that one has ended.
+    ended: Notify,
 }
 
 /// Checks are numbered from 1 in the order in which they begin; each ends before the next one begins.
@@ -49,7 +58,7 @@ struct Checks {
 impl Freshness {
     pub(super) fn new() -> Self {
         let checks = Checks { begun: 0, ended: 0, is_next_due: false, confirmed: None, result: Ok(()) };
-        Self { checks: watch::Sender::new(checks) }
+        Self { shared: Arc::new(Shared { checks: Mutex::new(checks), ended: Notify::new() }) }
     }
 
     /// Waits until a check that began after this call has ended.
@@ -57,25 +66,16 @@ impl Freshness {
     /// # Errors
     /// The store's: the check failed.
     pub(super) async fn confirm<M: Memory>(&self, memory: &Arc<M>) -> Result<(), StoreError> {
-        let mut checks = self.checks.subscribe();
-        let (mut awaited, mut is_idle) = (0, false);
-        self.checks.send_if_modified(|checks| {
-            awaited = checks.begun + 1;
-            is_idle = checks.begun == checks.ended;
-            if is_idle {
-                checks.begun = awaited;
-            } else {
-                checks.is_next_due = true;
-            }
-            false // nobody waits for a beginning
-        });
+        let (awaited, is_idle) = self.shared.checks().ask();
         if is_idle {
-            tokio::spawn(run(self.checks.clone(), Arc::clone(memory)));
+            tokio::spawn(run(Arc::clone(&self.shared), Arc::clone(memory)));
         }
-        let ended = checks.wait_for(|checks| checks.ended >= awaited).await.expect("its sender is this one's");
-        match ended.confirmed {
-            Some((number, _)) if number >= awaited => Ok(()),
-            _ => ended.result.clone(),
+        loop {
+            let ended = self.shared.ended.notified();
+            if let Some(result) = self.shared.checks().result_of(awaited) {
+                return result;
+            }
+            ended.await;
         }
     }
 
@@ -84,10 +84,7 @@ impl Freshness {
     /// # Errors
     /// The store's; [`StoreError::Unavailable`] also when it was silent for [`PATIENCE`].
     pub(super) async fn confirm_in_time<M: Memory>(&self, memory: &Arc<M>) -> Result<(), StoreError> {
-        match timeout(PATIENCE, self.confirm(memory)).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::Unavailable { reason: format!("no answer within {} s", PATIENCE.as_secs()) }),
-        }
+        in_time(PATIENCE, self.confirm(memory)).await
     }
 
     /// As [`Self::confirm_in_time`], but where the store is away a check that began less than
@@ -97,13 +94,69 @@ impl Freshness {
     /// The store's, when the last confirmation is older: memory proves nothing.
     pub(super) async fn confirm_or_believe<M: Memory>(&self, memory: &Arc<M>) -> Result<(), StoreError> {
         let confirmed = self.confirm_in_time(memory).await;
-        let is_believed = self.checks.borrow().confirmed.is_some_and(|(_, began)| began.elapsed() < BELIEVED);
+        let is_believed = self.shared.checks().confirmed.is_some_and(|(_, began)| began.elapsed() < BELIEVED);
         if is_believed { Ok(()) } else { confirmed }
     }
 }
 
+impl Shared {
+    /// No code of others runs under this lock, so a poisoned one still holds whole numbers.
+    fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Checks {
+    /// The number of the check that whoever comes now waits for, and whether it has just begun: then it is to be run.
+    fn ask(&mut self) -> (u64, bool) {
+        let awaited = self.begun + 1;
+        let is_idle = self.begun == self.ended;
+        if is_idle {
+            self.begun = awaited;
+        } else {
+            self.is_next_due = true;
+        }
+        (awaited, is_idle)
+    }
+
+    /// What whoever waits for this check is told; `None`: it has not ended.
+    fn result_of(&self, awaited: u64) -> Option<Result<(), StoreError>> {
+        match self.confirmed {
+            _ if self.ended < awaited => None,
+            Some((number, _)) if number >= awaited => Some(Ok(())),
+            _ => Some(self.result.clone()),
+        }
+    }
+
+    /// Notes how the one under way ended, and begins the next one if it is due.
+    fn end(&mut self, began: Instant, result: Result<(), StoreError>) -> bool {
+        self.ended = self.begun;
+        if result.is_ok() {
+            self.confirmed = Some((self.ended, began));
+        }
+        self.result = result;
+        let goes_on = std::mem::take(&mut self.is_next_due);
+        self.begun += u64::from(goes_on);
+        goes_on
+    }
+}
+
+/// What comes of `work`, which is dropped when it takes longer than `limit`.
+///
+/// # Errors
+/// Those of `work`; [`StoreError::Unavailable`] when it took too long.
+pub(super) async fn in_time<T, E: From<StoreError>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable { reason: format!("no answer within {} s", limit.as_secs()) }.into()),
+    }
+}
+
 /// The check that has begun, and one more as long as any is due.
-async fn run<M: Memory>(checks: watch::Sender<Checks>, memory: Arc<M>) {
+async fn run<M: Memory>(shared: Arc<Shared>, memory: Arc<M>) {
     let mut goes_on = true;
     while goes_on {
         let began = Instant::now();
@@ -111,15 +164,8 @@ async fn run<M: Memory>(checks: watch::Sender<Checks>, memory: Arc<M>) {
         // Apart, so that one that panics has failed, and not taken all later ones with it.
         let checked = tokio::spawn(async move { memory.catch_up().await }).await;
         let result = checked.unwrap_or_else(|broken| Err(StoreError::Unavailable { reason: broken.to_string() }));
-        checks.send_modify(|checks| {
-            checks.ended = checks.begun;
-            if result.is_ok() {
-                checks.confirmed = Some((checks.ended, began));
-            }
-            checks.result = result;
-            goes_on = std::mem::take(&mut checks.is_next_due);
-            checks.begun += u64::from(goes_on);
-        });
+        goes_on = shared.checks().end(began, result);
+        shared.ended.notify_waiters();
     }
 }
 

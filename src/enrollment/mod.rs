@@ -1,30 +1,37 @@
-//! The use case this service exists for: a device redeems a provisioning key for a certificate.
+//! The use case this service exists for: a device redeems a provisioning key for a certificate, and that for the
+//! next one ([`renewal`]).
 //!
 //! [`EnrollmentService::verify_key`] answers the only question that an unknown caller gets
 //! answered; everything else needs the [`VerifiedKey`] that it makes. [`EnrollmentService::enroll`]
 //! then walks the checks (docs/contract.md, "Checks") in their order and ends in one commit of the
-//! store, which decides for good.
+//! store, which decides for good. [`CrlPublisher`] is the other end of a certificate's life.
 //!
 //! What this room deliberately does not do: HTTP, JSON, status codes, rate limits (`server`), SQL
 //! (`store`), X.509 (`ca`), or anything that administrators do (`management`).
 
+mod crls;
 mod directory;
 mod freshness;
+mod peppers;
 mod refusals;
+pub mod renewal;
 mod store_clock;
 pub mod turns;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ca::{CsrError, IssueError, Profile, Subject, VerifiedCsr};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::component::DeviceDescription;
 use crate::domain::redemption::{Decision, KnownComponent, RE_ENROLLMENT_WINDOW, check_standing, decide};
-use crate::domain::{Fingerprint, IndexedKey, IssuedCertificate, Kind, Refusal, RefusalReason, SerialNumber};
-use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId};
+use crate::domain::{
+    CertificateRecord, Component, Fingerprint, IndexedKey, IssuedCertificate, Kind, Refusal, RefusalReason,
+    SerialNumber,
+};
+use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::index::{KeyEntry, KeyIndex, PresentedKey};
 use crate::metrics::Metrics;
 use crate::protocol::enroll::{Outcome, PemText};
@@ -32,15 +39,21 @@ use crate::store::{
     EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, EnrollmentStore, IdAllocator, SeenRevisions, StoreError,
 };
 
+pub use crls::{CrlParts, CrlPublisher, Crls};
 pub use directory::{Directory, DirectoryError};
 pub use refusals::RefusalTallies;
 pub use store_clock::{ClockDifference, StoreClock};
 
 use directory::{CustomerView, GroupView, Signer};
+use freshness::in_time;
 use turns::{Seat, Seats, Turns};
 
 /// How often one request may find that the ground moved under it before it is told to come back.
 const ATTEMPTS_MAX: usize = 6;
+
+/// How long a device that is known waits for what comes of its request. A store says sooner that it is silent. Those who stand
+/// in line for it, behind the commits of a key's last uses or for new ids, would wait for as long again each.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Enrolls devices. One for the process, shared in an `Arc`.
 pub struct EnrollmentService {
@@ -161,12 +174,21 @@ impl VerifiedKey {
     pub fn customer_id(&self) -> CustomerId {
         self.entry.key().customer_id
     }
+
+    pub fn group_id(&self) -> GroupId {
+        self.entry.key().group_id
+    }
 }
 
 /// A key that may be used now, from where the device is, with all that it leads to: step 3 is
 /// behind it. Only [`EnrollmentService::check_state`] makes one.
 struct CheckedKey {
     entry: Arc<KeyEntry>,
+    lineage: Lineage,
+}
+
+/// What a certificate comes of, by a key or by a renewal: all of it in order.
+struct Lineage {
     customer: Arc<CustomerView>,
     group: Arc<GroupView>,
     signer: Arc<Signer>,
@@ -197,8 +219,12 @@ impl EnrollmentService {
     ///
     /// # Errors
     /// The store's: it is away, and what is not known here may be known elsewhere.
-    pub async fn verify_key(&self, presented: PresentedKey) -> Result<Option<VerifiedKey>, EnrollmentError> {
-        let find = || self.index.find(&presented).map(|entry| VerifiedKey { entry });
+    pub async fn verify_key(&self, presented: &PresentedKey) -> Result<Option<VerifiedKey>, EnrollmentError> {
+        let find = || {
+            let entry = self.index.find(presented)?;
+            self.directory.note_presented(presented, &entry);
+            Some(VerifiedKey { entry })
+        };
         if let Some(key) = find() {
             return Ok(Some(key));
         }
@@ -209,11 +235,26 @@ impl EnrollmentService {
         }
     }
 
-    /// Steps 3 to 6: checks, decides, signs, commits. What comes back is durable.
+    /// Whether a text that was not known as it was presented may be known when it is presented anew: peppers came or went
+    /// meanwhile.
+    pub fn is_overtaken(&self, presented: &PresentedKey) -> bool {
+        self.index.is_overtaken(presented)
+    }
+
+    /// Steps 3 to 6: checks, decides, signs, commits. What comes back is durable. Comes back within ten seconds; a commit
+    /// that is under way then may go through, and is replayed to whoever asks again.
     ///
     /// # Errors
     /// [`EnrollmentError`]; only [`EnrollmentError::Refused`] says something about the key or the device.
     pub async fn enroll(
+        &self,
+        key: VerifiedKey,
+        request: EnrollmentRequest<'_>,
+    ) -> Result<Enrollment, EnrollmentError> {
+        in_time(ANSWER_TIME_MAX, self.enroll_in_turn(key, request)).await
+    }
+
+    async fn enroll_in_turn(
         &self,
         key: VerifiedKey,
         request: EnrollmentRequest<'_>,
@@ -231,10 +272,7 @@ impl EnrollmentService {
                 self.check_state_anew(key_id, request.remote_address).await?
             }
         };
-        let csr = VerifiedCsr::verify(request.csr)?;
-        if self.directory.is_signing_key(csr.public_key_hash()) {
-            return Err(EnrollmentError::SigningCertificateKey);
-        }
+        let csr = self.verify_csr(request.csr)?;
 
         let _turn = self.turns.take(key_id, &request.fingerprint).await;
         let mut sight = Sight::Assumed;
@@ -261,7 +299,9 @@ impl EnrollmentService {
                     confirmed = true;
                     continue;
                 }
-                (Decision::Replay, Some(known)) => return self.replay(known, &checked),
+                (Decision::Replay, Some(known)) => {
+                    return self.stored(&known.component, &known.certificate, &checked.lineage.group.name);
+                }
                 (Decision::ReEnroll, Some(known)) => {
                     let (component, superseded) = (known.component.id, known.component.current_serial);
                     (EnrollmentIntent::ReEnroll { component, superseded }, Outcome::ReEnrolled)
@@ -270,10 +310,15 @@ impl EnrollmentService {
                     (EnrollmentIntent::Enroll { component: self.ids.next().await? }, Outcome::Enrolled)
                 }
             };
-            let issued = self.sign(&checked, &csr, &request, intent)?;
+            let issued = self.sign(&checked.lineage, (intent.component(), &request.fingerprint), &csr)?;
             match self.commit(&checked, &request, &issued, intent, seat).await? {
                 EnrollmentOutcome::Committed { component_name, .. } => {
-                    return Ok(self.enrollment(&checked, outcome, intent, component_name, issued));
+                    return Ok(self.enrollment(
+                        &checked.lineage,
+                        outcome,
+                        (intent.component(), component_name),
+                        issued,
+                    ));
                 }
                 EnrollmentOutcome::Exhausted { .. } => {
                     let key = checked.entry.key();
@@ -322,9 +367,11 @@ impl EnrollmentService {
                 let whose = if key.addresses.allow(remote_address) { "group" } else { "key" };
                 format!("{remote_address} is not in the {whose}'s address list").into()
             }
+            Refusal::ClientCertificateSuperseded => format!("{} has a newer certificate", component()).into(),
             Refusal::ComponentDisabled => format!("{} is disabled", component()).into(),
             Refusal::ComponentRevoked => format!("{} is revoked and not deleted yet", component()).into(),
             Refusal::CustomerDisabled => "the customer is disabled".into(),
+            Refusal::FingerprintMismatch => format!("{} has another fingerprint", component()).into(),
             Refusal::GroupDisabled => "the key's group is disabled".into(),
             Refusal::InvalidCsr => "the CSR is not accepted".into(),
             Refusal::KeyDisabled => "the key is disabled".into(),
@@ -345,13 +392,26 @@ impl EnrollmentService {
                 let what = if has_ended { "has a certificate that ended" } else { "has another key pair" };
                 format!("same hardware as {}, which {what}; re-enrollment is off", component()).into()
             }
-            Refusal::SigningCertificateUnavailable => {
-                let signer = self.directory.signer(key.signing_certificate_id);
-                let why = signer.map_or("is gone", |signer| signer.obstacle(self.clock.now()));
-                format!("signing certificate {} {why}", key.signing_certificate_id).into()
-            }
+            Refusal::SigningCertificateUnavailable => return self.unavailable(key.signing_certificate_id),
         };
         EnrollmentError::Refused { refusal, reason }
+    }
+
+    /// [`Refusal::SigningCertificateUnavailable`] with its facts.
+    fn unavailable(&self, signer: SigningCertificateId) -> EnrollmentError {
+        let found = self.directory.signer(signer);
+        let why = found.map_or("is gone", |found| found.obstacle(self.clock.now()));
+        let reason = format!("signing certificate {signer} {why}").into();
+        EnrollmentError::Refused { refusal: Refusal::SigningCertificateUnavailable, reason }
+    }
+
+    /// Check 4.
+    fn verify_csr(&self, text: &str) -> Result<VerifiedCsr, EnrollmentError> {
+        let csr = VerifiedCsr::verify(text)?;
+        if self.directory.is_signing_key(csr.public_key_hash()) {
+            return Err(EnrollmentError::SigningCertificateKey);
+        }
+        Ok(csr)
     }
 
     fn check_state(&self, entry: Arc<KeyEntry>, remote_address: IpAddr) -> Result<CheckedKey, Refusal> {
@@ -364,7 +424,7 @@ impl EnrollmentService {
         if !(key.addresses.allow(remote_address) && group.addresses.allow(remote_address)) {
             return Err(Refusal::AddressNotAllowed);
         }
-        Ok(CheckedKey { entry, customer, group, signer })
+        Ok(CheckedKey { entry, lineage: Lineage { customer, group, signer } })
     }
 
     async fn look(
@@ -379,26 +439,23 @@ impl EnrollmentService {
 
     fn sign(
         &self,
-        checked: &CheckedKey,
+        lineage: &Lineage,
+        (component_id, fingerprint): (ComponentId, &Fingerprint),
         csr: &VerifiedCsr,
-        request: &EnrollmentRequest<'_>,
-        intent: EnrollmentIntent,
     ) -> Result<IssuedCertificate, EnrollmentError> {
+        let Lineage { customer, group, signer } = lineage;
         let subject = Subject {
-            customer_id: checked.customer.id,
-            customer_name: &checked.customer.name,
-            group_name: &checked.group.name,
-            kind: checked.group.kind,
-            component_id: intent.component(),
-            fingerprint: &request.fingerprint,
+            customer_id: customer.id,
+            customer_name: &customer.name,
+            group_name: &group.name,
+            kind: group.kind,
+            component_id,
+            fingerprint,
         };
-        let issuer = checked.signer.issuer().ok_or(EnrollmentError::Signing)?;
+        let issuer = signer.issuer().ok_or(EnrollmentError::Signing)?;
         let started = Instant::now();
         let issued = issuer.issue(csr, &subject, &self.profile, self.clock.now()).map_err(|error| match error {
-            IssueError::Unavailable => {
-                let (key, address) = (checked.entry.key(), request.remote_address);
-                self.refused(Refusal::SigningCertificateUnavailable, key, None, address)
-            }
+            IssueError::Unavailable => self.unavailable(signer.id),
             IssueError::Signing => EnrollmentError::Signing,
         })?;
         self.metrics.observe_signature(issuer.algorithm(), started.elapsed());
@@ -414,12 +471,13 @@ impl EnrollmentService {
         intent: EnrollmentIntent,
         seat: Option<Seat<'_>>,
     ) -> Result<EnrollmentOutcome, StoreError> {
-        let key = checked.entry.key();
+        let CheckedKey { entry, lineage: Lineage { customer, group, signer } } = checked;
+        let key = entry.key();
         let commit = EnrollmentCommit {
             seen: SeenRevisions {
-                customer: (checked.customer.id, checked.customer.revision),
-                group: (checked.group.id, checked.group.revision),
-                signing_certificate: (checked.signer.id, checked.signer.revision),
+                customer: (customer.id, customer.revision),
+                group: (group.id, group.revision),
+                signing_certificate: (signer.id, signer.revision),
                 key: (key.id, key.revision),
             },
             fingerprint: request.fingerprint.clone(),
@@ -430,15 +488,19 @@ impl EnrollmentService {
         };
         let outcome = self.store.commit_enrollment(commit).await?;
         if let EnrollmentOutcome::Committed { uses, .. } | EnrollmentOutcome::Exhausted { uses } = &outcome {
-            checked.entry.observe_uses(*uses);
+            entry.observe_uses(*uses);
         }
         drop(seat);
         Ok(outcome)
     }
 
-    /// The stored certificate once more; nothing is counted or written.
-    fn replay(&self, known: &KnownComponent, checked: &CheckedKey) -> Result<Enrollment, EnrollmentError> {
-        let (component, certificate) = (&known.component, &known.certificate);
+    /// A component's certificate once more; nothing is counted or written. `group_name`: for a group that is gone.
+    fn stored(
+        &self,
+        component: &Component,
+        certificate: &CertificateRecord,
+        group_name: &Arc<str>,
+    ) -> Result<Enrollment, EnrollmentError> {
         // The component may have been moved to another group than the key's, and be signed by another.
         let group = self.directory.group(component.group_id);
         let signer =
@@ -453,7 +515,7 @@ impl EnrollmentService {
             kind: component.kind,
             customer_id: component.customer_id,
             group_id: component.group_id,
-            group_name: group.map_or_else(|| Arc::clone(&checked.group.name), |group| Arc::clone(&group.name)),
+            group_name: Arc::clone(group.as_ref().map_or(group_name, |group| &group.name)),
             certificate_der: certificate.der.clone(),
             chain_pem: signer.chain_pem(),
             trust_anchors_pem: self.directory.trust_anchors_pem(component.customer_id).unwrap_or_default(),
@@ -466,24 +528,24 @@ impl EnrollmentService {
 
     fn enrollment(
         &self,
-        checked: &CheckedKey,
+        lineage: &Lineage,
         outcome: Outcome,
-        intent: EnrollmentIntent,
-        component_name: String,
+        (component_id, component_name): (ComponentId, String),
         issued: IssuedCertificate,
     ) -> Enrollment {
+        let Lineage { customer, group, signer } = lineage;
         Enrollment {
             outcome,
-            component_id: intent.component(),
+            component_id,
             component_name,
-            kind: checked.group.kind,
-            customer_id: checked.customer.id,
-            group_id: checked.group.id,
-            group_name: Arc::clone(&checked.group.name),
+            kind: group.kind,
+            customer_id: customer.id,
+            group_id: group.id,
+            group_name: Arc::clone(&group.name),
             renew_after: issued.renew_after(),
             certificate_der: issued.der,
-            chain_pem: checked.signer.chain_pem(),
-            trust_anchors_pem: self.directory.trust_anchors_pem(checked.customer.id).unwrap_or_default(),
+            chain_pem: signer.chain_pem(),
+            trust_anchors_pem: self.directory.trust_anchors_pem(customer.id).unwrap_or_default(),
             serial: issued.serial,
             not_before: issued.not_before,
             not_after: issued.not_after,

@@ -4,7 +4,7 @@
 //! None of this is stored and none of it decides: the store's transaction does. Without it the
 //! result would be the same, at the price of signatures that are dropped unsent.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use tokio::sync::{Notify, OwnedMutexGuard};
@@ -12,11 +12,12 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 use crate::domain::{Fingerprint, Revision};
 use crate::id::ProvisioningKeyId;
 use crate::index::KeyEntry;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Who is being served, by (key, fingerprint).
 #[derive(Default)]
 pub struct Turns {
-    devices: DashMap<(ProvisioningKeyId, Fingerprint), Arc<tokio::sync::Mutex<()>>>,
+    pub(super) devices: DashMap<(ProvisioningKeyId, Fingerprint), Arc<tokio::sync::Mutex<()>>>,
 }
 
 /// While it is held, other requests of the same device wait.
@@ -50,11 +51,11 @@ impl Drop for Turn<'_> {
 /// load, those who wait by an old maximum would else wait for all who came under the new one.
 #[derive(Default)]
 pub struct Seats {
-    keys: DashMap<(ProvisioningKeyId, Revision), Arc<KeySeats>>,
+    pub(super) keys: DashMap<(ProvisioningKeyId, Revision), Arc<KeySeats>>,
 }
 
 #[derive(Default)]
-struct KeySeats {
+pub(super) struct KeySeats {
     taken: Mutex<u32>,
     settled: Notify,
 }

@@ -17,7 +17,7 @@ use subtle::ConditionallySelectable;
 use crate::domain::key::IndexedKey;
 use crate::domain::key_string::{KEY_STRING_BYTES_MAX, KeyString};
 use crate::id::ProvisioningKeyId;
-use crate::secret::pepper::{KeyDigest, Peppers};
+use crate::secret::pepper::{Digests, KeyDigest, PepperNumber, Peppers};
 
 /// Compared against when nothing was found, so that a miss costs what a hit costs.
 const DUMMY: KeyDigest = KeyDigest::from_bytes([0; KeyDigest::BYTES]);
@@ -38,9 +38,10 @@ pub struct KeyIndex {
 
 /// What a presented text is looked up by, as often as needed: its digests, without the text itself.
 /// Only [`KeyIndex::present`] makes one.
+#[derive(Clone)]
 pub struct PresentedKey {
-    /// Under each live pepper.
-    digests: [Option<KeyDigest>; Peppers::LIVE_MAX],
+    /// Under each pepper that was live.
+    digests: Digests,
     /// Whether the text has a key string's form.
     is_key_string: bool,
 }
@@ -64,15 +65,33 @@ impl KeyIndex {
             Some(key_string) => key_string.as_str().as_bytes(),
             None => &text.as_bytes()[..text.len().min(KEY_STRING_BYTES_MAX)],
         };
-        let mut presented = self.peppers.digests(bytes).map(|(_, digest)| digest);
-        let digests = std::array::from_fn(|_| presented.next());
-        PresentedKey { digests, is_key_string: parsed.is_some() }
+        PresentedKey { digests: self.peppers.digests(bytes), is_key_string: parsed.is_some() }
+    }
+
+    /// Whether peppers came or went since the text was presented: it is to be presented anew before it counts as
+    /// unknown, as keys may have moved to a pepper that it was not digested under.
+    pub fn is_overtaken(&self, presented: &PresentedKey) -> bool {
+        !self.peppers.made(&presented.digests)
+    }
+
+    /// The digest of the presented text, which found `entry`, under the pepper that the key is to move to; `None`, nearly
+    /// always: there is no such pepper, or the key has it.
+    pub fn newer_digest(&self, presented: &PresentedKey, entry: &KeyEntry) -> Option<(PepperNumber, KeyDigest)> {
+        self.peppers.outgoing()?;
+        let making = self.peppers.making();
+        let digest = presented.digests.under(making)?;
+        (!bool::from(digest.matches(&entry.key.digest))).then_some((making, digest))
+    }
+
+    /// What key strings are digested under here.
+    pub fn peppers(&self) -> &Arc<Peppers> {
+        &self.peppers
     }
 
     /// The key that the presented text is the key string of. Allocates nothing.
     pub fn find(&self, presented: &PresentedKey) -> Option<Arc<KeyEntry>> {
         let mut found = None;
-        for digest in presented.digests.iter().flatten() {
+        for (_, digest) in presented.digests.iter() {
             let candidate = self.by_digest.get(digest.prefix()).map(|entry| Arc::clone(&entry));
             let stored = candidate.as_ref().map_or(&DUMMY, |entry| &entry.key.digest);
             let mut accepted = digest.matches(stored);
@@ -158,7 +177,7 @@ mod tests {
     use super::*;
     use crate::domain::{Cloud, KeySecret, KeyVersion, Networks, Revision, TrustPin};
     use crate::id::{CustomerId, GroupId, Id, SigningCertificateId};
-    use crate::secret::pepper::{PepperBytes, PepperNumber};
+    use crate::secret::pepper::PepperBytes;
 
     fn indexed(id: u64, digest: KeyDigest, uses: u32) -> IndexedKey {
         IndexedKey {
@@ -239,6 +258,35 @@ mod tests {
     }
 
     #[test]
+    fn a_key_moves_to_a_newer_pepper_under_those_who_present_it() {
+        let (index, old) = index();
+        let (key, new) = (made(), (PepperNumber(2), Peppers::generate()));
+        index.put(indexed(7, index.peppers().digest(key.expose().as_bytes()).1, 3));
+        let before = index.present(key.expose());
+        let entry = index.find(&before).unwrap();
+        assert!(index.newer_digest(&before, &entry).is_none(), "there is none");
+
+        index.peppers().replace(&[old, new.clone()], false);
+        assert!(index.is_overtaken(&before));
+        let during = index.present(key.expose());
+        assert!(!index.is_overtaken(&during));
+        let entry = index.find(&during).unwrap();
+        assert!(index.newer_digest(&during, &entry).is_none(), "others may not know it yet");
+        index.peppers().settle();
+        let (pepper, digest) = index.newer_digest(&during, &entry).unwrap();
+        assert!(index.newer_digest(&before, &entry).is_none(), "it was presented too early");
+
+        assert_eq!(pepper, new.0);
+        index.put(indexed(7, digest, 3));
+        assert!(index.find(&before).is_none() && index.is_overtaken(&before), "it is to be presented anew");
+        let entry = index.find(&during).unwrap();
+        assert!(index.newer_digest(&during, &entry).is_none(), "it has moved");
+        index.peppers().replace(&[new], true);
+        assert!(find(&index, key.expose()).is_some());
+        assert!(index.newer_digest(&index.present(key.expose()), &entry).is_none());
+    }
+
+    #[test]
     fn a_key_with_a_new_digest_is_not_found_under_the_old_one() {
         let (index, pepper) = index();
         let peppers = Peppers::new(&[pepper]);
@@ -250,6 +298,32 @@ mod tests {
         index.remove(ProvisioningKeyId::from_raw(7));
         assert!(find(&index, after.expose()).is_none());
         assert!(index.is_empty() && index.by_digest.is_empty());
+    }
+
+    #[test]
+    fn a_key_whose_settings_change_stays_found_and_is_what_it_became() {
+        let (index, pepper) = index();
+        let key = made();
+        let digest = Peppers::new(&[pepper]).digest(key.expose().as_bytes()).1;
+        index.put(indexed(7, digest, 0));
+        index.put(IndexedKey { enabled: false, ..indexed(7, digest, 3) });
+        let by_string = find(&index, key.expose()).expect("the string is what it was");
+        let by_id = index.find_by_id(ProvisioningKeyId::from_raw(7)).expect("so is the id");
+        assert!(Arc::ptr_eq(&by_string, &by_id));
+        assert_eq!((by_id.key().enabled, by_id.uses(), index.len()), (false, 3, 1));
+    }
+
+    #[test]
+    fn all_keys_are_named_in_order() {
+        let (index, pepper) = index();
+        let peppers = Peppers::new(&[pepper]);
+        for id in [9, 7, 8] {
+            index.put(indexed(id, peppers.digest(made().expose().as_bytes()).1, 0));
+        }
+        index.remove(ProvisioningKeyId::from_raw(8));
+        assert_eq!(index.ids(), [7, 9].map(ProvisioningKeyId::from_raw));
+        assert_eq!((index.len(), index.is_empty()), (2, false));
+        assert!(index.find_by_id(ProvisioningKeyId::from_raw(8)).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Error, Management, Object};
 use crate::domain::audit::AuditRow;
 use crate::domain::{Actor, Kind, Role};
 use crate::id::{
-    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
+    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId, WebhookId,
 };
 use crate::store::{AuditQuery, Page};
 
@@ -21,6 +21,7 @@ pub enum Located {
     Group(Kind, GroupId),
     ProvisioningKey(Kind, ProvisioningKeyId),
     SigningCertificate(SigningCertificateId),
+    Webhook(WebhookId),
 }
 
 impl Management {
@@ -83,6 +84,8 @@ impl Management {
             store.find_key(customer, id).await?.map(|found| Located::ProvisioningKey(found.kind, id))
         } else if let Some(id) = read(id).filter(|_| is(Object::SigningCertificate)) {
             store.find_signing_certificate(customer, id).await?.map(|_| Located::SigningCertificate(id))
+        } else if let Some(id) = read(id).filter(|_| is(Object::Webhook)) {
+            store.find_webhook(customer, id).await?.map(|_| Located::Webhook(id))
         } else {
             None
         };

@@ -6,7 +6,8 @@ use super::Object;
 use crate::clock::Timestamp;
 use crate::domain::audit::AuditEvent;
 use crate::domain::{
-    Actor, Administrator, ApiClient, CleanUpSchedule, Component, Customer, Group, ProvisioningKey, SigningCertificate,
+    Actor, Administrator, ApiClient, CleanUpSchedule, Component, Customer, Group, ProvisioningKey, RevocationReason,
+    SigningCertificate, Webhook,
 };
 use crate::id::CustomerId;
 
@@ -37,8 +38,12 @@ pub(super) fn changed<T: Audited>(action: &str, actor: &Actor, now: Timestamp, b
 }
 
 /// A component whose certificate is good no more, and which is still there.
-pub(super) fn revoked(actor: &Actor, now: Timestamp, component: &Component) -> AuditEvent {
-    AuditEvent { before: Some(component.settings().to_string()), ..event(actor, now, "revoke", component) }
+pub(super) fn revoked(actor: &Actor, now: Timestamp, component: &Component, reason: RevocationReason) -> AuditEvent {
+    AuditEvent {
+        before: Some(component.settings().to_string()),
+        after: Some(json!({ "reason": reason.as_str() }).to_string()),
+        ..event(actor, now, "revoke", component)
+    }
 }
 
 pub(super) fn deleted<T: Audited>(actor: &Actor, now: Timestamp, object: &T) -> AuditEvent {
@@ -207,6 +212,23 @@ impl Audited for SigningCertificate {
             "certificateSha256": self.certificate_sha256(),
             "notBefore": self.not_before,
             "notAfter": self.not_after,
+        })
+    }
+}
+
+impl Audited for Webhook {
+    const OBJECT: Object = Object::Webhook;
+
+    fn identity(&self) -> (CustomerId, String, &str) {
+        (self.customer_id, self.id.to_string(), self.name.as_str())
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "name": self.name,
+            "url": self.url.as_str(),
+            "events": self.events.names(),
+            "enabled": self.enabled,
         })
     }
 }

@@ -11,7 +11,8 @@ use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
 use super::{Error, Management, Object};
 use crate::domain::{
-    Actor, CertificateRecord, Component, ComponentBadge, ComponentState, Description, Kind, Name, Revision, Role,
+    Actor, CertificateRecord, Component, ComponentBadge, ComponentState, Description, Kind, Name, Revision,
+    RevocationReason, Role,
 };
 use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
 use crate::store::{BrokenRule, Change, ChangeError, ComponentField, ComponentRelations, ListQuery, Page};
@@ -122,11 +123,11 @@ impl Management {
         .await
     }
 
-    /// Ends a component and its certificate; the row stays and keeps the device out. Done already:
-    /// nothing happens.
+    /// Ends a component and its certificates; the row stays and keeps the device out. `reason` is one of
+    /// [`RevocationReason::CHOICES`] by its name, and stands on the CRL. Done already: nothing happens.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Outdated`]; rights and outages.
+    /// [`Error::Invalid`]; [`Error::NotFound`]; [`Error::Outdated`]; rights and outages.
     pub async fn revoke_component(
         &self,
         actor: &Actor,
@@ -134,8 +135,10 @@ impl Management {
         kind: Kind,
         id: ComponentId,
         expected: Option<Revision>,
+        reason: Input<String>,
     ) -> Result<(), Error> {
         self.authorise(actor, customer, Role::Operator).await?;
+        let reason = checked_reason(reason)?;
         until_not_overtaken(Object::Component, id, move || async move {
             let component = self.component_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::Component, expected, component.revision)?;
@@ -143,9 +146,9 @@ impl Management {
                 return Ok(Attempt::Done(()));
             }
             let at = self.now();
-            let event = audited::revoked(actor, at, &component);
+            let event = audited::revoked(actor, at, &component, reason);
             let revision = Some(component.revision);
-            let revoke = Change::RevokeComponent { customer, id, revision, at, by: actor.row_id() };
+            let revoke = Change::RevokeComponent { customer, id, revision, at, reason, by: actor.row_id() };
             self.commit_edit(revoke, event, (Object::Component, id, &component.name)).await
         })
         .await
@@ -303,6 +306,19 @@ impl Management {
         checker.finish()?;
         Ok(after)
     }
+}
+
+/// Unspecified when nobody says anything.
+fn checked_reason(reason: Input<String>) -> Result<RevocationReason, Error> {
+    let mut checker = Checker::default();
+    let reason = checker.check(Field::RevocationReason, reason, |name| {
+        RevocationReason::chosen(&name).ok_or_else(|| {
+            let names = RevocationReason::CHOICES.map(RevocationReason::as_str);
+            format!("must be one of {}", names.join(", "))
+        })
+    });
+    checker.finish()?;
+    Ok(reason.given().unwrap_or_default())
 }
 
 /// One that is deleted is as good as none.

@@ -171,7 +171,7 @@ impl Management {
 }
 
 /// For what is above all customers.
-fn require_owner(actor: &Actor) -> Result<(), Error> {
+pub(super) fn require_owner(actor: &Actor) -> Result<(), Error> {
     if actor.role < Role::Owner { Err(Error::Forbidden { role: actor.role, needed: Role::Owner }) } else { Ok(()) }
 }
 

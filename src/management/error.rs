@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fields::FieldErrors;
+use super::peppers::PepperRefusal;
 use crate::auth::{AuthError, TokenError, TooManyAttempts};
 use crate::domain::{Name, Revision, Role};
 use crate::id::ProvisioningKeyId;
@@ -53,6 +54,10 @@ pub enum Error {
     AlreadyRotated { successor: ProvisioningKeyId },
     #[error("all uses of the key are taken")]
     KeyExhausted,
+    #[error("the TLS trust anchor {}", if *.is_rolling { "is being rolled already" } else { "is not being rolled" })]
+    AnchorRoll { is_rolling: bool },
+    #[error(transparent)]
+    PepperRotation(PepperRefusal),
     #[error("the key string is not kept")]
     NotExportable,
     #[error("no enabled owner would be left")]
@@ -113,6 +118,8 @@ pub enum Object {
     Service,
     Session,
     SigningCertificate,
+    TlsTrustAnchor,
+    Webhook,
 }
 
 impl Object {
@@ -131,6 +138,8 @@ impl Object {
             Self::Service => "service",
             Self::Session => "session",
             Self::SigningCertificate => "signing-certificate",
+            Self::TlsTrustAnchor => "tls-trust-anchor",
+            Self::Webhook => "webhook",
         }
     }
 }

@@ -65,6 +65,8 @@ pub enum Field {
     DeleteDisabled,
     Description,
     Enabled,
+    /// What a webhook is told of.
+    Events,
     ExpiresAt,
     Exportable,
     Group,
@@ -89,10 +91,12 @@ pub enum Field {
     ProvisioningKey,
     /// What is kept of an address, behind its `?`.
     Query,
+    RevocationReason,
     Revoke,
     Role,
     SigningCertificate,
     UiConfig,
+    Url,
     Username,
     Version,
 }

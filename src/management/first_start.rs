@@ -10,17 +10,19 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::customers::NewCustomer;
+use super::tls_anchor::load_anchor;
 use super::{CommitError, Error, Object, audited};
 use crate::auth::{ClientCredentials, TokenKey, password};
-use crate::ca::{EndpointAnchor, Profile, certificate_pem};
+use crate::ca::{EndpointAnchor, IssuerError, Profile, certificate_pem};
 use crate::clock::Clock;
 use crate::domain::audit::{AuditEvent, AuditKey};
+use crate::domain::peppers::{PepperError, open_peppers};
 use crate::domain::places::{self, RecordPlace};
 use crate::domain::{Actor, Administrator, ApiClient, Cloud, Description, Name, Revision, Role};
 use crate::id::CustomerId;
 use crate::secret::master::{MasterKeys, UnsealError};
 use crate::secret::pepper::{PepperBytes, PepperNumber, Peppers};
-use crate::store::{BrokenRule, Change, ChangeError, IdAllocator, SealedSecret, Store, StoreError};
+use crate::store::{BrokenRule, Change, ChangeError, IdAllocator, SETTING_SEALED_BY, SealedSecret, Store, StoreError};
 
 /// Inserted by the first start and never changed: an RFC 3339 instant.
 pub const SETTING_INITIALIZED_AT: &str = "initialized_at";
@@ -31,7 +33,6 @@ pub const SETTING_CLOUD: &str = "cloud";
 const FIRST_CUSTOMER: &str = "Default";
 const FIRST_ADMINISTRATOR: &str = "admin";
 const FIRST_API_CLIENT: &str = "first-start";
-const FIRST_PEPPER: PepperNumber = PepperNumber(1);
 
 /// What a first start needs to know.
 pub struct FirstStart {
@@ -93,17 +94,12 @@ impl PreparedFirstStart {
         let audit_key_bytes = AuditKey::generate();
         let anchor = EndpointAnchor::make(now)
             .map_err(|error| Error::Internal { detail: format!("the endpoint's anchor could not be made: {error}") })?;
-        let seal = |place: &RecordPlace, plain: &[u8]| {
-            Change::PutSecret(SealedSecret {
-                purpose: place.purpose().to_owned(),
-                name: place.record().to_owned(),
-                sealed: master_keys.seal(place.as_place(), plain),
-            })
-        };
+        let seal = |place: &RecordPlace, plain: &[u8]| Change::PutSecret(sealed(place, plain, master_keys));
         let mut changes = vec![
             Change::InsertSetting { name: SETTING_INITIALIZED_AT.to_owned(), value: now.to_string() },
             Change::PutSetting { name: SETTING_CLOUD.to_owned(), value: start.cloud.to_string() },
-            seal(&places::pepper(FIRST_PEPPER), &*pepper),
+            Change::PutSetting { name: SETTING_SEALED_BY.to_owned(), value: master_keys.sealing_id() },
+            seal(&places::pepper(PepperNumber::FIRST), &*pepper),
             seal(&places::token_key(), &*TokenKey::generate()),
             seal(&places::audit_key(), &*audit_key_bytes),
             seal(&places::endpoint_anchor_certificate(), &anchor.certificate),
@@ -157,7 +153,7 @@ impl PreparedFirstStart {
         changes.push(Change::InsertAdministrator(owner));
 
         let credentials = ClientCredentials::generate();
-        let (pepper_number, secret_digest) = credentials.digest(&Peppers::new(&[(FIRST_PEPPER, pepper)]));
+        let (pepper_number, secret_digest) = credentials.digest(&Peppers::new(&[(PepperNumber::FIRST, pepper)]));
         let client = ApiClient {
             id: ids.next().await?,
             customer_id,
@@ -213,15 +209,7 @@ pub struct ServiceSecrets {
     pub peppers: Peppers,
     pub token_key: TokenKey,
     pub audit_key: AuditKey,
-    pub endpoint_anchor: EndpointAnchorSecret,
-}
-
-/// For [`EndpointAnchor::new`].
-pub struct EndpointAnchorSecret {
-    /// DER.
-    pub certificate: Vec<u8>,
-    /// PKCS#8 DER.
-    pub private_key: Zeroizing<Vec<u8>>,
+    pub endpoint_anchor: EndpointAnchor,
 }
 
 /// Why the secrets could not be opened. The texts are for whoever starts the service.
@@ -236,8 +224,20 @@ pub enum LoadSecretsError {
     Unseal { purpose: String, name: String, source: UnsealError },
     #[error("the {purpose} {name:?} has a wrong length or name: the store is damaged")]
     Damaged { purpose: String, name: String },
+    #[error("{0}. Is this the master key that the store was initialized with?")]
+    Pepper(#[from] PepperError),
+    #[error("the endpoint's anchor cannot be used: {0}")]
+    Anchor(#[from] IssuerError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+pub(super) fn sealed(place: &RecordPlace, plain: &[u8], master_keys: &MasterKeys) -> SealedSecret {
+    SealedSecret {
+        purpose: place.purpose().to_owned(),
+        name: place.record().to_owned(),
+        sealed: master_keys.seal(place.as_place(), plain),
+    }
 }
 
 /// Opens what a first start sealed. A few reads; once per start.
@@ -245,16 +245,8 @@ pub enum LoadSecretsError {
 /// # Errors
 /// [`LoadSecretsError`]; the service must not start.
 pub async fn load_secrets(store: &dyn Store, master_keys: &MasterKeys) -> Result<ServiceSecrets, LoadSecretsError> {
-    let mut peppers: Vec<(PepperNumber, PepperBytes)> = Vec::new();
-    for secret in store.list_secrets(places::PEPPER).await? {
-        let damaged = || LoadSecretsError::Damaged { purpose: secret.purpose.clone(), name: secret.name.clone() };
-        let number = secret.name.parse().map(PepperNumber).map_err(|_| damaged())?;
-        let plain = open(&places::pepper(number), &secret, master_keys)?;
-        peppers.push((number, exactly_32(&plain).ok_or_else(damaged)?));
-    }
-    // The newest ones are live; older ones are on their way out.
-    peppers.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-    peppers.truncate(Peppers::LIVE_MAX);
+    let sealed = store.list_secrets(places::PEPPER).await?;
+    let peppers = open_peppers(sealed.iter().map(|secret| (&*secret.name, &*secret.sealed)), master_keys)?;
     if peppers.is_empty() {
         return Err(LoadSecretsError::Missing { purpose: places::PEPPER.to_owned() });
     }
@@ -262,22 +254,8 @@ pub async fn load_secrets(store: &dyn Store, master_keys: &MasterKeys) -> Result
         peppers: Peppers::new(&peppers),
         token_key: TokenKey::new(&*load_32(store, master_keys, &places::token_key()).await?),
         audit_key: AuditKey::new(&*load_32(store, master_keys, &places::audit_key()).await?),
-        endpoint_anchor: EndpointAnchorSecret {
-            certificate: load(store, master_keys, &places::endpoint_anchor_certificate()).await?.to_vec(),
-            private_key: load(store, master_keys, &places::endpoint_anchor_key()).await?,
-        },
+        endpoint_anchor: load_anchor(store, master_keys).await?,
     })
-}
-
-async fn load(
-    store: &dyn Store,
-    master_keys: &MasterKeys,
-    place: &RecordPlace,
-) -> Result<Zeroizing<Vec<u8>>, LoadSecretsError> {
-    let secrets = store.list_secrets(place.purpose()).await?;
-    let found = secrets.iter().find(|secret| secret.name == place.record());
-    let secret = found.ok_or_else(|| LoadSecretsError::Missing { purpose: place.purpose().to_owned() })?;
-    open(place, secret, master_keys)
 }
 
 async fn load_32(
@@ -285,11 +263,22 @@ async fn load_32(
     master_keys: &MasterKeys,
     place: &RecordPlace,
 ) -> Result<Zeroizing<[u8; 32]>, LoadSecretsError> {
-    let plain = load(store, master_keys, place).await?;
+    let plain = open_of(&store.list_secrets(place.purpose()).await?, place, master_keys)?;
     exactly_32(&plain).ok_or_else(|| LoadSecretsError::Damaged {
         purpose: place.purpose().to_owned(),
         name: place.record().to_owned(),
     })
+}
+
+/// The one of `secrets` that stands in this place.
+pub(super) fn open_of(
+    secrets: &[SealedSecret],
+    place: &RecordPlace,
+    master_keys: &MasterKeys,
+) -> Result<Zeroizing<Vec<u8>>, LoadSecretsError> {
+    let found = secrets.iter().find(|secret| secret.name == place.record());
+    let secret = found.ok_or_else(|| LoadSecretsError::Missing { purpose: place.purpose().to_owned() })?;
+    open(place, secret, master_keys)
 }
 
 fn open(

@@ -10,7 +10,6 @@ use super::edits::{Attempt, until_not_overtaken};
 use super::fields::{Checker, Field, Input};
 use super::{Error, Management, Object, Request, named_once};
 use crate::clock::Timestamp;
-use crate::domain::administrator::ActorIdentity;
 use crate::domain::{Actor, AddressList, Description, Group, Kind, Name, Revision, Role, SigningCertificate};
 use crate::id::{CustomerId, GroupId, SigningCertificateId};
 use crate::store::{Change, Comparison, GroupContents, GroupField, ListQuery, Page, SigningCertificateField};
@@ -207,10 +206,7 @@ impl Management {
         expected: Option<Revision>,
     ) -> Result<(), Error> {
         self.authorise(actor, customer, Role::Admin).await?;
-        let by = match &actor.identity {
-            ActorIdentity::ApiClient { id, .. } => Some(*id),
-            ActorIdentity::Administrator { .. } | ActorIdentity::System => None,
-        };
+        let by = actor.api_client_id();
         until_not_overtaken(Object::Group, id, move || async move {
             let group = self.group_of_kind(customer, kind, id).await?;
             Error::expect_revision(Object::Group, expected, group.revision)?;

@@ -272,6 +272,12 @@ impl Management {
             Input::Absent | Input::Malformed(_) => {}
         }
         if let Some(enabled) = checker.take(Field::Enabled, input.enabled).given() {
+            if enabled && !before.enabled && before.pepper == PepperNumber::GONE {
+                checker.fault(
+                    Field::Enabled,
+                    "cannot be: the key string went with its pepper; rotate the key, or delete it",
+                );
+            }
             after.enabled = enabled;
         }
         if let Some(allowed) = checker.take(Field::AllowReEnrollment, input.allow_re_enrollment).given() {

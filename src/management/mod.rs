@@ -16,6 +16,7 @@ pub mod audit;
 pub mod certificate_uploads;
 pub mod clean_up;
 pub mod components;
+pub mod crls;
 pub mod customers;
 pub mod error;
 pub mod fields;
@@ -24,11 +25,17 @@ pub mod groups;
 pub mod home;
 pub mod keys;
 pub mod once;
+pub mod peppers;
 pub mod preferences;
 pub mod recovery;
+pub mod reseal;
+pub mod restored;
 pub mod saved_filters;
+pub mod sealing;
 pub mod sessions;
 pub mod signing_certificates;
+pub mod tls_anchor;
+pub mod webhooks;
 
 mod audited;
 mod edits;
@@ -49,6 +56,7 @@ use crate::auth::{Passwords, SignInThrottle, TokenKey};
 use crate::ca::Profile;
 use crate::clock::Clock;
 use crate::domain::audit::{AuditEvent, AuditKey};
+use crate::domain::webhook::Destinations;
 use crate::domain::{Actor, Cloud, Name, Role, TrustPin};
 use crate::id::CustomerId;
 use crate::secret::master::MasterKeys;
@@ -98,6 +106,8 @@ pub struct Parts {
     pub profile: Arc<Profile>,
     /// How long the certificates of components live that new signing certificates sign.
     pub component_lifetime_seconds: u32,
+    /// Where webhooks may lead.
+    pub webhook_destinations: Destinations,
 }
 
 /// The use cases. Share in an `Arc`.
@@ -154,6 +164,15 @@ impl Management {
         // once. The feed brings the node up to date as soon as it can be read.
         if let Err(error) = self.parts.announce.announce(through).await {
             tracing::error!(error = %error, "a stored change is not in force on this node yet");
+        }
+        Ok(())
+    }
+
+    /// Brings this node up to what the store has now, for whoever found that it is behind.
+    async fn catch_up(&self) -> Result<(), Error> {
+        let through = self.store().last_change().await?;
+        if let Err(error) = self.parts.announce.announce(through).await {
+            tracing::warn!(error = %error, "this node is behind the store and could not catch up");
         }
         Ok(())
     }
@@ -238,6 +257,10 @@ impl CommitError {
             BrokenRule::NotFound => Error::not_found(object, id),
             BrokenRule::Outdated { .. } => Error::Contended { object, id: id.to_string() },
             BrokenRule::Referenced { by } => Error::Referenced { object, by, name: name.to_owned() },
+            BrokenRule::SealedOtherwise => Error::StoreUnavailable {
+                reason: "another master key seals now; this node follows in a moment".to_owned(),
+            },
+            BrokenRule::UnknownPepper => Error::Contended { object: Object::Service, id: "pepper".to_owned() },
             BrokenRule::UnknownReference { what } => Error::Vanished { what },
         }
     }

@@ -21,7 +21,8 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::session::kept_user_agent;
 use crate::domain::{Actor, Administrator, ApiClient, Role, SessionRecord};
 use crate::id::{AdministratorId, CustomerId};
-use crate::store::{BrokenRule, Change, Page, PageRequest};
+use crate::secret::pepper::PepperNumber;
+use crate::store::{BrokenRule, Change, NewDigest, Page, PageRequest};
 
 /// How long a token of the API lives. Public clients take it for granted that it is an hour, and some never
 /// sign in again.
@@ -60,7 +61,8 @@ impl Management {
     /// Signs an API client in. For unknown clients the same digests are computed and compared; that a
     /// known one is disabled is found out only after its secret was right.
     ///
-    /// Costs one durable write for the audit event when it succeeds and none when it does not.
+    /// Costs one durable write for the audit event when it succeeds and none when it does not. The write takes the secret's
+    /// digest along to a newer pepper, if there is one.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`], whatever was wrong; outages.
@@ -69,7 +71,12 @@ impl Management {
         let (client_id, client_secret) = if too_long { ("", "") } else { (client_id, client_secret) };
         let client = self.store().find_api_client(client_id).await?;
         let stored = client.as_ref().map(|client| (client.pepper, &client.secret_digest));
-        let is_right = client_secret::verify(&self.parts.peppers, client_id, client_secret, stored);
+        let peppers = &*self.parts.peppers;
+        if stored.is_some_and(|(under, _)| under != PepperNumber::GONE && !peppers.is_live(under)) {
+            // Another node was quicker to learn of it.
+            self.catch_up().await?;
+        }
+        let is_right = client_secret::verify(peppers, client_id, client_secret, stored);
         let Some(client) = client.filter(|client| is_right && client.enabled) else {
             return Err(Error::InvalidCredentials);
         };
@@ -81,9 +88,14 @@ impl Management {
             secret_generation: client.secret_generation,
             ..Claims::new(&client.client_id, SubjectKind::ApiClient, client.customer_id, now, TOKEN_LIFETIME)
         };
-        let note = Change::NoteApiClientUse { customer: client.customer_id, id: client.id, at: now };
+        let (customer, id, before) = (client.customer_id, client.id, client.secret_digest);
+        let newer = client_secret::newer_digest(peppers, client_id, client_secret, client.pepper);
+        let moved = newer
+            .map(|(pepper, digest)| Change::ReplaceApiClientDigest(NewDigest { customer, id, before, pepper, digest }));
+        let note = Change::NoteApiClientUse { customer, id, at: now };
         let session = Session { actor: actor_of_client(client), record: record_of_client(&claims) };
-        self.commit_session(note, session_event(&session, "sign-in", now)).await?;
+        let changes = [note].into_iter().chain(moved).collect();
+        self.commit_session(changes, session_event(&session, "sign-in", now)).await?;
         Ok(SignedIn { token: self.parts.token_key.sign(&claims), lifetime: TOKEN_LIFETIME, session })
     }
 
@@ -237,7 +249,7 @@ impl Management {
     pub async fn sign_out(&self, session: &Session) -> Result<(), Error> {
         let now = self.now();
         let end = Change::EndSession { session: session.record.clone(), at: now };
-        self.commit_session(end, session_event(session, "sign-out", now)).await
+        self.commit_session(vec![end], session_event(session, "sign-out", now)).await
     }
 
     /// The live sessions of an administrator, newest first: one's own, or with the role of an admin
@@ -276,7 +288,7 @@ impl Management {
         let found = found.ok_or_else(|| Error::not_found(Object::Session, session))?;
         let object = (Object::Session.as_str(), found.id.clone(), whose.username.as_str());
         let event = AuditEvent::new(actor, customer, now, "end-session", object);
-        self.commit_session(Change::EndSession { session: found, at: now }, event).await
+        self.commit_session(vec![Change::EndSession { session: found, at: now }], event).await
     }
 
     /// Ends all sessions of an administrator but `kept`, and tells how many those were.
@@ -327,9 +339,9 @@ impl Management {
     }
 
     /// Nothing that a node keeps in memory is changed, so nothing is announced.
-    async fn commit_session(&self, change: Change, event: AuditEvent) -> Result<(), Error> {
+    async fn commit_session(&self, changes: Vec<Change>, event: AuditEvent) -> Result<(), Error> {
         let id = event.object_id.clone();
-        match self.store().commit_changes(vec![change], vec![event], &self.parts.audit_key).await {
+        match self.store().commit_changes(changes, vec![event], &self.parts.audit_key).await {
             Ok(_) => Ok(()),
             Err(error) => Err(CommitError::from(error).about(Object::Session, id, "")),
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::audited;
@@ -16,11 +17,14 @@ use crate::ca::{
     ROOT_LIFETIME_DAYS_DEFAULT,
 };
 use crate::clock::{DAY_SECONDS, Timestamp};
+use crate::domain::audit::AuditEvent;
 use crate::domain::certificate::SigningPurpose;
 use crate::domain::{Actor, Customer, Description, Name, Revision, Role, SigningCertificate, places};
 use crate::id::{CustomerId, SigningCertificateId};
 use crate::secret::master::MasterKeys;
-use crate::store::{Change, ListQuery, Page, SigningCertificateField, SigningCertificateReferences};
+use crate::store::{
+    Change, ListQuery, Page, SigningCertificateField, SigningCertificateReferences, SigningCertificateReplacement,
+};
 
 /// The longest lifetime that can be asked for.
 const LIFETIME_DAYS_MAX: u32 = 18_250;
@@ -188,6 +192,45 @@ impl Management {
             Ok(self.commit_edit(update, event, about).await?.map(|()| before.revision.next()))
         })
         .await
+    }
+
+    /// Gives all keys and groups of the customer that have `id` another signing certificate, in one transaction, however
+    /// many. What they signed stays as it is; components get the other with their next renewal.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the successor cannot sign; [`Error::ReadOnly`] when another API client manages one
+    /// of the keys; [`Error::NotFound`]; [`Error::Vanished`]; rights and outages.
+    pub async fn replace_signing_certificate(
+        &self,
+        actor: &Actor,
+        customer: CustomerId,
+        id: SigningCertificateId,
+        successor: Input<SigningCertificateId>,
+    ) -> Result<(), Error> {
+        self.authorise(actor, customer, Role::Admin).await?;
+        let (before, at) = (self.signing_certificate(customer, id).await?, self.now());
+        let mut checker = Checker::default();
+        let successor = checker.required(Field::SigningCertificate, successor, |successor| match successor == id {
+            true => Err("is the one that is to be replaced"),
+            false => Ok(successor),
+        });
+        let successor = match successor {
+            Some(successor) => self.usable_signer(customer, successor, at, &mut checker).await?,
+            None => None,
+        };
+        let Some(successor) = successor else { return Err(checker.into_error()) };
+        let replaced_by = json!({ "replacedBy": successor.id, "replacedByName": successor.name });
+        let event = AuditEvent { after: Some(replaced_by.to_string()), ..audited::done("replace", actor, at, &before) };
+        let replacement = SigningCertificateReplacement {
+            customer,
+            from: id,
+            to: successor.id,
+            at,
+            by: actor.row_id(),
+            client: actor.api_client_id(),
+        };
+        let committed = self.commit(vec![Change::ReplaceSigningCertificate(replacement)], vec![event]).await;
+        committed.map_err(|error| error.about(Object::SigningCertificate, id, before.name.as_str()))
     }
 
     /// Deletes one that nothing refers to, with its private key.

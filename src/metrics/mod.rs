@@ -18,14 +18,17 @@ use prometheus::{
 use crate::clock::Timestamp;
 use crate::domain::Refusal;
 use crate::protocol::enroll::Outcome;
+use crate::protocol::renew::CERTIFICATE_REFUSED;
 
 /// What the enrollment door itself answers, beside [`Outcome`] and [`Refusal`].
 ///
 /// `abandoned` has no answer: the connection went away before one was made.
-const DOOR_OUTCOMES: [&str; 11] = [
+const DOOR_OUTCOMES: [&str; 13] = [
     "abandoned",
     INTERNAL,
     "body-too-large",
+    CERTIFICATE_REFUSED,
+    "client-certificate-required",
     INVALID_KEY,
     "malformed-request",
     "method-not-allowed",
@@ -60,6 +63,9 @@ const BATCH_SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256
 /// P-256 and Ed25519 take 13 to 18 µs, P-384 and RSA-2048 hundreds, RSA-4096 milliseconds.
 const SIGN_SECONDS: [f64; 10] = [0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01];
 
+/// A CRL of a few entries takes some milliseconds with its commit; one of 100,000 some hundreds.
+const CRL_BUILD_SECONDS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
+
 /// `ca::Issuer::algorithm()` says one of these.
 const ALGORITHMS: [&str; 4] = ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa"];
 
@@ -78,7 +84,14 @@ pub struct Metrics {
     store_clock_difference: IntGauge,
     signatures: [(&'static str, Histogram); ALGORITHMS.len()],
     index_keys: IntGauge,
+    last_backup: IntGauge,
     certificate_expiry: IntGaugeVec,
+    crl_next_update: IntGaugeVec,
+    crl_entries: IntGaugeVec,
+    crl_builds: [IntCounter; CrlBuild::ALL.len()],
+    crl_build_seconds: Histogram,
+    webhook_attempts: [IntCounter; WebhookAttempt::ALL.len()],
+    webhook_queue: IntGauge,
 }
 
 /// How a TLS handshake ended. Alphabetical.
@@ -125,6 +138,25 @@ pub enum Deadline {
     Head,
     /// The connection was open for as long as any may be.
     Lifetime,
+}
+
+/// What became of a CRL that was due. Alphabetical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrlBuild {
+    Failed,
+    /// Another node was quicker.
+    Overtaken,
+    Published,
+}
+
+/// How an attempt to deliver to a webhook ended. Alphabetical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookAttempt {
+    Delivered,
+    /// It is tried again.
+    Failed,
+    /// It failed, and had been tried for long enough.
+    GivenUp,
 }
 
 /// The connections of one listener.
@@ -187,6 +219,30 @@ impl Deadline {
     }
 }
 
+impl CrlBuild {
+    pub const ALL: [Self; 3] = [Self::Failed, Self::Overtaken, Self::Published];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Overtaken => "overtaken",
+            Self::Published => "published",
+        }
+    }
+}
+
+impl WebhookAttempt {
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::GivenUp];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::GivenUp => "given-up",
+        }
+    }
+}
+
 impl Metrics {
     /// # Panics
     /// When two metrics have one name; the tests make one, so it cannot happen later.
@@ -209,6 +265,14 @@ impl Metrics {
             &registry,
             "muster_tls_handshakes_total",
             "TLS handshakes on both TLS listeners, by how they ended.",
+            &["outcome"],
+        );
+        let crl_builds =
+            counters(&registry, "muster_crl_builds_total", "CRLs that were due, by what became of them.", &["outcome"]);
+        let webhook_attempts = counters(
+            &registry,
+            "muster_webhook_attempts_total",
+            "Attempts of this node to deliver to webhooks, by how they ended.",
             &["outcome"],
         );
         Self {
@@ -258,11 +322,45 @@ impl Metrics {
                 IntGauge::new("muster_index_keys", "Provisioning keys in the in-memory index.")
                     .expect("the name is valid"),
             ),
+            last_backup: register(
+                &registry,
+                IntGauge::new(
+                    "muster_last_backup_timestamp_seconds",
+                    "When the last backup of this data directory was made, in seconds since 1970-01-01T00:00:00Z; 0: none was.",
+                )
+                .expect("the name is valid"),
+            ),
             certificate_expiry: gauges(
                 &registry,
                 "muster_certificate_expiry_seconds",
                 "When a certificate of this service ends, in seconds since 1970-01-01T00:00:00Z.",
                 &["certificate"],
+            ),
+            crl_next_update: gauges(
+                &registry,
+                "muster_crl_next_update_seconds",
+                "When the CRL of a signing certificate ends, in seconds since 1970-01-01T00:00:00Z.",
+                &["certificate"],
+            ),
+            crl_entries: gauges(
+                &registry,
+                "muster_crl_entries",
+                "Revoked certificates on the CRL of a signing certificate.",
+                &["certificate"],
+            ),
+            crl_builds: CrlBuild::ALL.map(|outcome| crl_builds.with_label_values(&[outcome.as_str()])),
+            crl_build_seconds: histogram(
+                &registry,
+                "muster_crl_build_duration_seconds",
+                "Time to read, sign and store one CRL.",
+                &CRL_BUILD_SECONDS,
+            ),
+            webhook_attempts: WebhookAttempt::ALL
+                .map(|outcome| webhook_attempts.with_label_values(&[outcome.as_str()])),
+            webhook_queue: register(
+                &registry,
+                IntGauge::new("muster_webhook_queue", "Deliveries that wait, of all webhooks that are on.")
+                    .expect("the name is valid"),
             ),
             registry,
         }
@@ -345,12 +443,21 @@ impl Metrics {
         }
     }
 
+    /// As it was set.
+    pub fn last_backup(&self) -> Option<Timestamp> {
+        Some(self.last_backup.get()).filter(|seconds| *seconds > 0).map(Timestamp::from_unix_seconds)
+    }
+
+    pub fn set_last_backup(&self, made_at: Timestamp) {
+        self.last_backup.set(made_at.unix_seconds());
+    }
+
     pub fn set_index_keys(&self, keys: usize) {
         self.index_keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
     }
 
-    /// `certificate`: one of this service's own, `enroll-tls`, `admin-tls`, `endpoint-anchor` or
-    /// `signing-<id>`. Never a component's: there would be as many series as devices.
+    /// `certificate`: `enroll-endpoint`, `admin-endpoint`, `endpoint-anchor`, `endpoint-anchor-previous`, or a signing
+    /// certificate's id; of a chain its first end. Never a component's: there would be as many series as devices.
     pub fn set_certificate_expiry(&self, certificate: &str, not_after: Timestamp) {
         self.certificate_expiry.with_label_values(&[certificate]).set(not_after.unix_seconds());
     }
@@ -359,6 +466,32 @@ impl Metrics {
     pub fn forget_certificate(&self, certificate: &str) {
         // The only error is that there is no such series, and that is what is wanted.
         let _ = self.certificate_expiry.remove_label_values(&[certificate]);
+    }
+
+    /// The newest CRL of a signing certificate, by its id.
+    pub fn set_crl(&self, certificate: &str, next_update: Timestamp, entries: u64) {
+        self.crl_next_update.with_label_values(&[certificate]).set(next_update.unix_seconds());
+        self.crl_entries.with_label_values(&[certificate]).set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// Ends the series of a signing certificate that is gone.
+    pub fn forget_crl(&self, certificate: &str) {
+        // As above.
+        let _ = self.crl_next_update.remove_label_values(&[certificate]);
+        let _ = self.crl_entries.remove_label_values(&[certificate]);
+    }
+
+    pub fn count_webhook_attempt(&self, outcome: WebhookAttempt) {
+        self.webhook_attempts[outcome as usize].inc();
+    }
+
+    pub fn set_webhook_queue(&self, waiting: u64) {
+        self.webhook_queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    pub fn observe_crl_build(&self, outcome: CrlBuild, took: Duration) {
+        self.crl_builds[outcome as usize].inc();
+        self.crl_build_seconds.observe(took.as_secs_f64());
     }
 
     /// All numbers in the text format, version 0.0.4.
@@ -458,6 +591,10 @@ mod tests {
             "muster_store_clock_difference_seconds 0",
             "muster_ca_sign_duration_seconds_count{algorithm=\"ecdsa-p256\"} 0",
             "muster_index_keys 0",
+            "muster_crl_builds_total{outcome=\"published\"} 0",
+            "muster_crl_build_duration_seconds_count 0",
+            "muster_webhook_attempts_total{outcome=\"given-up\"} 0",
+            "muster_webhook_queue 0",
             concat!("muster_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "muster_connections_refused_total{listener=\"enroll\",reason=\"share\"} 0",
             "muster_connections_displaced_total{listener=\"enroll\"} 0",
@@ -510,9 +647,11 @@ mod tests {
     #[test]
     fn a_forgotten_certificate_has_no_series() {
         let metrics = Metrics::new();
-        metrics.set_certificate_expiry("enroll-tls", Timestamp::from_unix_seconds(1_800_000_000));
-        assert!(metrics.render().contains("muster_certificate_expiry_seconds{certificate=\"enroll-tls\"} 1800000000"));
-        metrics.forget_certificate("enroll-tls");
-        assert!(!metrics.render().contains("enroll-tls"));
+        metrics.set_certificate_expiry("enroll-endpoint", Timestamp::from_unix_seconds(1_800_000_000));
+        assert!(
+            metrics.render().contains("muster_certificate_expiry_seconds{certificate=\"enroll-endpoint\"} 1800000000")
+        );
+        metrics.forget_certificate("enroll-endpoint");
+        assert!(!metrics.render().contains("enroll-endpoint"));
     }
 }

@@ -47,17 +47,23 @@ pub enum Outcome {
     Enrolled,
     /// A known component got a new certificate; the old one is revoked.
     ReEnrolled,
+    /// A component that proved to hold its certificate's key pair has a new certificate for the same one.
+    Renewed,
+    /// The same with another key pair; the old certificate is revoked.
+    Rekeyed,
     /// The same certificate again; nothing changed.
     Replayed,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 3] = [Self::Enrolled, Self::ReEnrolled, Self::Replayed];
+    pub const ALL: [Self; 5] = [Self::Enrolled, Self::ReEnrolled, Self::Renewed, Self::Rekeyed, Self::Replayed];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enrolled => "enrolled",
             Self::ReEnrolled => "re-enrolled",
+            Self::Renewed => "renewed",
+            Self::Rekeyed => "rekeyed",
             Self::Replayed => "replayed",
         }
     }
@@ -106,7 +112,7 @@ impl fmt::Debug for PemText {
     }
 }
 
-/// The answer to an enrollment. PEM members, one string of PEM blocks each, are `P`: text, or what stands for it in
+/// The answer to an enrollment or a renewal. PEM members, one string of PEM blocks each, are `P`: text, or what stands for it in
 /// JSON already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

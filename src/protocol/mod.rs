@@ -4,3 +4,4 @@
 
 pub mod enroll;
 pub mod problem;
+pub mod renew;

@@ -4,7 +4,11 @@
 //! bytes · AES-256-GCM ciphertext and tag`. The associated data binds it to its place
 //! ([`Place`]): a value moved to another row, table or customer does not open.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::digest::{Digest, SHA256, digest};
 use zeroize::Zeroizing;
 
 use super::random_bytes;
@@ -27,16 +31,32 @@ pub struct Place<'a> {
     pub record: &'a str,
 }
 
-/// The keys that seal and open. The first seals, all open.
+/// The keys that seal and open. One seals, all open: the first, until [`MasterKeys::seal_by`] names another.
 ///
-/// Has no `Debug` and no `Clone`: share it in an `Arc`.
+/// Has no `Debug` and no `Clone`: share it in an `Arc`. Others may take their place while it is shared.
 pub struct MasterKeys {
-    keys: Vec<MasterKey>,
+    keys: ArcSwap<Keys>,
+}
+
+#[derive(Clone)]
+struct Keys {
+    /// At least one, in the order of the file.
+    all: Arc<Vec<MasterKey>>,
+    /// The place among them of the one that seals.
+    sealing: usize,
+}
+
+impl Keys {
+    fn place_of(&self, id: &str) -> Option<usize> {
+        self.all.iter().position(|key| key.id == id)
+    }
 }
 
 struct MasterKey {
     id: String,
     key: LessSafeKey,
+    /// SHA-256 of its bytes: tells two of one id apart.
+    digest: Digest,
 }
 
 /// A `master.key` text that cannot be used.
@@ -87,9 +107,65 @@ impl MasterKeys {
                 return Err(MasterKeyError::Duplicate { line: line_number });
             }
             let key = UnboundKey::new(&AES_256_GCM, &*bytes).expect("32 bytes are an AES-256 key");
-            keys.push(MasterKey { id: id.to_owned(), key: LessSafeKey::new(key) });
+            let digest = digest(&SHA256, &*bytes);
+            keys.push(MasterKey { id: id.to_owned(), key: LessSafeKey::new(key), digest });
         }
-        if keys.is_empty() { Err(MasterKeyError::Empty) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            return Err(MasterKeyError::Empty);
+        }
+        Ok(Self { keys: ArcSwap::from_pointee(Keys { all: Arc::new(keys), sealing: 0 }) })
+    }
+
+    /// From now on these open, for whoever shares this. What seals goes on to, if it is among them.
+    pub fn replace_by(&self, others: Self) {
+        let others = others.keys.into_inner();
+        self.keys.rcu(|before| {
+            let sealing = others.place_of(&before.all[before.sealing].id).unwrap_or(others.sealing);
+            Keys { all: Arc::clone(&others.all), sealing }
+        });
+    }
+
+    /// From now on the key with this id seals, for whoever shares this. `false`: there is none, and nothing changes.
+    pub fn seal_by(&self, id: &str) -> bool {
+        let mut is_here = true;
+        self.keys.rcu(|before| {
+            let place = before.place_of(id);
+            is_here = place.is_some();
+            Keys { sealing: place.unwrap_or(before.sealing), ..Keys::clone(before) }
+        });
+        is_here
+    }
+
+    /// The same keys for one piece of work, all of which the key with this id seals. `None`: there is none.
+    pub fn sealing_by(&self, id: &str) -> Option<Self> {
+        let keys = self.keys.load();
+        let sealing = keys.place_of(id)?;
+        Some(Self { keys: ArcSwap::from_pointee(Keys { all: Arc::clone(&keys.all), sealing }) })
+    }
+
+    /// The keys' ids in the order of the file; at least one.
+    pub fn ids(&self) -> Vec<String> {
+        self.keys.load().all.iter().map(|key| key.id.clone()).collect()
+    }
+
+    /// The id of the key that seals.
+    pub fn sealing_id(&self) -> String {
+        let keys = self.keys.load();
+        keys.all[keys.sealing].id.clone()
+    }
+
+    /// Whether these are the same keys in the same order.
+    pub fn are(&self, others: &Self) -> bool {
+        self.ids() == others.ids() && self.missing_of(others).is_empty()
+    }
+
+    /// The ids of those among `others` that are not here by their bytes, whatever has their id.
+    pub fn missing_of(&self, others: &Self) -> Vec<String> {
+        let (keys, others) = (self.keys.load(), others.keys.load());
+        let is_here = |other: &MasterKey| {
+            keys.all.iter().any(|key| key.id == other.id && key.digest.as_ref() == other.digest.as_ref())
+        };
+        others.all.iter().filter(|other| !is_here(other)).map(|other| other.id.clone()).collect()
     }
 
     /// The text of a new `master.key` file with one random key.
@@ -107,15 +183,13 @@ impl MasterKeys {
         text
     }
 
-    /// Encrypts `plain` for `place` under the first key, with a random nonce.
+    /// Encrypts `plain` for `place` under the key that seals, with a random nonce.
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
-        let master = &self.keys[0];
+        let keys = self.keys.load();
+        let master = &keys.all[keys.sealing];
         let nonce = random_bytes::<NONCE_LEN>();
-        let header_len = 2 + master.id.len() + NONCE_LEN;
-        let mut sealed = Vec::with_capacity(header_len + plain.len() + AES_256_GCM.tag_len());
-        sealed.push(FORMAT);
-        sealed.push(u8::try_from(master.id.len()).expect("ids are at most 64 bytes"));
-        sealed.extend_from_slice(master.id.as_bytes());
+        let mut sealed = header(&master.id);
+        sealed.reserve(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&*nonce);
 
         let mut body = Zeroizing::new(plain.to_vec());
@@ -139,7 +213,8 @@ impl MasterKeys {
     /// everything else.
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         let (id, nonce, body) = split(sealed).ok_or(UnsealError::Refused)?;
-        let Some(master) = self.keys.iter().find(|key| key.id.as_bytes() == id) else {
+        let keys = self.keys.load();
+        let Some(master) = keys.all.iter().find(|key| key.id.as_bytes() == id) else {
             return Err(UnsealError::UnknownMasterKey { id: String::from_utf8_lossy(id).into_owned() });
         };
         let mut plain = Zeroizing::new(body.to_vec());
@@ -151,6 +226,15 @@ impl MasterKeys {
         plain.truncate(length);
         Ok(plain)
     }
+}
+
+/// How all values begin that the key with this id sealed: `format · id length · id`.
+///
+/// # Panics
+/// For an id that no master key can have.
+pub fn header(id: &str) -> Vec<u8> {
+    let length = u8::try_from(id.len()).expect("ids are at most 64 bytes");
+    [&[FORMAT, length], id.as_bytes()].concat()
 }
 
 fn split(sealed: &[u8]) -> Option<(&[u8], [u8; NONCE_LEN], &[u8])> {
@@ -243,6 +327,33 @@ mod tests {
         assert_eq!(&**both.open(PLACE, &sealed).unwrap(), b"secret");
         let resealed = both.seal(PLACE, b"secret");
         assert_eq!(old.open(PLACE, &resealed), Err(UnsealError::UnknownMasterKey { id: "new".into() }));
+    }
+
+    #[test]
+    fn keys_are_replaced_for_whoever_shares_them_and_what_seals_is_said() {
+        let old_text = MasterKeys::generate_text("old");
+        let shared = Arc::new(MasterKeys::parse(&old_text).unwrap());
+        let sealed = shared.seal(PLACE, b"secret");
+        let new_text = MasterKeys::generate_text("new");
+        shared.replace_by(MasterKeys::parse(&format!("{}{}", *new_text, *old_text)).unwrap());
+        assert_eq!((shared.ids(), shared.sealing_id()), (vec!["new".into(), "old".into()], "old".to_owned()));
+        assert_eq!(&**shared.open(PLACE, &sealed).unwrap(), b"secret");
+        assert!(sealed.starts_with(&header("old")) && shared.seal(PLACE, b"secret").starts_with(&header("old")));
+        assert!(shared.seal_by("new") && !shared.seal_by("other"));
+        assert!(shared.seal(PLACE, b"secret").starts_with(&header("new")));
+        shared.replace_by(MasterKeys::parse(&new_text).unwrap());
+        assert_eq!(shared.sealing_id(), "new");
+    }
+
+    #[test]
+    fn keys_of_one_id_are_told_apart() {
+        let (text, other) = (MasterKeys::generate_text("a"), MasterKeys::generate_text("a"));
+        let parse = |text: &str| MasterKeys::parse(text).unwrap();
+        assert!(parse(&text).are(&parse(&text)) && !parse(&text).are(&parse(&other)));
+        let more = parse(&format!("{}{}", *text, *MasterKeys::generate_text("b")));
+        assert_eq!(parse(&other).missing_of(&more), ["a", "b"]);
+        assert_eq!(parse(&text).missing_of(&more), ["b"]);
+        assert!(more.missing_of(&parse(&text)).is_empty());
     }
 
     #[test]

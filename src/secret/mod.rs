@@ -21,3 +21,9 @@ pub fn random_bytes<const N: usize>() -> Zeroizing<[u8; N]> {
     SystemRandom::new().fill(&mut *bytes).expect("the system's random source works");
     bytes
 }
+
+/// A name that nobody guesses, of `N` bytes in lower-case hexadecimal. Of base64url's names one in 64 would begin with `-`
+/// and be an option on a command line. No secret: it is not wiped.
+pub fn random_name<const N: usize>() -> String {
+    random_bytes::<N>().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -23,8 +23,12 @@ pub struct Health {
     pub clock: ClockHealth,
     /// The TLS certificates that the listeners show, in the order of their names.
     pub endpoints: Vec<EndpointHealth>,
+    /// The service's own TLS trust anchor; `None` while no listener shows a certificate below it.
+    pub anchor: Option<AnchorHealth>,
     /// Requests with a string that is no key of anybody's, since this process began.
     pub unknown_keys: u64,
+    /// When the last backup was made of this node's data directory, if one was.
+    pub last_backup: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +70,15 @@ pub struct ClockHealth {
 pub struct EndpointHealth {
     /// `admin` or `enroll`.
     pub listener: &'static str,
-    /// End of the leaf.
+    /// End of the leaf; of files from elsewhere of the first of the chain.
     pub not_after: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnchorHealth {
+    pub not_after: Timestamp,
+    /// Of the one before it, while it is rolled.
+    pub previous_not_after: Option<Timestamp>,
 }
 
 impl SigningHealth {

@@ -30,13 +30,12 @@ mod handshake;
 mod places;
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -45,9 +44,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -67,6 +67,9 @@ use crate::metrics::{Admission, Deadline, Door, HandshakeOutcome, Metrics};
 /// Connections that wait to be accepted. A boot storm comes at once; the kernel caps this at
 /// `net.core.somaxconn`.
 const BACKLOG: u32 = 4_096;
+
+/// Connections that are accepted one after the other when more come than are served, before others have their turn.
+const BURST: u32 = 64;
 
 /// Bytes a connection may hold unparsed: the bound of a request's head, too. A head above it gets
 /// 431 and the connection's end. At most 100 headers, hyper's bound that costs no allocation.
@@ -131,6 +134,8 @@ pub enum Transport {
 /// A bound socket that accepts nothing yet.
 pub struct Listener {
     socket: TcpListener,
+    /// The same socket without the runtime, which need not hear of connections that are closed at once.
+    bare: std::net::TcpListener,
     address: SocketAddr,
 }
 
@@ -161,10 +166,29 @@ impl Listener {
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        // Answers are written whole; waiting for more to send would only delay them. Connections inherit it.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
+        let bare = socket.as_fd().try_clone_to_owned()?.into();
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, bare, address })
+    }
+
+    /// A socket that listens already; it stays open for whoever else has it when this one is dropped.
+    ///
+    /// # Errors
+    /// When it does not listen, and the system's.
+    pub fn from_socket(bare: std::net::TcpListener) -> io::Result<Self> {
+        let socket = SockRef::from(&bare);
+        if !socket.is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket that was handed over does not listen"));
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?; // as in `bind`
+        let socket = TcpListener::from_std(bare.try_clone()?)?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, bare, address })
     }
 
     /// Where it is bound, with the port that was taken.
@@ -180,7 +204,7 @@ impl Listener {
         drain_timeout: Duration,
     ) -> Drained {
         let (phase, observer) = watch::channel(Phase::Serving);
-        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let shared = Arc::new(Shared { service, places: Places::default(), gate: Gate::new(workers), observer });
         // Until the drain has ended.
         let mut usher = JoinSet::new();
@@ -191,11 +215,12 @@ impl Listener {
         tokio::select! {
             biased;
             () = shutdown => {}
-            never = accept_all(&self.socket, &shared) => match never {},
+            never = accept_all(&self, &shared) => match never {},
         }
-        accept_waiting(&self.socket, &shared).await;
-        // Closes the port before the drain: a balancer then sends devices elsewhere.
-        drop(self.socket);
+        accept_waiting(&self.bare, &shared, BACKLOG);
+        // Closes the port before the drain: a balancer then sends devices elsewhere. A port that systemd has, too, stays
+        // open, and who comes waits for the next process.
+        drop(self);
         phase.send_replace(Phase::Draining);
         let drained = timeout(drain_timeout, shared.places.wait_until_free()).await;
         let left = shared.places.open();
@@ -240,16 +265,13 @@ impl Place {
         Self { shared: Arc::clone(shared), silence: Arc::new(Silence::new(accepted_at)), number: None }
     }
 
-    /// Counts the place to whom it is for, or says why that one gets none.
-    fn assign(&mut self, source: SourcePrefix, limits: &Limits) -> Result<(), Admission> {
+    /// Counts the place to whom it is for. `false`, and not counted: that one has its share.
+    fn assign(&mut self, source: SourcePrefix, limits: &Limits) -> bool {
         let shared = &self.shared;
-        if !shared.gate.has_room(source) {
-            return Err(Admission::QueueStands);
-        }
         let Assigned { number, displaced } = shared.places.assign(source, &self.silence, limits.connections_max);
         shared.service.metrics.count_displaced_connections(shared.service.door, displaced);
         self.number = number;
-        number.map(|_| ()).ok_or(Admission::Share)
+        number.is_some()
     }
 }
 
@@ -261,10 +283,15 @@ impl Drop for Place {
     }
 }
 
-async fn accept_all(socket: &TcpListener, shared: &Arc<Shared>) -> Infallible {
+async fn accept_all(listener: &Listener, shared: &Arc<Shared>) -> Infallible {
     loop {
-        match socket.accept().await {
-            Ok((stream, address)) => admit(shared, stream, address),
+        match listener.socket.accept().await {
+            Ok((stream, address)) => {
+                admit(shared, address, || Ok(stream));
+                if shared.gate.waiting() > 0 {
+                    accept_waiting(&listener.bare, shared, BURST);
+                }
+            }
             Err(error) => {
                 shared.service.metrics.count_accept_error();
                 if !is_of_one_connection(&error) {
@@ -277,22 +304,22 @@ async fn accept_all(socket: &TcpListener, shared: &Arc<Shared>) -> Infallible {
     }
 }
 
-/// Accepts what the kernel has accepted already: these devices believe that they are connected.
-async fn accept_waiting(socket: &TcpListener, shared: &Arc<Shared>) {
-    // Lets the runtime hear from the kernel first.
-    tokio::task::yield_now().await;
-    for _ in 0..BACKLOG {
-        let waiting = poll_fn(|context| match socket.poll_accept(context) {
-            Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-            Poll::Pending => Poll::Ready(None),
-        });
-        let Some((stream, address)) = waiting.await else { return };
-        admit(shared, stream, address);
+/// Accepts what the kernel has accepted already, at most so many: these devices believe that they are connected.
+fn accept_waiting(socket: &std::net::TcpListener, shared: &Arc<Shared>, maximum: u32) {
+    for _ in 0..maximum {
+        match socket.accept() {
+            Ok((stream, address)) => admit(shared, address, || {
+                stream.set_nonblocking(true)?;
+                TcpStream::from_std(stream)
+            }),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => return,
+        }
     }
 }
 
-/// Serves a connection in a task of its own, if there is a place for it.
-fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
+/// Serves a connection in a task of its own, if there is a place for it. `stream` makes it the runtime's.
+fn admit(shared: &Arc<Shared>, address: SocketAddr, stream: impl FnOnce() -> io::Result<TcpStream>) {
     let accepted_at = Instant::now();
     let service = &shared.service;
     let limits = service.limits.load_full();
@@ -303,13 +330,16 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
         service.metrics.count_displaced_connections(service.door, displaced);
         return shared.refuse(Admission::Full);
     }
-    let mut place = Place::take(shared, accepted_at);
     // A balancer has no share of its own: it says later whom its connection is for.
-    if !limits.trusts(address.ip())
-        && let Err(admission) = place.assign(SourcePrefix::of(address.ip()), &limits)
-    {
-        return shared.refuse(admission);
+    let source = (!limits.trusts(address.ip())).then(|| SourcePrefix::of(address.ip()));
+    if source.is_some_and(|source| !shared.gate.has_room(source)) {
+        return shared.refuse(Admission::QueueStands);
     }
+    let mut place = Place::take(shared, accepted_at);
+    if source.is_some_and(|source| !place.assign(source, &limits)) {
+        return shared.refuse(Admission::Share);
+    }
+    let Ok(stream) = stream() else { return service.metrics.count_accept_error() };
     let mut phase = shared.observer.clone();
     let silence = Arc::clone(&place.silence);
     // Boxed: a task is moved half a dozen times on its way to its first poll and to its end, and a
@@ -339,20 +369,14 @@ async fn serve_connection(
     limits: &Limits,
     accepted_at: Instant,
 ) {
-    // How far the runtime is behind.
-    let delay = accepted_at.elapsed();
     let shared = Arc::clone(&place.shared);
     let service = &shared.service;
-    // Answers are written whole; waiting for more to send would only delay them.
-    let _ = stream.set_nodelay(true);
     let deadline = accepted_at + limits.handshake_timeout;
 
     let address = if limits.trusts(address.ip()) {
         match timeout_at(deadline, read_header(&mut stream)).await {
-            Ok(Ok(Source::Client(client))) => match place.assign(SourcePrefix::of(client.ip()), limits) {
-                Ok(()) => client,
-                Err(admission) => return shared.refuse(admission),
-            },
+            Ok(Ok(Source::Client(client))) if place.assign(SourcePrefix::of(client.ip()), limits) => client,
+            Ok(Ok(Source::Client(_))) => return shared.refuse(Admission::Share),
             Ok(Ok(Source::Balancer)) => address,
             Ok(Err(error @ ProxyHeaderError::Read(_))) => {
                 service.metrics.count_handshake(HandshakeOutcome::BadProxyHeader);
@@ -378,7 +402,7 @@ async fn serve_connection(
             Box::pin(serve_http(&shared, stream, Arc::default(), peer, limits, accepted_at)).await;
         }
         Transport::Tls(config) => {
-            let newcomer = Newcomer { source: SourcePrefix::of(address.ip()), silence: &silence, delay };
+            let newcomer = Newcomer { source: SourcePrefix::of(address.ip()), silence: &silence, accepted_at };
             let Some(stream) = handshake(&shared, config, stream, newcomer, deadline).await else { return };
             let certificates = stream.get_ref().1.peer_certificates();
             let client_certificate = certificates
@@ -397,6 +421,7 @@ async fn serve_connection(
 /// What the requests of one connection share.
 struct Connection<'a> {
     service: &'a Service,
+    gate: &'a Gate,
     peer: Peer,
     requests_max: u32,
     requests: AtomicU32,
@@ -416,15 +441,17 @@ async fn serve_http<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let service = &shared.service;
+    let mut phase = shared.observer.clone();
     let connection = Connection {
         service,
+        gate: &shared.gate,
         peer,
         requests_max: limits.requests_per_connection_max,
         requests: AtomicU32::new(0),
         is_last,
-        is_draining: AtomicBool::new(false),
+        // A request may have come with the handshake's last message, and is answered before the phase is looked at below.
+        is_draining: AtomicBool::new(*phase.borrow() != Phase::Serving),
     };
-    let mut phase = shared.observer.clone();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -476,6 +503,10 @@ impl Connection<'_> {
         self.peer.silence.end().await;
         let mut response = self.service.handler.handle(request, &self.peer).await;
         self.peer.silence.begin();
+        if requests == 1 {
+            let is_unknown = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
+            self.gate.note_answer(is_unknown);
+        }
         if let Some(unanswered) = response.extensions().get::<Unanswered>() {
             if *unanswered == Unanswered::TimedOut {
                 self.service.metrics.count_missed_deadline(self.service.door, Deadline::Body);

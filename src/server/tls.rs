@@ -94,6 +94,7 @@ pub struct ServerCertificate {
     key: Arc<CertifiedKey>,
     pin: TrustPin,
     not_after: Timestamp,
+    chain_not_after: Timestamp,
 }
 
 /// Why a chain and a private key cannot be served. Alphabetical.
@@ -197,7 +198,11 @@ impl ServerCertificate {
             return Err(CertificateError::NoCertificate { what: chain_name.to_owned() });
         };
         let pin = if last.is_ca() { TrustPin::of_public_key(last.public_key().raw) } else { TrustPin::NONE };
-        let not_after = Timestamp::from_unix_seconds(leaf.validity().not_after.timestamp());
+        let end = |certificate: &X509Certificate<'_>| {
+            Timestamp::from_unix_seconds(certificate.validity().not_after.timestamp())
+        };
+        let not_after = end(leaf);
+        let chain_not_after = parsed.iter().map(end).fold(not_after, Ord::min);
 
         let signing_key = tls_provider::signing_key(private_key)
             .map_err(|_| CertificateError::UnsupportedKey { what: key_name.to_owned() })?;
@@ -213,7 +218,7 @@ impl ServerCertificate {
                 return Err(CertificateError::KeyMismatch { belongs_to: belongs_to.map(|index| index + 1) });
             }
         }
-        Ok(Self { key: Arc::new(key), pin, not_after })
+        Ok(Self { key: Arc::new(key), pin, not_after, chain_not_after })
     }
 
     /// What new key strings tell a device to trust: the public key of the chain's last certificate
@@ -225,6 +230,11 @@ impl ServerCertificate {
     /// End of the leaf.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
+    }
+
+    /// When the first of the chain ends.
+    pub fn chain_not_after(&self) -> Timestamp {
+        self.chain_not_after
     }
 
     /// DER, leaf first.

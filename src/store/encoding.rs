@@ -7,13 +7,16 @@ use std::num::NonZeroU32;
 use crate::clock::Timestamp;
 use crate::domain::address::SourcePrefix;
 use crate::domain::certificate::SigningPurpose;
+use crate::domain::revocation::CrlNumber;
+use crate::domain::webhook::DeliveryState;
 use crate::domain::{
     AddressList, CleanUpDays, Description, FilterName, Fingerprint, KeyVersion, Kind, Name, PageName, QueryText,
-    Reference, Refusal, RefusalReason, Revision, Role, SerialNumber,
+    Reference, Refusal, RefusalReason, Revision, RevocationReason, Role, SerialNumber, WebhookEvent, WebhookEvents,
+    WebhookUrl,
 };
 use crate::id::{
     AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId,
-    SigningCertificateId,
+    SigningCertificateId, WebhookDeliveryId, WebhookId,
 };
 use crate::secret::pepper::{KeyDigest, PepperNumber};
 
@@ -64,10 +67,16 @@ macro_rules! with_stored_types {
             $crate::domain::Refusal,
             $crate::domain::RefusalReason,
             $crate::domain::Revision,
+            $crate::domain::RevocationReason,
             $crate::domain::Role,
             $crate::domain::SerialNumber,
+            $crate::domain::WebhookEvent,
+            $crate::domain::WebhookEvents,
+            $crate::domain::WebhookUrl,
             $crate::domain::address::SourcePrefix,
             $crate::domain::certificate::SigningPurpose,
+            $crate::domain::revocation::CrlNumber,
+            $crate::domain::webhook::DeliveryState,
             $crate::id::AdministratorId,
             $crate::id::ApiClientId,
             $crate::id::CleanUpScheduleId,
@@ -76,6 +85,8 @@ macro_rules! with_stored_types {
             $crate::id::GroupId,
             $crate::id::ProvisioningKeyId,
             $crate::id::SigningCertificateId,
+            $crate::id::WebhookDeliveryId,
+            $crate::id::WebhookId,
             $crate::secret::pepper::PepperNumber,
             $crate::store::encoding::Address,
             $crate::store::encoding::Attributes,
@@ -238,6 +249,8 @@ ids!(
     GroupId,
     ProvisioningKeyId,
     SigningCertificateId,
+    WebhookDeliveryId,
+    WebhookId,
 );
 
 integers! {
@@ -246,6 +259,10 @@ integers! {
         from: |days| {
             u64::try_from(days).ok().and_then(Self::new).ok_or_else(|| unreadable("number of days", &days))
         },
+    }
+    CrlNumber {
+        to: |number| i64::try_from(number.0).map_err(|_| NotStorable("a CRL number")),
+        from: |raw| u64::try_from(raw).map(Self).map_err(|_| unreadable("CRL number", &raw)),
     }
     KeyVersion {
         to: |version| Ok(version.number().unwrap_or(0).into()),
@@ -279,6 +296,12 @@ integers! {
         to: |revision| i64::try_from(revision.0).map_err(|_| NotStorable("a revision")),
         from: |number| u64::try_from(number).map(Self).map_err(|_| unreadable("revision", &number)),
     }
+    RevocationReason {
+        to: |reason| Ok(reason.code().into()),
+        from: |code| {
+            u8::try_from(code).ok().and_then(Self::from_code).ok_or_else(|| unreadable("revocation reason", &code))
+        },
+    }
     SigningPurpose {
         to: |purpose| Ok(match purpose {
             Self::IsolationClient => 1,
@@ -290,6 +313,19 @@ integers! {
             2 => Ok(Self::None),
             3 => Ok(Self::ZappClient),
             other => Err(unreadable("signing purpose", &other)),
+        },
+    }
+    DeliveryState {
+        to: |state| Ok(match state {
+            Self::Waiting => 1,
+            Self::Delivered => 2,
+            Self::GivenUp => 3,
+        }),
+        from: |state| match state {
+            1 => Ok(Self::Waiting),
+            2 => Ok(Self::Delivered),
+            3 => Ok(Self::GivenUp),
+            other => Err(unreadable("state of a delivery", &other)),
         },
     }
     Timestamp {
@@ -358,6 +394,20 @@ texts! {
             let address = text.split('/').next().and_then(|address| address.parse().ok());
             address.map(Self::of).ok_or_else(|| unreadable("source prefix", &text))
         },
+    }
+    WebhookEvent {
+        to: |event| event.as_str().into(),
+        from: |text| Self::from_name(text).ok_or_else(|| unreadable("event", &text)),
+    }
+    WebhookEvents {
+        to: |events| events.names().join(",").into(),
+        from: |text| {
+            Self::parse(&text.split(',').collect::<Vec<_>>()).map_err(|_| unreadable("list of events", &text))
+        },
+    }
+    WebhookUrl {
+        to: |url| url.as_str().into(),
+        from: |text| text.parse().map_err(|_| unreadable("URL", &text)),
     }
 }
 

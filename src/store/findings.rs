@@ -59,6 +59,18 @@ pub(super) fn component_without_certificate<R: FoundRow>(row: &R) -> Told<R> {
     Ok(format!("component {component} has no certificate {serial} of the status it should have"))
 }
 
+/// Component, serial number of a current certificate.
+pub(super) fn certificate_without_component<R: FoundRow>(row: &R) -> Told<R> {
+    let (component, serial) = (row.number(0)?, row.text(1)?);
+    Ok(format!("certificate {serial} of component {component} passes for current and is not"))
+}
+
+/// Component, serial number of the certificate before its current one.
+pub(super) fn component_without_predecessor<R: FoundRow>(row: &R) -> Told<R> {
+    let (component, serial) = (row.number(0)?, row.text(1)?);
+    Ok(format!("component {component} has no replaced certificate {serial}, which the current one is to have replaced"))
+}
+
 /// Key, sequence, serial number.
 pub(super) fn use_without_certificate<R: FoundRow>(row: &R) -> Told<R> {
     let (key, sequence, serial) = (row.number(0)?, row.number(1)?, row.text(2)?);

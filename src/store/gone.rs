@@ -1,4 +1,4 @@
-//! What goes together with a deleted object, and what the audit log says of it, in both stores.
+//! What a change takes along with its object, and what the audit log says of it, in both stores.
 
 use std::borrow::Cow;
 use std::iter::once;
@@ -7,7 +7,7 @@ use crate::domain::Name;
 use crate::domain::audit::AuditEvent;
 use crate::id::ProvisioningKeyId;
 
-/// What went together with the object of one change.
+/// What was deleted or changed together with the object of one change.
 #[derive(Default)]
 pub(super) struct Gone {
     /// Of what, how much; empty unless the change is one that takes others along.

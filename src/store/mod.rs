@@ -23,13 +23,16 @@ mod feed;
 mod findings;
 mod gone;
 mod ids;
+mod jobs;
 mod lists;
 mod query;
 mod revisions;
 mod rows;
 #[cfg(test)]
 mod samples;
+mod sealing;
 
+pub mod backup;
 pub mod embedded;
 pub mod postgres;
 pub mod transfer;
@@ -43,25 +46,30 @@ use crate::clock::{DAY, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::certificate::IssuedCertificate;
 use crate::domain::component::DeviceDescription;
-use crate::domain::key::IndexedKey;
+use crate::domain::key::{IndexedKey, KeyName};
 use crate::domain::ledger::{HourTally, LedgerRow, RefusalSum, RefusalTally};
 use crate::domain::redemption::KnownComponent;
+use crate::domain::renewal::KnownCertificate;
+use crate::domain::revocation::{Crl, CrlHead, CrlNumber, RevokedCertificate};
+use crate::domain::webhook::{DeliveryState, WebhookMark};
 use crate::domain::{
     Administrator, ApiClient, Attention, CertificateRecord, CleanUpSchedule, Component, Customer, FilterName,
-    Fingerprint, Group, Kind, Name, PageName, Preference, ProvisioningKey, Revision, SavedFilter, SerialNumber,
-    SessionRecord, SigningCertificate,
+    Fingerprint, Group, Kind, Name, PageName, Preference, ProvisioningKey, Revision, RevocationReason, SavedFilter,
+    SerialNumber, SessionRecord, SigningCertificate, Webhook, WebhookDelivery,
 };
 use crate::id::{
     AdministratorId, ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId,
-    SigningCertificateId,
+    SigningCertificateId, WebhookDeliveryId, WebhookId,
 };
-use crate::secret::pepper::KeyDigest;
+use crate::secret::pepper::{Digests, KeyDigest, PepperNumber};
 
 pub use ids::IdAllocator;
 pub use query::{
     AdministratorField, ApiClientField, AuditField, AuditQuery, Comparison, ComponentField, Condition, CustomerField,
     GroupField, KeyField, ListField, ListQuery, PageRequest, SigningCertificateField, Sort, Value, ValueKind,
+    WebhookField,
 };
+pub use sealing::SETTING_SEALED_BY;
 
 /// What the enrollment path asks of a store: one transaction, one look, one count.
 #[async_trait]
@@ -81,6 +89,25 @@ pub trait EnrollmentStore: Send + Sync {
     /// [`StoreError::Unavailable`]: nothing was written. [`StoreError::Corrupt`]: nor was it, as a row
     /// that this one hangs on is damaged; others go on. [`StoreError::Unknown`]: perhaps it was.
     async fn commit_enrollment(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError>;
+
+    /// The same for a renewal, in the same batches. It takes no use, and needs no key.
+    ///
+    /// The transaction checks that customer, group, signing certificate and component still have the revisions that
+    /// the renewal was checked against, and the key, too, or that it is still gone; that the component is live,
+    /// enabled and has the replaced serial as current; that the presented certificate is in its time by the
+    /// store's clock. Then it writes the certificate, what became of those that it replaces, and the component.
+    ///
+    /// # Errors
+    /// As for [`Self::commit_enrollment`].
+    async fn commit_renewal(&self, commit: RenewalCommit) -> Result<RenewalOutcome, StoreError>;
+
+    /// A component's certificate with the component and its current one, as of one moment. Of deleted components, too.
+    async fn find_known_certificate(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        serial: SerialNumber,
+    ) -> Result<Option<KnownCertificate>, StoreError>;
 
     /// The component of (key, fingerprint) that is not deleted, with its current certificate and
     /// the number of its re-enrollments after `re_enrollments_since`.
@@ -196,14 +223,6 @@ pub trait Store: EnrollmentStore {
         component: ComponentId,
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError>;
-    /// Several as [`Self::find_certificate`] gives each, in the order asked; those that the component does not
-    /// have are left out. One read for all of them.
-    async fn find_certificates(
-        &self,
-        customer: CustomerId,
-        component: ComponentId,
-        serials: &[SerialNumber],
-    ) -> Result<Vec<CertificateRecord>, StoreError>;
     async fn find_clean_up_schedule(
         &self,
         customer: CustomerId,
@@ -324,6 +343,14 @@ pub trait Store: EnrollmentStore {
         component: ComponentId,
         limit: u32,
     ) -> Result<Vec<LedgerRow>, StoreError>;
+    /// All that a component was given, newest first, at most `limit`: the current one, and those that end last.
+    /// Costs what it answers.
+    async fn list_certificates(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>, StoreError>;
     async fn list_refusals(
         &self,
         customer: CustomerId,
@@ -410,6 +437,167 @@ pub trait Store: EnrollmentStore {
         limit: u32,
     ) -> Result<Vec<EndedComponent>, StoreError>;
 
+    // --- what is revoked ------------------------------------------------------------------
+
+    /// Signing certificates of which something was revoked that their CRL does not have; over all customers. A look at
+    /// next to nothing: a revocation is news from its commit to that of the CRL which has it, whatever the clocks say.
+    async fn list_unpublished_revocations(&self) -> Result<Vec<(CustomerId, SigningCertificateId)>, StoreError>;
+
+    /// What the next CRL of a signing certificate says, as of one moment. A certificate that ended is still in the
+    /// first CRL after its end (RFC 5280 §3.3), and in none before which it had ended at `now` when there is none yet.
+    /// Costs the entries, by an index that has all of them.
+    async fn find_revocations(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+        now: Timestamp,
+    ) -> Result<Revocations, StoreError>;
+
+    /// Puts a CRL in the place of the one with the number `after`, takes out the `news` that it was made with, and gives
+    /// it a row in the change feed. `false`: another was quicker, or the signing certificate is gone; nothing was
+    /// written. At a moment when nothing else waits, or after a second.
+    async fn publish_crl(
+        &self,
+        crl: Crl,
+        after: Option<CrlNumber>,
+        news: Vec<SerialNumber>,
+    ) -> Result<bool, StoreError>;
+
+    async fn find_crl(&self, customer: CustomerId, id: SigningCertificateId) -> Result<Option<Crl>, StoreError>;
+
+    async fn find_crl_head(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<Option<CrlHead>, StoreError>;
+
+    // --- webhooks -------------------------------------------------------------------------
+
+    async fn find_webhook(&self, customer: CustomerId, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
+
+    async fn list_webhooks(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery<WebhookField>,
+    ) -> Result<Page<Webhook>, StoreError>;
+
+    /// A webhook's, newest first: those that wait, and the last
+    /// [`DELIVERIES_SHOWN`](crate::domain::webhook::DELIVERIES_SHOWN) that are over. None is tried before it is the
+    /// webhook's turn: `next_at` says so.
+    async fn list_webhook_deliveries(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        page: PageRequest,
+    ) -> Result<Page<WebhookDelivery>, StoreError>;
+
+    /// Those that are enabled, of all customers, in order of id.
+    async fn list_served_webhooks(&self) -> Result<Vec<ServedWebhook>, StoreError>;
+
+    /// Of what a webhook was told, but for ledgers, in order.
+    async fn list_webhook_marks(&self, customer: CustomerId, id: WebhookId) -> Result<Vec<WebhookMark>, StoreError>;
+
+    /// Keys with ledger rows since `since` that a webhook was not told of, at most `limit`. Costs one look at each of
+    /// the customer's keys. Of a key that was deleted since, nothing is told.
+    async fn list_untold_ledgers(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UntoldLedger>, StoreError>;
+
+    /// A key's ledger after a sequence, oldest first, at most `limit`.
+    async fn list_ledger_after(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<KeyUse>, StoreError>;
+
+    /// Queues what a look came to, with the marks that say so; of keys that are gone none is kept. `false`: another
+    /// such look was quicker, the webhook is gone or off, or more than
+    /// [`QUEUE_MAX`](crate::domain::webhook::QUEUE_MAX) would wait; nothing was written. At a moment when nothing else
+    /// waits, or after a second.
+    async fn queue_webhook_news(&self, news: WebhookNews) -> Result<bool, StoreError>;
+
+    /// Enabled webhooks of all customers whose turn it is, those that failed last or all others: the longest due first,
+    /// at most `limit`.
+    ///
+    /// A webhook's turn comes when something waits for it, after each success behind all that are due by then, after a
+    /// failure when its [`probe_pause`](crate::domain::webhook::probe_pause) is over. So it has one attempt under way
+    /// at a time, over all nodes, and a receiver that is away costs one in each pause.
+    async fn list_due_webhooks(
+        &self,
+        now: Timestamp,
+        are_failing: bool,
+        limit: u32,
+    ) -> Result<Vec<(CustomerId, WebhookId)>, StoreError>;
+
+    /// Takes a webhook's turn with the delivery that is due: a test, else the longest due. Counts the attempt before
+    /// it is made, for both, and writes when the next ones are if nobody tells how it ended; `part` as for
+    /// [`retry_pause`](crate::domain::webhook::retry_pause). `None`: it is not its turn, or nothing is due.
+    async fn claim_delivery(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        now: Timestamp,
+        part: f64,
+    ) -> Result<Option<ClaimedDelivery>, StoreError>;
+
+    /// How an attempt ended, for the delivery and its webhook. That one failed says nothing of a webhook that was
+    /// changed, or that something else was tried for, since it began.
+    async fn finish_delivery_attempt(&self, attempt: DeliveryAttempt) -> Result<(), StoreError>;
+
+    // --- what is sealed, by which master key -------------------------------------------------
+
+    /// Sealed values of a column that do not begin with `header`, over all customers, in order of id: at most `limit`
+    /// after `after`.
+    async fn list_sealed_otherwise(
+        &self,
+        column: SealedColumn,
+        header: &[u8],
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<SealedValue>, StoreError>;
+
+    /// Puts each second value in the place of the first, where that still stands; the others are left, and all of them are
+    /// if another master key seals here than the one with the id `by`. No revision changes, and there is no row in the
+    /// change feed: what is sealed is the same. At a moment when nothing else waits, or after a second; callers keep it small.
+    async fn replace_sealed(
+        &self,
+        column: SealedColumn,
+        by: &str,
+        values: Vec<(SealedValue, Vec<u8>)>,
+    ) -> Result<(), StoreError>;
+
+    /// How many sealed values begin with `header`; with an empty one, how many there are.
+    async fn count_sealed(&self, header: &[u8]) -> Result<SealedCounts, StoreError>;
+
+    // --- what is digested, under which pepper ------------------------------------------------
+
+    /// How many digests are under each pepper that a row names, in order of its number; those under none
+    /// ([`PepperNumber::GONE`]) first. Walks through an index of all keys.
+    async fn count_digests(&self) -> Result<Vec<DigestCounts>, StoreError>;
+
+    /// Keys whose digest is under this pepper, over all customers, in order of id: at most `limit` after `after`. Costs
+    /// what it answers.
+    async fn list_keys_under(
+        &self,
+        pepper: PepperNumber,
+        after: ProvisioningKeyId,
+        limit: u32,
+    ) -> Result<Vec<KeyUnderPepper>, StoreError>;
+
+    /// API clients whose secret's digest is under this pepper, over all customers, in order of id, at most `limit`.
+    async fn list_api_clients_under(&self, pepper: PepperNumber, limit: u32) -> Result<Vec<ApiClient>, StoreError>;
+
+    /// Puts new digests in the place of older ones, and answers how many. One that is no longer as it was, or whose new
+    /// digest another key has, is left. No revision changes, as no setting does; the feed has the keys. At a moment when
+    /// nothing else waits, or after a second; callers keep it small and name no key twice.
+    async fn replace_digests(&self, digests: Vec<NewDigest<ProvisioningKeyId>>) -> Result<u64, StoreError>;
+
     // --- care -----------------------------------------------------------------------------
 
     /// Lets go of what has had its time: remembered answers, and of younger ones the part with the
@@ -485,10 +673,48 @@ pub enum EnrollmentOutcome {
     Outdated,
 }
 
+/// What a renewal asks the store to record.
+#[derive(Clone, Debug)]
+pub struct RenewalCommit {
+    /// The rows that the checks were made against.
+    pub seen: SeenForRenewal,
+    pub remote_address: std::net::IpAddr,
+    /// The current certificate, which the new one replaces.
+    pub replaced: SerialNumber,
+    /// Whether the new one has another key pair: then whatever had the old one goes on the CRL.
+    pub is_rekey: bool,
+    /// From then on the presented certificate is no longer taken.
+    pub good_until: Timestamp,
+    pub certificate: IssuedCertificate,
+}
+
+/// Which rows a renewal was checked against, and how they were then.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenForRenewal {
+    pub customer: (CustomerId, Revision),
+    pub group: (GroupId, Revision),
+    pub signing_certificate: (SigningCertificateId, Revision),
+    /// The component's; `None`: it is gone.
+    pub key: (ProvisioningKeyId, Option<Revision>),
+    pub component: (ComponentId, Revision),
+}
+
+/// What the store decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenewalOutcome {
+    /// Durable.
+    Committed,
+    /// The presented certificate's time is over by the store's clock; nothing written.
+    Expired,
+    /// Another renewal was first, or a setting was changed meanwhile; nothing written. Refresh, look again and decide
+    /// anew.
+    Outdated,
+}
+
 /// One step of an administrative transaction. `Update*` carries the whole row with the revision it
 /// was based on; the store refuses when that is no longer the row's, and stores the next one.
 /// Counters and ledger-made fields are ignored, in an insert too, and so is what is fixed: kind
-/// and creation of all, group, version and public key id of a key.
+/// and creation of all, group, version, public key id, digest and pepper of a key.
 #[derive(Clone)]
 pub enum Change {
     /// `revision` as for a group. Refused for the last enabled owner: [`BrokenRule::LastOwner`], decided in
@@ -547,6 +773,8 @@ pub enum Change {
         page: PageName,
         name: FilterName,
     },
+    /// Exactly this one: [`BrokenRule::NotFound`] also when another value stands there.
+    DeleteSecret(SealedSecret),
     /// `revision` as for a group. Refused while anything of [`SigningCertificateReferences`] refers to it
     /// at `at`.
     DeleteSigningCertificate {
@@ -554,6 +782,12 @@ pub enum Change {
         id: SigningCertificateId,
         revision: Option<Revision>,
         at: Timestamp,
+    },
+    /// With its deliveries. `revision` as for a group.
+    DeleteWebhook {
+        customer: CustomerId,
+        id: WebhookId,
+        revision: Option<Revision>,
     },
     /// The session's token is refused from `at` on; a session that has no row gets one. What was ended
     /// stays so from the first time. No row in the change feed, as for all changes of sessions.
@@ -566,13 +800,25 @@ pub enum Change {
         administrator: AdministratorId,
         at: Timestamp,
     },
+    /// Over all customers.
+    EndSessionsOfAll {
+        at: Timestamp,
+    },
+    /// Writes nothing: a text that came from elsewhere, of which these are the digests, is no key's string.
+    /// [`BrokenRule::DuplicateDigest`] when it is one's, whatever its pepper; [`BrokenRule::UnknownPepper`] when a pepper
+    /// is there that is none of theirs, as then nobody can tell.
+    ExpectNewString(Digests),
     InsertAdministrator(Administrator),
     InsertApiClient(ApiClient),
     /// A customer has at most one per kind: [`BrokenRule::DuplicateName`].
     InsertCleanUpSchedule(CleanUpSchedule),
     InsertCustomer(Customer),
     InsertGroup(Group),
+    /// [`BrokenRule::UnknownPepper`] when its digest is under one that was let go of; so for an API client and its
+    /// secret.
     InsertKey(ProvisioningKey),
+    /// [`BrokenRule::DuplicateName`] when there is one of this purpose and name, whatever its value.
+    InsertSecret(SealedSecret),
     /// An administrator's session, which notes its last sign-in. `revision`: the one that must be the
     /// administrator's, so that no session begins with a password that was changed meanwhile.
     InsertSession {
@@ -585,6 +831,11 @@ pub enum Change {
         value: String,
     },
     InsertSigningCertificate(SigningCertificate),
+    /// [`BrokenRule::Full`] where it would be one more than [`WEBHOOKS_MAX`](crate::domain::webhook::WEBHOOKS_MAX). No
+    /// row in the change feed, as for all changes of webhooks: nobody keeps them in memory.
+    InsertWebhook(Webhook),
+    /// A test, in the place of one that waits.
+    InsertWebhookTest(WebhookDelivery),
     /// When it last signed in. No setting: the revision stays, and there is no row in the change feed.
     NoteApiClientUse {
         customer: CustomerId,
@@ -601,6 +852,9 @@ pub enum Change {
     PutSecret(SealedSecret),
     /// [`BrokenRule::AnsweredBefore`] while one with this id is younger than [`ANSWER_LASTING`], by the store's clock.
     RememberAnswer(StoredAnswer),
+    /// Another digest of an API client's secret, which is the same. Nothing when it is no longer as it was. No setting: the
+    /// revision stays, and there is no row in the change feed.
+    ReplaceApiClientDigest(NewDigest<ApiClientId>),
     PutSetting {
         name: String,
         value: String,
@@ -613,17 +867,43 @@ pub enum Change {
         name: FilterName,
         new: FilterName,
     },
-    /// Live components revoke: their current certificate too. No-op when already ended. `revision` as
-    /// for a group.
+    /// The value of the same name: [`BrokenRule::NotFound`] when what stands there is not `before`.
+    ReplaceSecret {
+        secret: SealedSecret,
+        before: Vec<u8>,
+    },
+    /// The value of the same name: [`BrokenRule::NotFound`] when what stands there is not `before`, which is `None` for nothing.
+    ReplaceSetting {
+        name: String,
+        value: String,
+        before: Option<String>,
+    },
+    /// All keys and groups that have the signing certificate `from` get `to`, however many, each with its next
+    /// revision. Refused while a key is managed by another API client than `client`;
+    /// [`BrokenRule::UnknownReference`] when the customer has no `to`. The feed has the keys and groups. The audit
+    /// event that stands where the change stands in its list then tells how many of each.
+    ReplaceSigningCertificate(SigningCertificateReplacement),
+    /// Lets go of a pepper for which there is a newer one; [`BrokenRule::NotFound`] when there is none, or it is gone
+    /// already. Whatever has a digest under it keeps it from going: [`BrokenRule::Referenced`]. With `give_up` it goes all
+    /// the same, and nobody presents those key strings and secrets any more: the keys are disabled, the tokens of the API
+    /// clients end, both with their next revision and [`PepperNumber::GONE`]. `give_up`: when, and who is noted as
+    /// `modified_by`. The audit event that stands where the change stands in its list then tells how many of each.
+    RetirePepper {
+        pepper: PepperNumber,
+        give_up: Option<(Timestamp, Option<u64>)>,
+    },
+    /// Live components revoke: their certificates too, the current one and those that were renewed and have not ended.
+    /// No-op when already ended. `revision` as for a group.
     RevokeComponent {
         customer: CustomerId,
         id: ComponentId,
         revision: Option<Revision>,
         at: Timestamp,
+        reason: RevocationReason,
         /// Who is noted as `modified_by`.
         by: Option<u64>,
     },
-    /// Ends a component for good, with its current certificate, and frees its fingerprint.
+    /// Ends a component for good, with its certificates as a revocation does, and frees its fingerprint.
     /// `release_use` gives a use back to the key that it was taken from, if that still exists; the audit
     /// event that stands where the change stands in its list then tells whether. `revision` as for a group.
     /// A second time: [`BrokenRule::NotFound`].
@@ -647,6 +927,7 @@ pub enum Change {
     UpdateCleanUpSchedule(CleanUpSchedule),
     /// Refused when no enabled owner would be left: [`BrokenRule::LastOwner`], decided in the transaction.
     UpdateAdministrator(Administrator),
+    /// The digest of its secret and the pepper are those of the row, unless the secret is a new one.
     UpdateApiClient(ApiClient),
     /// Name, description, enabled flag, group, and the key that it is attached to, which must be of
     /// its group; where another component of that key has the same fingerprint:
@@ -655,8 +936,93 @@ pub enum Change {
     UpdateComponent(Component),
     UpdateCustomer(Customer),
     UpdateGroup(Group),
+    /// All but its key string, which is destroyed or stays.
     UpdateKey(ProvisioningKey),
+    /// All but its private key, which is destroyed or stays.
     UpdateSigningCertificate(SigningCertificate),
+    /// All but its secret and what its deliveries write. Another `since` forgets how far it was told of ledgers; one that
+    /// [begins anew](Webhook::begins_anew) forgets that it failed, and has its turn.
+    UpdateWebhook(Webhook),
+}
+
+/// A webhook that is on, and what a look at it starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedWebhook {
+    pub webhook: Webhook,
+    /// How often something that needs attention was queued for it: what a look shows to be the one that goes on from
+    /// there.
+    pub attention_looks: u64,
+    /// The same of what happened to components. The two do not hold each other up.
+    pub component_looks: u64,
+    /// Deliveries that wait.
+    pub waiting: u32,
+}
+
+/// What is looked for, each with a count of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Attention,
+    Components,
+}
+
+/// A key whose ledger goes on behind what a webhook was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntoldLedger {
+    pub key: KeyName,
+    /// The sequence of the last row that it was told of, or that was there before it was to be.
+    pub told: u64,
+}
+
+/// What a look came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookNews {
+    pub customer: CustomerId,
+    pub webhook: WebhookId,
+    pub look: Look,
+    /// How many of them [`ServedWebhook`] counted when it began.
+    pub looks: u64,
+    pub deliveries: Vec<WebhookDelivery>,
+    pub told: Vec<WebhookMark>,
+    /// Marks of what is so no more.
+    pub ceased: Vec<WebhookMark>,
+}
+
+/// An attempt that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedDelivery {
+    /// As it was before.
+    pub webhook: Webhook,
+    /// This attempt is counted, and when the next one would be.
+    pub delivery: WebhookDelivery,
+    /// Attempts since something was delivered to the webhook, with this one.
+    pub failures: u32,
+}
+
+/// How an attempt at a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryAttempt {
+    pub customer: CustomerId,
+    pub webhook: WebhookId,
+    pub delivery: WebhookDeliveryId,
+    /// [`ClaimedDelivery::failures`].
+    pub failures: u32,
+    pub at: Timestamp,
+    /// [`DeliveryState::Waiting`]: it failed and is tried again.
+    pub state: DeliveryState,
+    pub result: String,
+}
+
+/// One signing certificate in the place of another, see [`Change::ReplaceSigningCertificate`].
+#[derive(Clone, Copy, Debug)]
+pub struct SigningCertificateReplacement {
+    pub customer: CustomerId,
+    pub from: SigningCertificateId,
+    pub to: SigningCertificateId,
+    pub at: Timestamp,
+    /// Who is noted as `modified_by`.
+    pub by: Option<u64>,
+    /// Whose managed keys may be changed.
+    pub client: Option<ApiClientId>,
 }
 
 /// What keeps a signing certificate from being deleted.
@@ -695,6 +1061,122 @@ pub struct SealedSecret {
     pub sealed: Vec<u8>,
 }
 
+/// A column of sealed values, one for each of many objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedColumn {
+    /// Strings of provisioning keys that may be viewed.
+    KeyStrings,
+    /// Private keys of signing certificates.
+    SigningKeys,
+    /// What webhooks' deliveries are signed with.
+    WebhookSecrets,
+}
+
+impl SealedColumn {
+    pub const ALL: [Self; 3] = [Self::KeyStrings, Self::SigningKeys, Self::WebhookSecrets];
+
+    /// Table and column.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::KeyStrings => ("provisioning_keys", "sealed_string"),
+            Self::SigningKeys => ("signing_certificates", "sealed_private_key"),
+            Self::WebhookSecrets => ("webhooks", "sealed_secret"),
+        }
+    }
+}
+
+/// One value of a [`SealedColumn`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedValue {
+    pub customer: CustomerId,
+    /// The object's id, without its kind.
+    pub id: u64,
+    pub sealed: Vec<u8>,
+}
+
+/// How many values are sealed in one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SealedCounts {
+    /// The service's own.
+    pub secrets: u64,
+    pub key_strings: u64,
+    pub signing_keys: u64,
+    pub webhook_secrets: u64,
+    /// Remembered answers: each is gone after [`ANSWER_LASTING`].
+    pub answers: u64,
+}
+
+impl SealedCounts {
+    /// All of them, in one read. `header` is the first value that the statement binds.
+    fn sql(header: &str) -> String {
+        let begins = |column: &str| format!("substr({column}, 1, length({header})) = {header}");
+        format!(
+            "SELECT (SELECT count(*) FROM secrets WHERE {}),
+                 (SELECT count(*) FROM provisioning_keys WHERE sealed_string IS NOT NULL AND {}),
+                 (SELECT count(*) FROM signing_certificates WHERE sealed_private_key IS NOT NULL AND {}),
+                 (SELECT count(*) FROM webhooks WHERE {}),
+                 (SELECT count(*) FROM answers WHERE {})",
+            begins("sealed"),
+            begins("sealed_string"),
+            begins("sealed_private_key"),
+            begins("sealed_secret"),
+            begins("sealed_lasting")
+        )
+    }
+
+    /// Those that are not among `part`, which was counted in the same moment.
+    #[must_use]
+    pub fn without(self, part: Self) -> Self {
+        Self {
+            secrets: self.secrets - part.secrets,
+            key_strings: self.key_strings - part.key_strings,
+            signing_keys: self.signing_keys - part.signing_keys,
+            webhook_secrets: self.webhook_secrets - part.webhook_secrets,
+            answers: self.answers - part.answers,
+        }
+    }
+
+    /// How many there are.
+    pub fn all(&self) -> u64 {
+        self.lasting() + self.answers
+    }
+
+    /// Those that stay until they are sealed anew.
+    pub fn lasting(&self) -> u64 {
+        self.secrets + self.key_strings + self.signing_keys + self.webhook_secrets
+    }
+}
+
+/// Digests under one pepper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DigestCounts {
+    pub pepper: PepperNumber,
+    pub keys: u64,
+    pub api_clients: u64,
+}
+
+/// A key as whoever digests its string anew needs it.
+#[derive(Clone)]
+pub struct KeyUnderPepper {
+    pub customer: CustomerId,
+    pub key: KeyName,
+    pub digest: KeyDigest,
+    /// As of [`ProvisioningKey::sealed_string`].
+    pub sealed_string: Option<Vec<u8>>,
+}
+
+/// The digest of a text under a newer pepper, for whatever has the one under an older.
+#[derive(Clone, Copy)]
+pub struct NewDigest<I> {
+    pub customer: CustomerId,
+    pub id: I,
+    /// What must stand there.
+    pub before: KeyDigest,
+    /// Must be newer than that of `before`.
+    pub pepper: PepperNumber,
+    pub digest: KeyDigest,
+}
+
 /// Names a remembered answer: SHA-256 over the caller and the key of its choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AnswerId(pub [u8; 32]);
@@ -728,17 +1210,30 @@ pub struct ChangedObject {
 
 /// What was changed, for those who keep a copy in memory. The row may be gone. Components are not here:
 /// nobody keeps them, and there may be a million.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectRef {
     Administrator(CustomerId, AdministratorId),
     ApiClient(CustomerId, ApiClientId),
     CleanUpSchedule(CustomerId, CleanUpScheduleId),
+    /// Of the signing certificate with this id.
+    Crl(CustomerId, SigningCertificateId),
     Customer(CustomerId),
     Group(CustomerId, GroupId),
     Key(CustomerId, ProvisioningKeyId),
     /// Settings and secrets.
     Service,
     SigningCertificate(CustomerId, SigningCertificateId),
+}
+
+/// What a CRL is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocations {
+    /// The CRL that there is.
+    pub previous: Option<CrlHead>,
+    /// In order of their end.
+    pub certificates: Vec<RevokedCertificate>,
+    /// Those among them whose news no CRL has told yet, as far as the store keeps them apart.
+    pub news: Vec<SerialNumber>,
 }
 
 /// One page, and how many rows there are on all of them.
@@ -816,7 +1311,8 @@ pub struct EndedComponent {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant}: {detail}")]
 pub struct Finding {
-    /// `I1` to `I5`, or `store` for damage below them.
+    /// `I1` to `I5`; `digests` of what devices are recognised by, `lists` of what only lists count by, `store` for damage
+    /// below them.
     pub invariant: &'static str,
     pub detail: String,
 }
@@ -877,6 +1373,11 @@ pub enum BrokenRule {
     Outdated { found: Revision },
     #[error("other objects refer to it: {by}")]
     Referenced { by: &'static str },
+    /// By another master key than [`SETTING_SEALED_BY`] says.
+    #[error("it is sealed by another master key than the one that seals here")]
+    SealedOtherwise,
+    #[error("its digests are under other peppers than those that are there now")]
+    UnknownPepper,
     #[error("what it refers to does not exist: {what}")]
     UnknownReference { what: &'static str },
 }
@@ -900,6 +1401,6 @@ impl Default for BatchSettings {
 
 /// What a store reports of its commits; `metrics` implements it.
 pub trait CommitObserver: Send + Sync {
-    /// One durable transaction of `size` enrollments.
+    /// One durable transaction of `size` enrollments and renewals.
     fn observe_commit(&self, size: usize, took: Duration);
 }

@@ -418,6 +418,18 @@ fields! {
 }
 
 fields! {
+    /// What webhooks are searched and sorted by.
+    WebhookField {
+        CreatedAt: Number,
+        Enabled: Flag,
+        Id: Number,
+        ModifiedAt: Number,
+        Name: Text,
+        Url: Text,
+    }
+}
+
+fields! {
     /// What signing certificates are searched and sorted by.
     SigningCertificateField {
         AllowSigning: Flag,

@@ -1,4 +1,4 @@
-//! All that an embedded store holds goes into an empty database that nodes share.
+//! All that an embedded store holds goes into an empty database that nodes share, or the other way into a file.
 //!
 //! What passes between the two is rows of values, table by table; each store has its own statements for
 //! them. It is streamed, and arrives in one transaction: an import that breaks off leaves the database empty and
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::embedded::{self, EmbeddedSource};
-use super::postgres::{self, PostgresSettings, PostgresTarget};
+use super::embedded::{self, EmbeddedSource, EmbeddedTarget};
+use super::postgres::{self, PostgresSettings, PostgresSource, PostgresTarget};
 use super::{Finding, StoreError};
 use crate::clock::Timestamp;
 use crate::domain::audit::AuditKey;
@@ -157,6 +157,50 @@ pub async fn import(
     Ok(Imported { rows: copied.iter().map(|(_, rows)| rows).sum(), put_aside })
 }
 
+/// Copies all that a database holds, as of one moment, into the empty file at `target`, which is an embedded store's
+/// afterwards. Nodes go on meanwhile. Not synced. Memory is bounded.
+///
+/// # Errors
+/// [`ExportError`]; what is in the target then is nothing.
+pub async fn export(database: &PostgresSettings, target: &Path) -> Result<(), ExportError> {
+    let source = PostgresSource::open(database).await?;
+    let (pieces, arriving) = mpsc::channel(PIECES_MAX);
+    let path = target.to_owned();
+    let taking = tokio::task::spawn_blocking(move || take(&path, arriving));
+    let read = source.read(&pieces).await;
+    // Whoever takes is told that no more comes.
+    drop(pieces);
+    let taken = taking.await.map_err(|panic| StoreError::Unavailable { reason: panic.to_string() })?;
+    // If the taking broke off, that is why the reading did; and the other way.
+    read?;
+    taken
+}
+
+fn take(target: &Path, mut arriving: mpsc::Receiver<Piece>) -> Result<(), ExportError> {
+    let target = EmbeddedTarget::create(target)?;
+    for table in &TABLES {
+        loop {
+            match arriving.blocking_recv() {
+                Some(Piece::Rows(rows)) => target.take(table, &rows)?,
+                Some(Piece::End) => break,
+                None => return Err(StoreError::Unavailable { reason: "what was to be copied broke off".into() }.into()),
+            }
+        }
+    }
+    Ok(target.finish()?)
+}
+
+/// Why a database was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error(transparent)]
+    Source(#[from] postgres::OpenError),
+    #[error(transparent)]
+    Target(#[from] embedded::OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// All tables, read on a thread of their own while they are written. Answers how many rows were read of each.
 async fn copy(
     mut source: EmbeddedSource,
@@ -193,7 +237,7 @@ async fn copy(
 }
 
 /// All that is copied, in this order.
-pub(super) const TABLES: [Table; 27] = [
+pub(super) const TABLES: [Table; 32] = [
     Table { name: "settings", columns: "name, value" },
     Table { name: "secrets", columns: "purpose, name, sealed" },
     Table { name: "answers", columns: "id, at, sealed_brief, sealed_lasting" },
@@ -224,16 +268,21 @@ pub(super) const TABLES: [Table; 27] = [
     Table { name: "digests", columns: "digest, customer_id, key_id" },
     Table {
         name: "components",
-        columns: "customer_id, id, key_id, fingerprint, deleted_at, revoked_at, enabled, current_serial, revision, \
-                  kind, group_id, enrolled_key_id, ordinal, name, hostname, platform, software_version, \
+        columns: "customer_id, id, key_id, fingerprint, deleted_at, revoked_at, enabled, current_serial, \
+                  previous_serial, revision, kind, group_id, enrolled_key_id, ordinal, name, hostname, platform, software_version, \
                   remote_address, enrolled_at, modified_at, modified_by, description",
     },
     Table { name: "component_counts", columns: "customer_id, group_id, slot, kind, components" },
     Table {
         name: "certificates",
-        columns: "customer_id, serial, key_id, component_id, status, status_at, signing_certificate_id, \
+        columns: "customer_id, serial, key_id, component_id, status, status_at, reason, signing_certificate_id, \
                   public_key_hash, issued_at, not_before, not_after, der",
     },
+    Table {
+        name: "crls",
+        columns: "customer_id, signing_certificate_id, number, this_update, next_update, entries, der",
+    },
+    Table { name: "crl_news", columns: "customer_id, signing_certificate_id, serial" },
     Table {
         name: "clean_up_schedules",
         columns: "customer_id, id, revision, kind, enabled, delete_disabled, days, created_at, modified_at, \
@@ -272,6 +321,17 @@ pub(super) const TABLES: [Table; 27] = [
     },
     Table { name: "preferences", columns: "customer_id, administrator_id, page, value" },
     Table { name: "saved_filters", columns: "customer_id, administrator_id, page, name, query" },
+    Table {
+        name: "webhooks",
+        columns: "customer_id, id, revision, name, url, events, sealed_secret, enabled, since, created_at, modified_at, \
+                  modified_by, attention_looks, component_looks, last_success_at, last_failure_at, last_failure, \
+                  failing_since, failures, due_at",
+    },
+    Table {
+        name: "webhook_deliveries",
+        columns: "customer_id, webhook_id, id, event, payload, created_at, state, attempts, next_at, last_result",
+    },
+    Table { name: "webhook_marks", columns: "customer_id, webhook_id, event, object_id, value" },
     Table { name: "changes", columns: "sequence, object, customer_id, object_id" },
     Table { name: "changes_end", columns: "sequence" },
 ];

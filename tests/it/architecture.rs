@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 /// Rooms, floor by floor from the ground.
 const FLOORS: [&[&str]; 6] = [
-    &["clock", "id", "secret", "tls_provider"],
+    &["clock", "id", "secret", "sync", "tls_provider"],
     &["domain", "protocol"],
-    &["auth", "ca", "index", "metrics", "store"],
+    &["auth", "ca", "files", "index", "metrics", "store"],
     &["enrollment", "management"],
-    &["client", "server"],
+    &["client", "server", "webhooks"],
     &["app", "cli", "config", "main", "telemetry"],
 ];
 
 /// Rooms that may import a neighbour on their own floor.
-const NEIGHBOURS: [(&str, &str); 8] = [
+const NEIGHBOURS: [(&str, &str); 10] = [
     ("app", "config"),
     ("app", "telemetry"),
     ("cli", "app"),
@@ -25,22 +25,28 @@ const NEIGHBOURS: [(&str, &str); 8] = [
     ("config", "telemetry"),
     ("main", "cli"),
     ("protocol", "domain"),
+    ("store", "files"),
+    ("webhooks", "client"),
 ];
 
 /// Crates and modules that only these places may use.
-const CONFINED: [(&str, &[&str]); 15] = [
+const CONFINED: [(&str, &[&str]); 19] = [
     ("anyhow", &["cli", "main"]),
     ("clap", &["cli", "main"]),
     ("deadpool_postgres", &["store/postgres"]),
     ("hdrhistogram", &["client/load"]),
-    ("hyper", &["client", "server"]),
+    ("httpdate", &["server"]),
+    ("hyper", &["client", "server", "webhooks/send"]),
     ("hyper_util", &["client", "server"]),
     ("indicatif", &["cli"]),
+    ("listenfd", &["cli"]),
+    ("machine_uid", &["client/fingerprint"]),
     ("prometheus", &["metrics"]),
     ("rcgen", &["ca", "client"]),
     ("rusqlite", &["store/embedded"]),
-    ("rustix", &["app/descriptors", "cli", "client/load"]),
+    ("rustix", &["app/descriptors", "cli", "client/agent", "client/load", "store/backup"]),
     ("std::env", &["cli", "client/enroll", "config"]), // the client: `consts`, its platform
+    ("sd_notify", &["cli"]),
     ("tokio_postgres", &["store/postgres"]),
     ("tokio_postgres_rustls", &["store/postgres"]),
     ("toml", &["config"]),

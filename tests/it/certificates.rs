@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use muster::ca::{
-    AuthoritySubject, CaCertificateError, CsrError, EndpointAnchor, Issuer, IssuerError, KeyAlgorithm, NewAuthority,
-    Profile, Subject, VerifiedCsr, certificate_pem, make_below, make_root, try_out,
+    AuthoritySubject, CaCertificateError, CsrError, EndpointAnchor, EndpointAnchorParts, Issuer, IssuerError,
+    KeyAlgorithm, NewAuthority, Profile, Subject, VerifiedCsr, certificate_pem, make_below, make_root, try_out,
 };
 use muster::clock::{Clock as _, SystemClock, Timestamp};
-use muster::domain::{Fingerprint, Kind};
+use muster::domain::revocation::{CrlHead, CrlNumber, RevokedCertificate};
+use muster::domain::{Fingerprint, Kind, RevocationReason, SerialNumber};
 use muster::id::{ComponentId, CustomerId, Id as _, SigningCertificateId};
 use zeroize::Zeroizing;
 
@@ -78,8 +79,8 @@ struct Names<'a> {
     group: &'a str,
 }
 
-/// Leaves `leaf.pem`, `chain.pem` and `root.pem` in the folder.
-fn enroll(openssl: &Openssl, issuer: &Issuer, csr: &str, kind: Kind, names: &Names<'_>) {
+/// Leaves `leaf.pem`, `chain.pem` and `root.pem` in the folder. Answers the leaf's serial number.
+fn enroll(openssl: &Openssl, issuer: &Issuer, csr: &str, kind: Kind, names: &Names<'_>) -> SerialNumber {
     let csr = VerifiedCsr::verify(csr).unwrap();
     let fingerprint = Fingerprint::new(FINGERPRINT).unwrap();
     let subject = Subject {
@@ -94,6 +95,7 @@ fn enroll(openssl: &Openssl, issuer: &Issuer, csr: &str, kind: Kind, names: &Nam
     openssl.write("leaf.pem", certificate_pem(&issued.der));
     openssl.write("chain.pem", issuer.chain_pem());
     openssl.write("root.pem", issuer.root_pem());
+    issued.serial
 }
 
 const NAMES: Names<'_> = Names { customer: "Example Ltd", group: "HQ" };
@@ -189,10 +191,11 @@ fn names_longer_than_openssl_takes_are_shortened() {
 #[test]
 fn the_endpoint_is_a_server_to_openssl_and_nothing_else() {
     let openssl = Openssl::new();
-    let made = EndpointAnchor::make(now()).unwrap();
-    let anchor = EndpointAnchor::new(&made.certificate, &made.private_key).unwrap();
+    let NewAuthority { certificate, private_key, .. } = EndpointAnchor::make(now()).unwrap();
+    let parts = EndpointAnchorParts { certificate: &certificate, private_key: &private_key, previous: None };
+    let anchor = EndpointAnchor::new(&parts).unwrap();
     let leaf = anchor.issue_leaf(&["localhost".to_owned()], &["127.0.0.1".parse().unwrap()], now()).unwrap();
-    openssl.write("root.pem", anchor.certificate_pem());
+    openssl.write("root.pem", anchor.trust_anchors_pem(now()));
     openssl.write("leaf.pem", certificate_pem(&leaf.chain[0]));
     openssl.write("chain.pem", "");
     openssl.verify_strictly("-purpose sslserver -verify_hostname localhost");
@@ -202,6 +205,32 @@ fn the_endpoint_is_a_server_to_openssl_and_nothing_else() {
     openssl.write("leaf.key", leaf.private_key.as_slice());
     let of_key = openssl.run("pkey -inform DER -in @leaf.key -pubout");
     assert_eq!(of_key, openssl.run("x509 -in @leaf.pem -noout -pubkey"));
+}
+
+/// The old anchor alone, or the new one alone, with what a listener shows in the midst of a roll.
+#[test]
+fn a_rolled_anchor_is_good_to_openssl_by_either_end() {
+    let openssl = Openssl::new();
+    let old = EndpointAnchor::make(now()).unwrap();
+    let (certificate, private_key) = (&old.certificate, &old.private_key);
+    let next = EndpointAnchor::new(&EndpointAnchorParts { certificate, private_key, previous: None })
+        .unwrap()
+        .make_next(now())
+        .unwrap();
+    let cross = next.cross.as_deref().unwrap();
+    let NewAuthority { certificate, private_key, .. } = &next.authority;
+    let previous = Some((cross, &*old.certificate));
+    let anchor = EndpointAnchor::new(&EndpointAnchorParts { certificate, private_key, previous }).unwrap();
+    let leaf = anchor.issue_leaf(&["localhost".to_owned()], &[], now()).unwrap();
+    openssl.write("leaf.pem", certificate_pem(&leaf.chain[0]));
+    openssl.write("chain.pem", leaf.chain[1..].iter().map(|der| certificate_pem(der)).collect::<String>());
+    for root in [&old.certificate, certificate] {
+        openssl.write("root.pem", certificate_pem(root));
+        openssl.verify_strictly("-purpose sslserver -verify_hostname localhost");
+    }
+    // Without the cross certificate nothing leads to the old one.
+    openssl.write("root.pem", certificate_pem(&old.certificate));
+    assert!(!openssl.output("verify -CAfile @root.pem @leaf.pem").status.success());
 }
 
 const CA_EXTENSIONS: &str = "\
@@ -230,12 +259,100 @@ fn imported_roots_of_every_algorithm_and_odd_name_sign() {
         let issuer = load(&root, &[]).unwrap();
         assert_eq!(issuer.algorithm(), algorithm);
         try_out(&issuer, &profile(), now()).unwrap();
-        enroll(&openssl, &issuer, &corpus("p256-sha256.pem"), Kind::ServiceEdge, &NAMES);
+        let serial = enroll(&openssl, &issuer, &corpus("p256-sha256.pem"), Kind::ServiceEdge, &NAMES);
         openssl.verify_strictly("-purpose sslclient");
+        assert_crls_tell(&openssl, &issuer, serial);
         let below = make_below(&issuer, &authority_subject("Below"), KeyAlgorithm::EcdsaP256, 10, now()).unwrap();
         let issuer = load(&below, &[&root]).unwrap();
         enroll(&openssl, &issuer, &corpus("p256-sha256.pem"), Kind::ServiceEdge, &NAMES);
         openssl.verify_strictly("-purpose sslserver");
+    }
+}
+
+/// openssl takes `leaf.pem` by a CRL without it, and not by one with it; webpki finds it there.
+fn assert_crls_tell(openssl: &Openssl, issuer: &Issuer, serial: SerialNumber) {
+    let entry = |serial| RevokedCertificate { serial, at: now(), reason: RevocationReason::KeyCompromise };
+    let others: Vec<_> = (0..1_000).map(|_| entry(SerialNumber::random())).collect();
+    let with = [&others[..], &[entry(serial)]].concat();
+    for (entries, is_live) in [(&[][..], true), (&others, true), (&with, false)] {
+        let crl = issuer.sign_crl(&crl_head(entries.len(), "2049-12-31T23:59:59Z"), entries).unwrap();
+        let read = webpki::BorrowedCertRevocationList::from_der(&crl).unwrap().to_owned().unwrap();
+        let read = webpki::CertRevocationList::from(read);
+        assert_eq!(read.find_serial(serial.as_bytes()).unwrap().is_none(), is_live);
+        openssl.write("crl.der", &crl);
+        openssl.run("crl -inform DER -in @crl.der -out @crl.pem");
+        let verified = openssl.output("verify -x509_strict -crl_check -CRLfile @crl.pem -CAfile @root.pem @leaf.pem");
+        let said = String::from_utf8_lossy(&verified.stderr);
+        assert_eq!((verified.status.success(), said.contains("certificate revoked")), (is_live, !is_live), "{said}");
+    }
+}
+
+fn crl_head(entries: usize, next_update: &str) -> CrlHead {
+    CrlHead {
+        customer_id: CustomerId::from_raw(7),
+        signing_certificate_id: SigningCertificateId::from_raw(42),
+        number: CrlNumber(1_795_190_760_000),
+        this_update: now(),
+        next_update: Timestamp::from_rfc3339(next_update).unwrap(),
+        entries: entries as u64,
+    }
+}
+
+#[test]
+fn a_crl_says_to_openssl_what_it_was_given() {
+    let openssl = Openssl::new();
+    let (_, issuer) = chain_of_two(KeyAlgorithm::EcdsaP256);
+    let at = Timestamp::from_rfc3339("2026-11-20T16:06:00Z").unwrap();
+    let entries = [
+        (RevocationReason::Unspecified, None),
+        (RevocationReason::KeyCompromise, Some("Key Compromise")),
+        (RevocationReason::Superseded, Some("Superseded")),
+        (RevocationReason::CessationOfOperation, Some("Cessation Of Operation")),
+        (RevocationReason::PrivilegeWithdrawn, Some("Privilege Withdrawn")),
+    ]
+    .map(|(reason, told)| (RevokedCertificate { serial: SerialNumber::random(), at, reason }, told));
+    // Beyond 2049 times are of another type (RFC 5280 §5.1.2.5).
+    let head = crl_head(entries.len(), "2050-01-01T00:00:00Z");
+    openssl.write("crl.der", issuer.sign_crl(&head, &entries.map(|(entry, _)| entry)).unwrap());
+    let text = openssl.run("crl -inform DER -in @crl.der -noout -text -nameopt RFC2253");
+    for line in [
+        "Version 2 (0x1)".to_owned(),
+        "Signature Algorithm: ecdsa-with-SHA256".to_owned(),
+        "Issuer: CN=Connector,OU=customer 7,O=Example Ltd".to_owned(),
+        "Next Update: Jan  1 00:00:00 2050 GMT".to_owned(),
+        "Revocation Date: Nov 20 16:06:00 2026 GMT".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+    assert_eq!(openssl.run("crl -inform DER -in @crl.der -noout -crlnumber").trim(), "crlNumber=0x01A1F9B52240");
+    let mut told = text.split("Serial Number: ").skip(1);
+    for (entry, reason) in entries {
+        let told = told.next().unwrap();
+        assert!(told.to_lowercase().starts_with(&entry.serial.to_string()), "{told}");
+        assert_eq!(told.contains("Reason Code"), reason.is_some(), "{told}");
+        assert!(told.contains(reason.unwrap_or_default()), "{told}");
+    }
+    let bare = issuer.sign_crl(&crl_head(0, "2027-01-01T00:00:00Z"), &[]).unwrap();
+    openssl.write("crl.der", bare);
+    assert!(openssl.run("crl -inform DER -in @crl.der -noout -text").contains("No Revoked Certificates."));
+}
+
+#[test]
+fn an_imported_root_without_crl_sign_signs_none_and_its_leaves_name_none() {
+    let openssl = Openssl::new();
+    for (usage, signs_crls) in [("keyCertSign", false), ("keyCertSign, cRLSign", true)] {
+        let configuration = format!(
+            "[req]\ndistinguished_name = name\nx509_extensions = ca\nprompt = no\n[name]\nCN = Odd\n[ca]\n\
+             basicConstraints = critical, CA:TRUE\nkeyUsage = critical, {usage}\nsubjectKeyIdentifier = hash\n"
+        );
+        let issuer =
+            load(&openssl.make_root("odd", "ec -pkeyopt ec_paramgen_curve:P-256", &configuration), &[]).unwrap();
+        assert_eq!(issuer.signs_crls(), signs_crls);
+        assert_eq!(issuer.sign_crl(&crl_head(0, "2027-01-01T00:00:00Z"), &[]).is_ok(), signs_crls);
+        enroll(&openssl, &issuer, &corpus("p256-sha256.pem"), Kind::Machine, &NAMES);
+        openssl.verify_strictly("-purpose sslclient");
+        let text = openssl.run("x509 -in @leaf.pem -noout -text");
+        assert_eq!(text.contains("URI:https://cloud.example.com/crl/42.crl"), signs_crls, "{text}");
     }
 }
 

@@ -1,26 +1,22 @@
-//! The enrollment service on a real store, with the clock in hand: what depends on time, on settings
-//! that change meanwhile, and on a store that fails.
+//! The enrollment service on a real store, with the clock in hand: what depends on time, and on settings
+//! that change meanwhile. A store that fails: `faults/calls.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use muster::clock::{Clock as _, Timestamp};
+use muster::clock::Clock as _;
 use muster::domain::component::ComponentState;
-use muster::domain::ledger::RefusalTally;
-use muster::domain::redemption::KnownComponent;
-use muster::domain::{Actor, Component, Fingerprint, Kind, Refusal};
+use muster::domain::{Actor, Component, Kind, ProvisioningKey, Refusal, RevocationReason};
 use muster::enrollment::{Enrollment, EnrollmentError};
-use muster::id::{ComponentId, CustomerId, Id as _, ProvisioningKeyId};
+use muster::id::{ComponentId, Id as _, ProvisioningKeyId};
 use muster::management::Input;
 use muster::management::groups::GroupInput;
 use muster::management::keys::KeyInput;
 use muster::protocol::enroll::Outcome;
-use muster::store::{Change, EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Store, StoreError};
+use muster::store::{Change, Store as _};
 
 use crate::support::rows;
-use crate::support::world::{World, WorldDevice, enroll};
+use crate::support::world::{World, WorldDevice};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -122,7 +118,18 @@ async fn ended_and_disabled_components() {
     assert_eq!(refusal(world.enroll(&key, &device.reinstalled()).await), Refusal::ComponentDisabled);
 
     let (customer, component_id, at) = (world.customer, first.component_id, world.clock.now());
-    change(&world, Change::RevokeComponent { customer, id: component_id, revision: None, at, by: None }).await;
+    change(
+        &world,
+        Change::RevokeComponent {
+            customer,
+            id: component_id,
+            revision: None,
+            at,
+            reason: RevocationReason::Unspecified,
+            by: None,
+        },
+    )
+    .await;
     assert_eq!(refusal(world.enroll(&key, &device).await), Refusal::ComponentRevoked);
 
     change(&world, Change::DeleteComponent { customer, id: component_id, revision: None, at, release_use: false })
@@ -221,92 +228,6 @@ async fn a_signing_certificate_about_to_end_signs_nothing() {
     assert_eq!(refusal(result), Refusal::SigningCertificateUnavailable);
 }
 
-/// What a store does at a commit, before or instead of the real one.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    Overloaded,
-    /// Nothing is written.
-    Unavailable,
-    /// It is written, and the answer gets lost.
-    UnknownCommitted,
-    /// It is not, and nobody knows.
-    UnknownLost,
-}
-
-/// Fails on the n-th commit, once.
-struct FaultyStore {
-    inner: Arc<dyn EnrollmentStore>,
-    fault: Fault,
-    countdown: AtomicUsize,
-}
-
-#[async_trait]
-impl EnrollmentStore for FaultyStore {
-    async fn commit_enrollment(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
-        if self.countdown.fetch_sub(1, Ordering::SeqCst) != 1 {
-            return self.inner.commit_enrollment(commit).await;
-        }
-        let reason = || "on purpose".to_owned();
-        match self.fault {
-            Fault::Overloaded => Err(StoreError::Overloaded { waiting: 4_096 }),
-            Fault::Unavailable => Err(StoreError::Unavailable { reason: reason() }),
-            Fault::UnknownLost => Err(StoreError::Unknown { reason: reason() }),
-            Fault::UnknownCommitted => {
-                self.inner.commit_enrollment(commit).await?;
-                Err(StoreError::Unknown { reason: reason() })
-            }
-        }
-    }
-
-    async fn find_known_component(
-        &self,
-        customer: CustomerId,
-        key: ProvisioningKeyId,
-        fingerprint: &Fingerprint,
-        since: Timestamp,
-    ) -> Result<Option<KnownComponent>, StoreError> {
-        self.inner.find_known_component(customer, key, fingerprint, since).await
-    }
-
-    async fn add_refusals(&self, tallies: Vec<RefusalTally>) -> Result<(), StoreError> {
-        self.inner.add_refusals(tallies).await
-    }
-}
-
-#[tokio::test]
-async fn a_store_that_fails_once_loses_and_doubles_nothing() {
-    for fault in [Fault::Overloaded, Fault::Unavailable, Fault::UnknownCommitted, Fault::UnknownLost] {
-        for failing in 1..=3 {
-            let world = World::new().await;
-            let group = world.group(Kind::Machine, "HQ").await;
-            let (id, key) = world.key(group, "k", limit(3)).await;
-            let inner: Arc<dyn EnrollmentStore> = Arc::<_>::clone(&world.store) as _;
-            let faulty = FaultyStore { inner, fault, countdown: AtomicUsize::new(failing) };
-            let service = world.service_through(Arc::new(faulty));
-            for (n, device) in ["one", "two", "three"].map(WorldDevice::new).iter().enumerate() {
-                let mut result = enroll(&service, &key, device).await;
-                if n + 1 == failing {
-                    match (fault, &result) {
-                        (Fault::Overloaded, Err(EnrollmentError::Overloaded)) => {}
-                        (_, Err(EnrollmentError::StoreUnavailable { .. })) => {}
-                        _ => panic!("{fault:?}"),
-                    }
-                    result = enroll(&service, &key, device).await;
-                }
-                let expected = match fault {
-                    Fault::UnknownCommitted if n + 1 == failing => Outcome::Replayed,
-                    _ => Outcome::Enrolled,
-                };
-                assert_eq!(result.expect("the retry").outcome, expected, "{fault:?} at {failing}");
-            }
-            assert_eq!(world.uses(id).await, 3, "{fault:?} at {failing}");
-            let fourth = enroll(&service, &key, &WorldDevice::new("four")).await;
-            assert_eq!(refusal(fourth), Refusal::KeyExhausted);
-            world.assert_healthy().await;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_change_under_racing_devices_never_admit_one_too_many() {
     let world = Arc::new(World::new().await);
@@ -380,7 +301,10 @@ async fn a_node_that_starts_knows_the_keys_of_all_pages() {
     row.id = ProvisioningKeyId::from_raw(1 << 50);
     change(&world, Change::DeleteKey { customer: world.customer, id: moved, revision: None, revoke: None }).await;
     // Keys are read by 10,000, so the third page has the last one alone.
-    let between = (1..20_000).map(|n| rows::key((1 << 40) + n, &group, &format!("key {n}"), None));
+    let between = (1..20_000).map(|n| ProvisioningKey {
+        sealed_string: None,
+        ..rows::key((1 << 40) + n, &group, &format!("key {n}"), None)
+    });
     let changes = between.chain([row]).map(Change::InsertKey).collect();
     world.store.commit_changes(changes, Vec::new(), &world.audit_key).await.expect("the keys");
 
@@ -414,7 +338,7 @@ async fn a_node_that_fell_behind_the_feed_reads_everything_anew() {
         assert!(world.enroll(&kept_string, &WorldDevice::new(name)).await.is_ok(), "{name}");
     }
     let presented = world.service.present(&gone_string);
-    assert!(world.service.verify_key(presented).await.expect("the store").is_none());
+    assert!(world.service.verify_key(&presented).await.expect("the store").is_none());
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! A device made with nothing but openssl and curl, and its certificates looked at with openssl.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::Service;
+use crate::support::guide::{recipe, run_recipe};
 
 const GUIDE: &str = include_str!("../../docs/enrolling-a-device.md");
 
@@ -111,26 +112,6 @@ fn each_kind_enrolls_with_openssl_and_curl_and_verifies_strictly() {
     }
 }
 
-/// The first `sh` block below a heading of the guide.
-fn recipe(heading: &str) -> &'static str {
-    let (_, section) = GUIDE.split_once(heading).unwrap_or_else(|| panic!("the guide has no {heading}"));
-    let (_, block) = section.split_once("```sh\n").expect("a block of commands");
-    block.split_once("```\n").expect("an end of the block").0
-}
-
-/// A directory with these programs and no others, to be a `PATH`.
-fn only_programs(dir: &Path, names: &[&str]) -> PathBuf {
-    let only = dir.join("bin");
-    fs::create_dir(&only).expect("a directory");
-    let path = std::env::var_os("PATH").expect("a PATH");
-    for name in names {
-        let found = std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file());
-        let found = found.unwrap_or_else(|| panic!("{name} is needed (tests/run installs it)"));
-        std::os::unix::fs::symlink(found, only.join(name)).expect("a link");
-    }
-    only
-}
-
 #[test]
 fn the_recipe_of_the_guide_enrolls_with_openssl_and_curl_alone() {
     let service = Service::start();
@@ -140,18 +121,9 @@ fn the_recipe_of_the_guide_enrolls_with_openssl_and_curl_alone() {
     fs::create_dir(&dir).expect("a directory");
     fs::write(dir.join("provision_key"), format!("{key}\n")).expect("a file");
     fs::write(dir.join("tls-trust-anchor.pem"), service.trust_anchor_pem()).expect("a file");
-    let commands = recipe("## With openssl and curl");
-    assert_eq!(commands.matches("enroll.example.com:8443").count(), 1, "{commands}");
-    let commands = commands.replace("enroll.example.com:8443", &format!("localhost:{}", service.enroll.port()));
+    let commands = recipe(GUIDE, "## With openssl and curl");
+    let output = run_recipe(&service, &commands, &dir, &["cat", "curl", "openssl", "sed"]);
 
-    let output = Command::new("/bin/sh")
-        .args(["-eux", "-c", &commands])
-        .current_dir(&dir)
-        .env("PATH", only_programs(service.dir(), &["cat", "curl", "openssl", "sed"]))
-        .output()
-        .expect("a shell");
-
-    // `-x` shows each command with its arguments.
     let trace = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{trace}");
     assert!(trace.contains("--data-binary @request.json"), "{trace}");
@@ -161,6 +133,27 @@ fn the_recipe_of_the_guide_enrolls_with_openssl_and_curl_alone() {
     assert_eq!(run(&dir, "openssl", &[&args[..], &files].concat()).trim(), "cert.pem: OK");
     let of_key = run(&dir, "openssl", &["pkey", "-in", "key.pem", "-pubout"]);
     assert_eq!(of_key, run(&dir, "openssl", &["x509", "-in", "cert.pem", "-noout", "-pubkey"]));
+
+    let serial = || run(&dir, "openssl", &["x509", "-in", "cert.pem", "-noout", "-serial"]);
+    let before = serial();
+    fs::remove_file(dir.join("provision_key")).expect("it was there");
+    let commands = recipe(GUIDE, "## Renewing with openssl and curl");
+    let renew = || {
+        let output = run_recipe(&service, &commands, &dir, &["curl", "mv", "openssl", "sed"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let answer: Value = serde_json::from_slice(&fs::read(dir.join("answer.json")).expect("it")).expect("JSON");
+        answer["outcome"].as_str().expect("an outcome").to_owned()
+    };
+    let old = fs::read(dir.join("cert.pem")).expect("a certificate");
+    assert_eq!(renew(), "renewed");
+    let after = serial();
+    assert_ne!(after, before);
+    assert_eq!(run(&dir, "openssl", &[&args[..], &files].concat()).trim(), "cert.pem: OK");
+    fs::write(dir.join("cert.pem"), old).expect("a file");
+    assert_eq!(renew(), "replayed", "the answer was lost");
+    assert_eq!(serial(), after);
+    assert_eq!(renew(), "renewed");
+    assert_eq!(service.uses("machine", "k"), 1);
 }
 
 #[test]

@@ -92,6 +92,7 @@ fn what_is_accepted_is_a_request_to_another_parser_too() {
         assert_eq!(verified.public_key_der(), spki, "{file}");
         let hash = ring::digest::digest(&ring::digest::SHA256, spki);
         assert_eq!(verified.public_key_hash(), hash.as_ref(), "{file}");
+        assert_eq!(verified.public_key().key_identifier(), &hash.as_ref()[..20], "{file}");
     }
 }
 
@@ -164,5 +165,57 @@ proptest! {
             text.insert_str(index.index(text.len() + 1), &space);
         }
         prop_assert!(VerifiedCsr::verify(&text).is_ok());
+    }
+}
+
+/// A request of the right shape with this subject, whose signature is worth nothing.
+fn request_of(subject: impl FnOnce(&mut der::Writer)) -> String {
+    let request = der::Writer::collect(|writer| {
+        writer.nested(der::SEQUENCE, |request| {
+            request.nested(der::SEQUENCE, |info| {
+                info.element(der::INTEGER, &[0]);
+                info.nested(der::SEQUENCE, subject);
+                info.element(der::SEQUENCE, &[]);
+                info.element(der::context_constructed(0), &[]);
+            });
+            request.nested(der::SEQUENCE, |algorithm| algorithm.element(der::OBJECT_IDENTIFIER, &[1]));
+            request.bit_string(&[]);
+        });
+    });
+    STANDARD.encode(request)
+}
+
+fn name(writer: &mut der::Writer, attributes: &[(u8, u8, &[u8])]) {
+    writer.nested(der::SET, |set| {
+        for (arc, tag, value) in attributes {
+            set.nested(der::SEQUENCE, |attribute| {
+                attribute.element(der::OBJECT_IDENTIFIER, &[0x55, 0x04, *arc]);
+                attribute.element(*tag, value);
+            });
+        }
+    });
+}
+
+#[test]
+fn the_first_serial_number_of_a_subject_is_what_a_device_is_called() {
+    const COMMON_NAME: u8 = 3;
+    const SERIAL: u8 = 5;
+    let of = |subject: &dyn Fn(&mut der::Writer)| claimed_serial_number(&request_of(subject));
+    for tag in [der::PRINTABLE_STRING, der::UTF8_STRING, der::IA5_STRING] {
+        let found = of(&|subject| {
+            name(subject, &[(COMMON_NAME, der::UTF8_STRING, b"any")]);
+            name(subject, &[(COMMON_NAME, der::UTF8_STRING, b"other"), (SERIAL, tag, b"S/N \xff 7")]);
+            name(subject, &[(SERIAL, tag, b"second")]);
+        });
+        assert_eq!(found.as_deref(), Some(&b"S/N \xff 7"[..]), "{tag}");
+    }
+    assert_eq!(of(&|subject| name(subject, &[(SERIAL, der::PRINTABLE_STRING, b"")])), Some(vec![]));
+    assert_eq!(of(&|subject| name(subject, &[(COMMON_NAME, der::PRINTABLE_STRING, b"any")])), None);
+    assert_eq!(of(&|subject| name(subject, &[(SERIAL, 0x1e, b"\0S\0N")])), None, "a BMPString");
+    assert_eq!(of(&|_| ()), None);
+    assert_eq!(of(&|subject| subject.element(der::SEQUENCE, &[])), None);
+    assert_eq!(claimed_serial_number("MIIB"), None);
+    for (file, _) in index() {
+        claimed_serial_number(&text_of(&corpus().join(file)));
     }
 }

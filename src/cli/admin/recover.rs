@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app;
 use crate::cli::Failure;
 use crate::cli::service::{RECOVERED_FILE, ServiceFlags};
-use crate::client::files::write_durably;
+use crate::files::write_durably;
 
 #[derive(Args)]
 pub struct Arguments {

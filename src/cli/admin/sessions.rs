@@ -37,8 +37,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Some(session) = &arguments.end else {
         return arguments.form.print(management.pages_below(&administrator, "sessions")?, COLUMNS).await;
     };
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if session.is_empty() || !session.bytes().all(is_plain) {
+    if session.is_empty() || !session.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(Failure::usage(format!("{session:?} is no session's id")));
     }
     management.delete_below(&administrator, &format!("sessions/{session}")).await?;

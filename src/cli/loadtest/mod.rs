@@ -12,7 +12,6 @@ mod bar;
 mod report;
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use tokio::sync::Semaphore;
 use self::bar::Bar;
 use super::confirmation::Confirmation;
 use super::connection::trust_of_file;
-use super::enroll::exit_code;
+use super::device::exit_code;
 use super::key_source;
 use super::{Failure, print, print_json};
 use crate::client::http::HostPort;
@@ -135,7 +134,6 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let keys = keys(&arguments)?;
     let name = arguments.name.clone().unwrap_or_else(LoadName::random);
     arguments.confirmation.ask(&question(&arguments, &name, &keys))?;
-    let file = arguments.report.as_deref().map(open).transpose()?;
     let load = Load {
         name: name.clone(),
         keys,
@@ -162,6 +160,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         code: exit_code(&error),
         error: Some(anyhow::Error::new(error).context("no device was sent")),
     })?;
+    if let Some(path) = &arguments.report {
+        require_writable(path)?;
+    }
     let stop = async move {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -171,9 +172,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut bar = Bar::new(planned, duration);
     let report = load.run(&SystemClock, stop, &mut |progress| bar.show(progress)).await;
     bar.clear();
-    if let Some((path, mut file)) = file {
+    if let Some(path) = &arguments.report {
         let text = serde_json::to_string_pretty(&report)? + "\n";
-        file.write_all(text.as_bytes()).with_context(|| path.display().to_string())?;
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     if arguments.json { print_json(&report) } else { print(report::text(&report)) }?;
     epilogue(&report, &name);
@@ -232,10 +233,11 @@ fn epilogue(report: &Report, name: &LoadName) {
     }
 }
 
-/// Before the storm, so that a report that cannot be written is noticed in time.
-fn open(path: &Path) -> anyhow::Result<(PathBuf, File)> {
-    let file = File::create(path).with_context(|| path.display().to_string())?;
-    Ok((path.to_owned(), file))
+/// Before the storm, so that a report that cannot be written is noticed in time. What is there stays until there is
+/// another.
+fn require_writable(path: &Path) -> anyhow::Result<()> {
+    File::options().create(true).append(true).open(path).with_context(|| path.display().to_string())?;
+    Ok(())
 }
 
 /// Raises the limit of open files as far as this process may; how many connections that leaves.

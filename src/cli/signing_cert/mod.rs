@@ -8,6 +8,7 @@ mod edit;
 mod import;
 mod list;
 mod new;
+mod replace;
 mod show;
 mod upload;
 
@@ -33,6 +34,8 @@ pub enum Command {
     Import(import::Arguments),
     /// List the signing certificates
     List(list::Arguments),
+    /// Give all keys and groups that have it another one
+    Replace(replace::Arguments),
     /// Show a signing certificate
     Show(show::Arguments),
     /// Bring the certificate that your CA made of a CSR, or one that renews it
@@ -48,6 +51,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Edit(arguments) => edit::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
         Command::List(arguments) => list::run(arguments).await,
+        Command::Replace(arguments) => replace::run(arguments).await,
         Command::Show(arguments) => show::run(arguments).await,
         Command::Upload(arguments) => upload::run(arguments).await,
     }

@@ -1,109 +1,17 @@
 //! Against a door of its own: real TLS and HTTP, answers by script.
 
-use std::collections::VecDeque;
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use hyper::{Response, StatusCode};
-use rcgen::CertificateSigningRequestParams;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::client::test_door::{Authority, authority, enrollment, serve, sign};
-use crate::clock::{Clock as _, SystemClock};
+use crate::client::endpoint::{DELAY_MAX, delay_before_retry};
+use crate::client::test_door::{Act, Door, Seen, authority};
+use crate::clock::SystemClock;
 use crate::domain::{KeyVersion, TrustPin};
-
-/// What the door does with one request.
-enum Act {
-    /// Signs the CSR.
-    Enroll,
-    /// Signs another key pair.
-    EnrollOther,
-    /// Signs with a CA that is not among the anchors it names.
-    EnrollBelowOther,
-    /// Closes the connection once the request is read.
-    Cut,
-    Refuse(u16, &'static str, Option<&'static str>),
-}
-
-struct Seen {
-    content_type: Option<String>,
-    host: Option<String>,
-    body: Value,
-}
-
-struct Door {
-    address: SocketAddr,
-    pin: TrustPin,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Door {
-    /// Serves `script` in order, then cuts. Its certificate is for `host`.
-    async fn open(host: &str, script: impl IntoIterator<Item = Act>) -> Self {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (served, signers) = (Arc::clone(&seen), (authority("component root"), authority("another root")));
-        let mut script: VecDeque<_> = script.into_iter().collect();
-        let server = serve(host, move |request| {
-            answer(&request, &script.pop_front().unwrap_or(Act::Cut), &signers, &mut served.lock().unwrap())
-        });
-        let server = server.await;
-        Self { address: server.address, pin: server.pin, seen }
-    }
-
-    fn key(&self) -> KeySecret {
-        self.key_for("localhost", self.pin)
-    }
-
-    fn key_for(&self, host: &str, pin: TrustPin) -> KeySecret {
-        let cloud = format!("{host}:{}", self.address.port()).parse().unwrap();
-        KeySecret::generate(KeyVersion::Bootstrap, &cloud, pin)
-    }
-
-    fn calls(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-}
-
-fn answer(
-    request: &Request<Bytes>,
-    act: &Act,
-    (root, other): &(Authority, Authority),
-    seen: &mut Vec<Seen>,
-) -> io::Result<Response<Full<Bytes>>> {
-    let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    let (content_type, host) = (header("content-type"), header("host"));
-    let body: Value = serde_json::from_slice(request.body()).unwrap();
-    let csr = body["csr"].as_str().unwrap().to_owned();
-    seen.push(Seen { content_type, host, body });
-    let certificate = match act {
-        Act::Enroll => sign(&csr, root),
-        Act::EnrollOther => {
-            let request = CertificateParams::default().serialize_request(&KeyPair::generate().unwrap()).unwrap();
-            sign(&request.pem().unwrap(), root)
-        }
-        Act::EnrollBelowOther => sign(&csr, other),
-        Act::Cut => return Err(io::ErrorKind::ConnectionAborted.into()),
-        Act::Refuse(status, code, retry_after) => {
-            let problem = json!({
-                "type": format!("urn:muster:problem:{code}"), "title": "", "status": status, "code": code,
-                "detail": "", "reference": "abcdefghijkl", "serverTime": SystemClock.now(),
-            });
-            let mut answer = Response::new(Full::from(problem.to_string()));
-            *answer.status_mut() = StatusCode::from_u16(*status).unwrap();
-            if let Some(seconds) = retry_after {
-                answer.headers_mut().insert("retry-after", HeaderValue::from_static(seconds));
-            }
-            return Ok(answer);
-        }
-    };
-    let answer = enrollment(certificate, root);
-    Ok(Response::new(Full::from(serde_json::to_vec(&answer).unwrap())))
-}
 
 struct Device {
     directory: tempfile::TempDir,
@@ -118,7 +26,7 @@ impl Device {
         Self { directory, state, fingerprint: Fingerprint::new("device-00000000001").unwrap() }
     }
 
-    async fn enroll(&self, key: &KeySecret) -> Result<(EnrollResponse, Record), EnrollError> {
+    async fn enroll(&self, key: &KeySecret) -> Result<(EnrollResponse, Record), EndpointError> {
         self.enroll_with(key, |_| {}).await
     }
 
@@ -126,10 +34,17 @@ impl Device {
         &self,
         key: &KeySecret,
         change: impl FnOnce(&mut Order<'_>),
-    ) -> Result<(EnrollResponse, Record), EnrollError> {
+    ) -> Result<(EnrollResponse, Record), EndpointError> {
         let fingerprint = &self.fingerprint;
-        let mut order =
-            Order { key, fingerprint, connect: None, trust: None, hostname: Some("dev"), timeout: Duration::ZERO };
+        let mut order = Order {
+            key,
+            fingerprint,
+            connect: None,
+            trust: None,
+            hostname: Some("dev"),
+            timeout: Duration::ZERO,
+            clock: &SystemClock,
+        };
         change(&mut order);
         enroll(&self.state, &order, &mut |_| {}).await
     }
@@ -144,7 +59,7 @@ impl Device {
 
 #[tokio::test]
 async fn an_answer_is_verified_and_kept() {
-    let door = Door::open("localhost", [Act::Enroll]).await;
+    let door = Door::open("localhost", [Act::Answer]).await;
     let device = Device::new();
     let (answer, record) = device.enroll(&door.key()).await.unwrap();
     assert_eq!(
@@ -162,12 +77,12 @@ async fn an_answer_is_verified_and_kept() {
 
 #[tokio::test]
 async fn the_request_is_the_protocols_with_the_key_trimmed() {
-    let door = Door::open("localhost", [Act::Enroll]).await;
+    let door = Door::open("localhost", [Act::Answer]).await;
     let key = door.key();
     let from_a_file = KeySecret::from_text(Zeroizing::new(format!("{}\n", key.expose())));
     Device::new().enroll(&from_a_file).await.unwrap();
-    let seen = door.seen.lock().unwrap();
-    let Seen { content_type, host, body } = &seen[0];
+    let seen = door.seen();
+    let Seen { content_type, host, body, .. } = &seen[0];
     assert_eq!(content_type.as_deref(), Some("application/json"));
     assert_eq!(host.as_deref(), Some(format!("localhost:{}", door.address.port()).as_str()));
     assert_eq!(body["provisioningKey"], key.expose());
@@ -177,24 +92,20 @@ async fn the_request_is_the_protocols_with_the_key_trimmed() {
 
 #[tokio::test]
 async fn after_a_lost_answer_the_same_public_key_is_shown() {
-    let door = Door::open("localhost", [Act::Cut, Act::Enroll]).await;
+    let door = Door::open("localhost", [Act::Cut, Act::Answer]).await;
     let (device, key) = (Device::new(), door.key());
     let lost = device.enroll(&key).await.unwrap_err();
-    assert!(matches!(lost, EnrollError::Unreachable { .. }), "{lost}");
+    assert!(matches!(lost, EndpointError::Unreachable { .. }), "{lost}");
     assert_eq!(device.files(), ["key.pem"]);
     device.enroll(&key).await.unwrap();
-    let seen = door.seen.lock().unwrap();
-    let public_key = |seen: &Seen| {
-        let csr = CertificateSigningRequestParams::from_pem(seen.body["csr"].as_str().unwrap()).unwrap();
-        csr.public_key.subject_public_key_info()
-    };
-    assert_eq!(public_key(&seen[0]), public_key(&seen[1]));
+    let seen = door.seen();
+    assert_eq!(seen[0].public_key(), seen[1].public_key());
 }
 
 #[tokio::test]
 async fn a_busy_server_is_asked_again() {
     let busy = || Act::Refuse(503, "overloaded", Some("0"));
-    let door = Door::open("localhost", [busy(), Act::Refuse(429, "rate-limited", Some("0")), Act::Enroll]).await;
+    let door = Door::open("localhost", [busy(), Act::Refuse(429, "rate-limited", Some("0")), Act::Answer]).await;
     let (device, key) = (Device::new(), door.key());
     device.enroll_with(&key, |order| order.timeout = Duration::from_secs(60)).await.unwrap();
     assert_eq!(door.calls(), 3);
@@ -202,15 +113,15 @@ async fn a_busy_server_is_asked_again() {
 
 #[tokio::test]
 async fn one_attempt_is_one_attempt() {
-    let door = Door::open("localhost", [Act::Refuse(503, "overloaded", Some("0")), Act::Enroll]).await;
+    let door = Door::open("localhost", [Act::Refuse(503, "overloaded", Some("0")), Act::Answer]).await;
     let refused = Device::new().enroll(&door.key()).await.unwrap_err();
-    assert!(matches!(&refused, EnrollError::Refused(refused) if refused.status == 503), "{refused}");
+    assert!(matches!(&refused, EndpointError::Refused(refused) if refused.status == 503), "{refused}");
     assert_eq!(door.calls(), 1);
 }
 
 #[tokio::test]
 async fn a_wait_beyond_the_deadline_is_not_begun() {
-    let door = Door::open("localhost", [Act::Refuse(503, "overloaded", Some("3000")), Act::Enroll]).await;
+    let door = Door::open("localhost", [Act::Refuse(503, "overloaded", Some("3000")), Act::Answer]).await;
     let key = door.key();
     let device = Device::new();
     let refused = device.enroll_with(&key, |order| order.timeout = Duration::from_secs(300)).await.unwrap_err();
@@ -221,10 +132,10 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
 #[tokio::test]
 async fn a_final_refusal_is_not_repeated() {
     for (status, code) in [(400, "malformed-request"), (401, "invalid-key"), (403, "key-exhausted")] {
-        let door = Door::open("localhost", [Act::Refuse(status, code, None), Act::Enroll]).await;
+        let door = Door::open("localhost", [Act::Refuse(status, code, None), Act::Answer]).await;
         let (device, key) = (Device::new(), door.key());
         let error = device.enroll_with(&key, |order| order.timeout = Duration::from_secs(60)).await.unwrap_err();
-        let EnrollError::Refused(refused) = error else { panic!("{error}") };
+        let EndpointError::Refused(refused) = error else { panic!("{error}") };
         assert_eq!((refused.status, refused.code.as_deref()), (status, Some(code)));
         assert_eq!(refused.reference.as_deref(), Some("abcdefghijkl"));
         assert_eq!((door.calls(), device.files()), (1, vec!["key.pem".to_owned()]));
@@ -233,43 +144,43 @@ async fn a_final_refusal_is_not_repeated() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_ours_is_not_kept() {
-    for act in [Act::EnrollOther, Act::EnrollBelowOther] {
+    for act in [Act::AnswerOther, Act::AnswerBelowOther] {
         let door = Door::open("localhost", [act]).await;
         let device = Device::new();
         let error = device.enroll(&door.key()).await.unwrap_err();
-        assert!(matches!(error, EnrollError::Answer(_)), "{error}");
+        assert!(matches!(error, EndpointError::Answer(_)), "{error}");
         assert_eq!(device.files(), ["key.pem"]);
     }
 }
 
 #[tokio::test]
 async fn a_server_below_another_ca_gets_no_key() {
-    let door = Door::open("localhost", [Act::Enroll]).await;
+    let door = Door::open("localhost", [Act::Answer]).await;
     let other = Door::open("localhost", []).await;
     let error = Device::new().enroll(&door.key_for("localhost", other.pin)).await.unwrap_err();
-    assert!(matches!(error, EnrollError::NotTrusted { .. }), "{error}");
+    assert!(matches!(error, EndpointError::NotTrusted { .. }), "{error}");
     assert_eq!(door.calls(), 0);
 }
 
 #[tokio::test]
 async fn the_server_must_be_the_keys_cloud_wherever_it_is_reached() {
-    let door = Door::open("enroll.example.com", [Act::Enroll, Act::Enroll]).await;
+    let door = Door::open("enroll.example.com", [Act::Answer, Act::Answer]).await;
     let connect = HostPort::from(door.address);
     let there = |order: &mut Order<'_>| order.connect = Some(connect.clone());
     let device = Device::new();
     device.enroll_with(&door.key_for("enroll.example.com", door.pin), there).await.unwrap();
     let error = device.enroll_with(&door.key_for("enroll.example.org", door.pin), there).await.unwrap_err();
-    assert!(matches!(error, EnrollError::NotTrusted { .. }), "{error}");
+    assert!(matches!(error, EndpointError::NotTrusted { .. }), "{error}");
     assert_eq!(door.calls(), 1);
 }
 
 #[tokio::test]
 async fn a_ca_file_counts_instead_of_the_pin() {
-    let door = Door::open("localhost", [Act::Enroll]).await;
+    let door = Door::open("localhost", [Act::Answer]).await;
     let key = door.key();
     let other = Trust::Anchors(vec![authority("another").der().clone()]);
     let error = Device::new().enroll_with(&key, |order| order.trust = Some(other)).await.unwrap_err();
-    assert!(matches!(error, EnrollError::NotTrusted { .. }), "{error}");
+    assert!(matches!(error, EndpointError::NotTrusted { .. }), "{error}");
     assert_eq!(door.calls(), 0);
 }
 
@@ -286,14 +197,14 @@ async fn a_server_that_speaks_no_tls_is_unreachable() {
     let cloud = format!("localhost:{}", address.port()).parse().unwrap();
     let key = KeySecret::generate(KeyVersion::Bootstrap, &cloud, TrustPin::from_bytes([7; 32]));
     let error = Device::new().enroll(&key).await.unwrap_err();
-    assert!(matches!(error, EnrollError::Unreachable { .. }), "{error}");
+    assert!(matches!(error, EndpointError::Unreachable { .. }), "{error}");
 }
 
 #[test]
 fn waits_grow_spread_and_stay_bounded() {
     for attempt in 0..100 {
         let delay = delay_before_retry(attempt, None);
-        assert!(delay >= FIRST_DELAY / 2 && delay <= DELAY_MAX, "{attempt}: {delay:?}");
+        assert!(delay >= Duration::from_millis(500) && delay <= DELAY_MAX, "{attempt}: {delay:?}");
     }
     assert!(delay_before_retry(10, None) >= DELAY_MAX / 2);
     let asked = Duration::from_secs(10);

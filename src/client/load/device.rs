@@ -9,7 +9,8 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::failure::Failure;
 use super::preparation::Prepared;
 use super::tally::{SharedTally, Trial};
-use crate::client::enroll::{EnrollError, Patience, request_body, try_once, verify};
+use crate::client::endpoint::{EndpointError, Patience, try_once, verify};
+use crate::client::enroll::{PATH, request_body};
 use crate::client::http::Target;
 use crate::domain::{Fingerprint, KeySecret};
 use crate::protocol::enroll::Outcome;
@@ -45,7 +46,7 @@ impl Device {
             let trial = Trial { due, answered, begun, goes_on: delay.is_some() };
             match &result {
                 Ok(outcome) => shared.tally.lock().accepted(&trial, *outcome),
-                Err(EnrollError::Refused(refused)) => shared.tally.lock().refused(&trial, refused),
+                Err(EndpointError::Refused(refused)) => shared.tally.lock().refused(&trial, refused),
                 Err(error) => {
                     let failure = Failure::of(error).unwrap_or(Failure::Unreachable);
                     shared.tally.lock().failed(&trial, failure);
@@ -59,7 +60,7 @@ impl Device {
     }
 
     /// When the answer was there or failed to come, and what it was.
-    async fn attempt(&self, shared: &Shared, cut_at: Option<Instant>) -> (Instant, Result<Outcome, EnrollError>) {
+    async fn attempt(&self, shared: &Shared, cut_at: Option<Instant>) -> (Instant, Result<Outcome, EndpointError>) {
         let _permit = match shared.connections.try_acquire() {
             Ok(permit) => Some(permit),
             Err(_) => {
@@ -70,11 +71,11 @@ impl Device {
         let target = Target { from: self.from, ..Target::clone(&self.target) };
         let name = self.fingerprint.as_str();
         let body = request_body(&self.key, &self.fingerprint, Some(name), &self.prepared.csr);
-        let answer = try_once(&target, body, cut_at, |_| {}).await;
+        let answer = try_once(&target, PATH, body, cut_at, |_| {}).await;
         let answered = Instant::now();
         let verified = answer.and_then(|answer| match verify(&answer, &self.prepared.public_key) {
             Ok(()) => Ok(answer.outcome),
-            Err(reason) => Err(EnrollError::Answer(reason)),
+            Err(reason) => Err(EndpointError::Answer(reason)),
         });
         (answered, verified)
     }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use rustix::io::Errno;
 use serde::{Serialize, Serializer};
 
-use crate::client::enroll::EnrollError;
+use crate::client::endpoint::EndpointError;
 use crate::client::http::ExchangeError;
 
 /// Kinds of attempts without an answer of the service's.
@@ -45,14 +45,14 @@ impl Failure {
     }
 
     /// `None` for a refusal, which is an answer.
-    pub(super) fn of(error: &EnrollError) -> Option<Self> {
+    pub(super) fn of(error: &EndpointError) -> Option<Self> {
         match error {
-            EnrollError::Answer(_) => Some(Self::BadAnswer),
-            EnrollError::NotTrusted { .. } => Some(Self::NotTrusted),
-            EnrollError::Refused(_) => None,
-            EnrollError::Unreachable { reason, .. } => Some(Self::of_exchange(reason)),
+            EndpointError::Answer(_) => Some(Self::BadAnswer),
+            EndpointError::NotTrusted { .. } => Some(Self::NotTrusted),
+            EndpointError::Refused(_) => None,
+            EndpointError::Unreachable { reason, .. } => Some(Self::of_exchange(reason)),
             // Before the first attempt, which devices here do not begin with.
-            EnrollError::DamagedKey | EnrollError::State(_) | EnrollError::Trust(_) => Some(Self::Unreachable),
+            EndpointError::DamagedKey | EndpointError::State(_) | EndpointError::Trust(_) => Some(Self::Unreachable),
         }
     }
 
@@ -113,7 +113,7 @@ mod tests {
         let of = |error: io::Error| {
             let attempts = vec![(([127, 0, 0, 1], 1).into(), error)];
             let reason = ExchangeError::Connect { attempts };
-            Failure::of(&EnrollError::Unreachable { host: String::new(), reason }).unwrap()
+            Failure::of(&EndpointError::Unreachable { host: String::new(), reason }).unwrap()
         };
         for (errno, expected) in [
             (Errno::MFILE, Failure::ClientFiles),

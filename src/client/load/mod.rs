@@ -43,7 +43,7 @@ pub use self::report::{Attempts, Devices, Ended, Failures, Plan, Refusals, Repor
 pub use self::sources::{InvalidSource, Source, Sources};
 use self::tally::{SharedTally, Tally};
 pub use self::timeline::{Interval, Timeline};
-use super::enroll::{EnrollError, target};
+use super::endpoint::{EndpointError, target};
 use super::http::{HostPort, Target, call};
 use super::tls::{Trust, client_config};
 use crate::clock::{Clock, Timestamp};
@@ -68,9 +68,9 @@ pub struct LoadKey {
 
 impl LoadKey {
     /// # Errors
-    /// [`EnrollError::DamagedKey`].
-    pub fn of(secret: KeySecret) -> Result<Self, EnrollError> {
-        let Inspection::Usable { cloud, pin } = inspect(secret.expose()) else { return Err(EnrollError::DamagedKey) };
+    /// [`EndpointError::DamagedKey`].
+    pub fn of(secret: KeySecret) -> Result<Self, EndpointError> {
+        let Inspection::Usable { cloud, pin } = inspect(secret.expose()) else { return Err(EndpointError::DamagedKey) };
         Ok(Self { secret, cloud, trust: Trust::of_pin(pin) })
     }
 }
@@ -176,7 +176,7 @@ impl Load {
     ///
     /// # Errors
     /// The first server that is not reachable or not trusted; an anchor that cannot be used.
-    pub async fn check(mut self) -> Result<CheckedLoad, EnrollError> {
+    pub async fn check(mut self) -> Result<CheckedLoad, EndpointError> {
         let from = self.sources.nth(0);
         let places: Vec<_> = match &self.connect[..] {
             [] => vec![None],
@@ -195,7 +195,7 @@ impl Load {
                 }
                 let mut target = target(cloud.clone(), place.clone(), client_config(&trust)?);
                 target.from = from;
-                let address = call(&target).await.map_err(|error| EnrollError::of_exchange(&cloud, error))?;
+                let address = call(&target).await.map_err(|error| EndpointError::of_exchange(&cloud, error))?;
                 if !addresses.contains(&address) {
                     addresses.push(address);
                 }

@@ -10,7 +10,7 @@ use rcgen::{KeyPair, PublicKeyData as _};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::client::enroll::csr_of;
+use crate::client::endpoint::csr_of;
 
 /// So many are made ahead, some 10 MB of them.
 const AHEAD_MAX: u64 = 16_384;

@@ -13,6 +13,7 @@ use super::latency::Latency;
 use super::own::{CPU_SHARE_MAX, Client, LAG_MAX};
 use super::tally::Tally;
 use super::timeline::Timeline;
+use crate::protocol::enroll::Outcome;
 
 /// Raised when a member changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -224,14 +225,13 @@ impl Report {
         plan: Plan,
         client: Client,
     ) -> Self {
-        let [enrolled, re_enrolled, replayed] = tally.outcomes;
         let accepted = tally.enrolled();
         let (refused, failed) = (tally.refused_devices(), tally.failed_devices());
         let devices = Devices {
             started: tally.started,
-            enrolled,
-            re_enrolled,
-            replayed,
+            enrolled: tally.came_to(Outcome::Enrolled),
+            re_enrolled: tally.came_to(Outcome::ReEnrolled),
+            replayed: tally.came_to(Outcome::Replayed),
             refused,
             failed,
             unfinished: tally.started - accepted - refused - failed,

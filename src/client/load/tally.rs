@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use super::latency::Latencies;
 use super::timeline::Timeline;
-use crate::client::enroll::Refused;
+use crate::client::endpoint::Refused;
 use crate::protocol::enroll::Outcome;
 
 /// One attempt of a device.
@@ -34,8 +34,8 @@ pub(super) struct Count {
 pub(super) struct Tally {
     pub start: Instant,
     pub started: u64,
-    /// By [`Outcome`], as in [`Outcome::ALL`].
-    pub outcomes: [u64; Outcome::ALL.len()],
+    /// By [`Outcome`].
+    outcomes: [u64; Outcome::ALL.len()],
     /// By status and code.
     pub refusals: BTreeMap<(u16, Option<String>), Count>,
     pub failures: BTreeMap<Failure, Count>,
@@ -79,8 +79,7 @@ impl Tally {
     }
 
     pub(super) fn accepted(&mut self, trial: &Trial, outcome: Outcome) {
-        let at = Outcome::ALL.iter().position(|known| *known == outcome);
-        self.outcomes[at.expect("all outcomes are in ALL")] += 1;
+        self.outcomes[outcome as usize] += 1;
         self.accepted.record(trial.latency());
         self.devices.record(trial.answered - trial.begun);
         self.timeline.at(trial.answered - self.start).enrolled += 1;
@@ -106,6 +105,11 @@ impl Tally {
 
     pub(super) fn waited_for_preparation(&mut self) {
         self.preparation_waits += 1;
+    }
+
+    /// Devices whose request came to this.
+    pub(super) fn came_to(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
     }
 
     /// Devices that are in.
@@ -169,6 +173,7 @@ mod tests {
             reference: None,
             detail: None,
             retry_after: None,
+            server_time: None,
         };
         tally.begun(start);
         tally.failed(&trial(start, 0, 0, 10, true), Failure::ConnectionReset);

@@ -156,7 +156,7 @@ async fn who_gives_up_is_counted_by_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_for_another_key_pair_is_none() {
     let other = authority("other root");
-    let csr = crate::client::enroll::csr_of(&rcgen::KeyPair::generate().unwrap());
+    let csr = crate::client::endpoint::csr_of(&rcgen::KeyPair::generate().unwrap());
     let answer = serde_json::to_vec(&enrollment(sign(&csr, &other), &other)).unwrap();
     let door = Door::open(move |_| Some(Some((200, answer.clone())))).await;
     let report = run(door.load(1)).await;
@@ -232,7 +232,7 @@ async fn a_false_key_is_presented_as_it_is() {
     let mut text = good.secret.expose().to_owned();
     let last = if text.pop() == Some('A') { 'B' } else { 'A' };
     text.push(last);
-    assert!(matches!(LoadKey::of(KeySecret::from_text(Zeroizing::new(text.clone()))), Err(EnrollError::DamagedKey)));
+    assert!(matches!(LoadKey::of(KeySecret::from_text(Zeroizing::new(text.clone()))), Err(EndpointError::DamagedKey)));
     let secret = KeySecret::from_text(Zeroizing::new(text.clone()));
     run(Load { keys: vec![LoadKey { secret, ..good }], ..door.load(1) }).await;
     assert_eq!(door.members("provisioningKey"), [text]);
@@ -242,10 +242,10 @@ async fn a_false_key_is_presented_as_it_is() {
 async fn a_server_that_is_not_the_keys_gets_no_device() {
     let (door, other) = (Door::open(|_| None).await, Door::open(|_| None).await);
     let load = Load { connect: vec![other.server.address.into()], ..door.load(1) };
-    assert!(matches!(load.check().await, Err(EnrollError::NotTrusted { .. })));
+    assert!(matches!(load.check().await, Err(EndpointError::NotTrusted { .. })));
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let load = Load { connect: vec![closed.into()], ..door.load(1) };
-    assert!(matches!(load.check().await, Err(EnrollError::Unreachable { .. })));
+    assert!(matches!(load.check().await, Err(EndpointError::Unreachable { .. })));
     assert!(door.members("csr").is_empty() && other.members("csr").is_empty());
 }
 

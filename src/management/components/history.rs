@@ -1,8 +1,9 @@
-//! What happened to a component: its enrollments from the ledger, what was done to it from the audit log, and
-//! the certificates that it was given.
+//! What happened to a component: its re-enrollments from the ledger, what was done to it from the audit log, and
+//! the certificates that it was given, of which those that no enrollment explains are renewals.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use crate::clock::Timestamp;
 use crate::domain::audit::AuditEvent;
@@ -21,7 +22,7 @@ pub struct ComponentHistory {
     pub events: Vec<ComponentEvent>,
     /// Whether older events were left out.
     pub is_cut: bool,
-    /// Of these events, newest first. Not empty, unless rows are damaged.
+    /// Newest first, at most [`EVENTS_MAX`]. Not empty, unless rows are damaged.
     pub certificates: Vec<CertificateRecord>,
 }
 
@@ -33,10 +34,12 @@ pub struct ComponentEvent {
 pub enum ComponentEventKind {
     /// What somebody did to it: edited, attached, revoked. Boxed, as it is by far the widest.
     Administered(Box<AuditEvent>),
-    /// It took a use and got its first certificate. The key is `None` when that certificate's row is gone.
-    Enrolled { key: Option<EventKey>, device: Presence },
+    /// It took a use and got its first certificate. Where it called from is not known after a renewal.
+    Enrolled { key: EventKey, address: Option<IpAddr> },
     /// A known device got a new certificate.
     ReEnrolled { key: EventKey, old: Presence, new: Presence },
+    /// It showed its certificate and got the next one.
+    Renewed { is_rekey: bool },
     /// Revoked when its key was deleted: the log has that with the key. `by` is `None` as well when the
     /// component was changed since.
     RevokedWithKey { by: Option<u64> },
@@ -68,10 +71,12 @@ impl Management {
         let conditions = vec![Condition::new(AuditField::ObjectId, Comparison::Equals, id.to_string())];
         let query = AuditQuery { conditions, page: PageRequest::first(EVENTS_MAX) };
         let audit = self.store().search_audit(customer, &query).await?;
-        let certificates = self.store().find_certificates(customer, id, &serials(&component, &re_enrollments)).await?;
-        let is_whole = re_enrollments.len() <= EVENTS_MAX as usize && audit.total <= u64::from(EVENTS_MAX);
+        let mut certificates = self.store().list_certificates(customer, id, EVENTS_MAX + 1).await?;
+        let is_whole = re_enrollments.len() <= EVENTS_MAX as usize
+            && certificates.len() <= EVENTS_MAX as usize
+            && audit.total <= u64::from(EVENTS_MAX);
 
-        let mut events = Vec::with_capacity(re_enrollments.len() + audit.rows.len() + 2);
+        let mut events = Vec::with_capacity(certificates.len() + audit.rows.len() + 2);
         let was_revoked_alone = audit.rows.iter().any(|row| row.event.action == "revoke");
         if let ComponentState::Revoked { at } = component.state
             && !was_revoked_alone
@@ -85,6 +90,8 @@ impl Management {
         }));
         let mut keys = HashMap::new();
         let first = self.enrolled(&component, &re_enrollments, &certificates, &mut keys).await?;
+        events.extend(renewals(&certificates, &re_enrollments));
+        certificates.truncate(EVENTS_MAX as usize);
         for row in re_enrollments {
             let LedgerEntry::ReEnrollment { old, new, .. } = row.entry else { continue };
             let key = self.event_key(customer, row.key_id, &mut keys).await?;
@@ -101,7 +108,7 @@ impl Management {
     }
 
     /// The ledger has the row of the use too, yet no way there from the component: what was true then follows
-    /// from the oldest re-enrollment, and from the component itself while there is none.
+    /// from the first certificate, from what replaced that, and from the component itself while nothing did.
     async fn enrolled(
         &self,
         component: &Component,
@@ -109,22 +116,14 @@ impl Management {
         certificates: &[CertificateRecord],
         keys: &mut HashMap<ProvisioningKeyId, Option<Name>>,
     ) -> Result<Option<ComponentEvent>, Error> {
-        let oldest = re_enrollments.last().and_then(|row| superseded(&row.entry));
-        let serial = oldest.map_or(component.current_serial, |old| old.serial);
-        let certificate = certificates.iter().find(|certificate| certificate.serial == serial);
-        let device = match (oldest, certificate) {
-            (Some(old), _) => old.clone(),
-            (None, Some(certificate)) => {
-                let (address, public_key_hash) = (component.remote_address, certificate.public_key_hash);
-                Presence { address, public_key_hash, serial }
-            }
-            (None, None) => return Ok(None),
+        let Some(first) = certificates.last() else { return Ok(None) };
+        let superseded = re_enrollments.last().and_then(re_enrollment).map(|(old, _)| old);
+        let address = match superseded.filter(|old| old.serial == first.serial) {
+            Some(old) => Some(old.address),
+            None => (certificates.len() == 1).then_some(component.remote_address),
         };
-        let key = match certificate {
-            Some(certificate) => Some(self.event_key(component.customer_id, certificate.key_id, keys).await?),
-            None => None,
-        };
-        Ok(Some(ComponentEvent { at: component.enrolled_at, what: ComponentEventKind::Enrolled { key, device } }))
+        let key = self.event_key(component.customer_id, first.key_id, keys).await?;
+        Ok(Some(ComponentEvent { at: component.enrolled_at, what: ComponentEventKind::Enrolled { key, address } }))
     }
 
     async fn event_key(
@@ -138,15 +137,20 @@ impl Management {
     }
 }
 
-/// Of all its certificates, newest first: the current one, and what each re-enrollment superseded.
-fn serials(component: &Component, re_enrollments: &[LedgerRow]) -> Vec<SerialNumber> {
-    let superseded = re_enrollments.iter().filter_map(|row| superseded(&row.entry)).map(|old| old.serial);
-    std::iter::once(component.current_serial).chain(superseded).collect()
+/// Of certificates, newest first, those that came in place of the one before by no re-enrollment.
+fn renewals(certificates: &[CertificateRecord], re_enrollments: &[LedgerRow]) -> impl Iterator<Item = ComponentEvent> {
+    let re_enrolled: HashSet<SerialNumber> =
+        re_enrollments.iter().filter_map(re_enrollment).map(|(_, new)| new.serial).collect();
+    certificates.windows(2).filter(move |pair| !re_enrolled.contains(&pair[0].serial)).map(|pair| {
+        let is_rekey = pair[0].public_key_hash != pair[1].public_key_hash;
+        ComponentEvent { at: pair[0].issued_at, what: ComponentEventKind::Renewed { is_rekey } }
+    })
 }
 
-fn superseded(entry: &LedgerEntry) -> Option<&Presence> {
-    match entry {
-        LedgerEntry::ReEnrollment { old, .. } => Some(old),
+/// The old and the new.
+fn re_enrollment(row: &LedgerRow) -> Option<(&Presence, &Presence)> {
+    match &row.entry {
+        LedgerEntry::ReEnrollment { old, new, .. } => Some((old, new)),
         LedgerEntry::Checkpoint { .. } | LedgerEntry::Release { .. } | LedgerEntry::Use { .. } => None,
     }
 }

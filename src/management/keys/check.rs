@@ -68,6 +68,8 @@ impl Management {
 
     async fn own_key_of_string(&self, customer: CustomerId, text: &str) -> Result<Option<ProvisioningKey>, Error> {
         let Some(string) = KeyString::parse(text) else { return Ok(None) };
+        // It may be under a pepper that this node has not heard of yet.
+        self.catch_up().await?;
         match self.find_key_by_string(string).await? {
             Some((owner, id)) if owner == customer => Ok(self.store().find_key(customer, id).await?),
             _ => Ok(None),

@@ -7,7 +7,8 @@ use crate::domain::key_string::KeyString;
 use crate::domain::{Actor, KeySecret, KeyVersion, Kind, Role};
 use crate::id::{CustomerId, ProvisioningKeyId};
 use crate::management::fields::{Checker, Field, Input};
-use crate::management::{Error, Management, Request, audited};
+use crate::management::{Error, Management, Object, Request, audited};
+use crate::store::Change;
 
 impl Management {
     /// Makes a key of a string that comes from elsewhere. Only its digest is kept, so it is never shown,
@@ -48,24 +49,26 @@ impl Management {
         checker.finish()?;
 
         let string = KeyString::parse(string.expose()).expect("its form was checked");
-        // The store compares digests of one pepper; a key may be known under an older one.
-        if self.find_key_by_string(string).await?.is_some() {
-            return Err(Error::DuplicateKeyString);
-        }
+        let digests = self.parts.peppers.digests(string.as_str().as_bytes());
         let id: ProvisioningKeyId = self.parts.ids.next().await?;
         let view = new.into_view(actor, now, id, self.traces_of(string, version));
-        self.commit_new_key(once, &view, imported(actor, now, &view)).await?;
+        // A key may be known under an older pepper, or move to a newer one meanwhile: only the transaction can tell.
+        let changes = vec![Change::ExpectNewString(digests), Change::InsertKey(view.key.clone())];
+        let committed = self.commit_made(once, changes, vec![imported(actor, now, &view)], &view).await;
+        committed.map_err(|error| error.about(Object::ProvisioningKey, id, view.key.name.as_str()))?;
         Ok(view)
     }
 
-    /// Whose key string it is, over all customers; every live pepper is tried.
+    /// Whose key string it is, over all customers; every live pepper is tried, the oldest first: a key that moves
+    /// meanwhile is found where it goes.
     pub(super) async fn find_key_by_string(
         &self,
         string: KeyString<'_>,
     ) -> Result<Option<(CustomerId, ProvisioningKeyId)>, Error> {
         let mut found = None;
-        for (_, digest) in self.parts.peppers.digests(string.as_str().as_bytes()) {
-            found = found.or(self.store().find_key_by_digest(&digest).await?);
+        let digests: Vec<_> = self.parts.peppers.digests(string.as_str().as_bytes()).iter().collect();
+        for (_, digest) in digests.iter().rev() {
+            found = found.or(self.store().find_key_by_digest(digest).await?);
         }
         Ok(found)
     }

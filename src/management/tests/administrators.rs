@@ -436,6 +436,38 @@ async fn sessions_are_ones_own_or_an_admins_to_end() {
     ));
 }
 
+#[tokio::test]
+async fn all_sessions_end_but_the_one_that_is_kept() {
+    let fixture = Fixture::new().await;
+    let (management, customer) = (&fixture.management, fixture.customer());
+    let ada = fixture.administrator("ada", Role::Auditor).await;
+    fixture.administrator("eve", Role::Auditor).await;
+    let [kept, one, two, of_eve] = [
+        fixture.signed_in("ada").await,
+        fixture.signed_in("ada").await,
+        fixture.signed_in("ada").await,
+        fixture.signed_in("eve").await,
+    ];
+    let end = |actor| management.end_other_sessions(actor, customer, ada, kept.session.id());
+    assert_eq!(end(&kept.session.actor).await.unwrap(), 2);
+    assert!(fixture.is_good(&kept).await && fixture.is_good(&of_eve).await);
+    assert!(!fixture.is_good(&one).await && !fixture.is_good(&two).await);
+    assert_eq!(end(&kept.session.actor).await.unwrap(), 0);
+    let stranger =
+        management.end_other_sessions(&kept.session.actor, customer, AdministratorId::from_raw(99), "").await;
+    assert!(matches!(stranger, Err(Error::Forbidden { needed: Role::Admin, .. })));
+}
+
+#[tokio::test]
+async fn a_missing_customer_is_not_found_by_an_owner_either() {
+    let fixture = Fixture::new().await;
+    for (customer, is_there) in [(fixture.customer(), true), (CustomerId::from_raw(99), false)] {
+        let allowed = fixture.management.authorise(&fixture.owner(), customer, Role::Owner).await;
+        assert_eq!(allowed.is_ok(), is_there);
+        assert!(is_there || matches!(allowed, Err(Error::NotFound { object: Object::Customer, .. })));
+    }
+}
+
 /// An owner's stand in customer 0, whichever customer it looks at.
 #[tokio::test]
 async fn an_owner_sees_and_ends_its_own_sessions_and_changes_its_password() {

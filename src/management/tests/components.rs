@@ -6,14 +6,16 @@ use super::*;
 use crate::clock::DAY;
 use crate::domain::component::DeviceDescription;
 use crate::domain::{
-    CleanUpDays, ComponentBadge, ComponentState, Fingerprint, IssuedCertificate, ProvisioningKey, Revision,
-    SerialNumber,
+    CertificateStatus, CleanUpDays, ComponentBadge, ComponentState, Fingerprint, IssuedCertificate, ProvisioningKey,
+    Revision, SerialNumber,
 };
 use crate::id::ComponentId;
 use crate::management::clean_up::CleanUpInput;
 use crate::management::components::history::{ComponentEvent, ComponentEventKind, ComponentHistory, EventKey};
 use crate::management::components::{BULK_MAX, ComponentInput};
-use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, SeenRevisions};
+use crate::store::{
+    EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, RenewalCommit, RenewalOutcome, SeenForRenewal, SeenRevisions,
+};
 
 /// One component: its certificate ends a day after it enrolled.
 pub(super) async fn enroll(fixture: &Fixture, key: &ProvisioningKey, device: &str) -> ComponentId {
@@ -47,6 +49,34 @@ async fn re_enroll(fixture: &Fixture, id: ComponentId, host: u8) -> SerialNumber
     let outcome = fixture.store.commit_enrollment(commit).await.unwrap();
     assert!(matches!(outcome, EnrollmentOutcome::Committed { .. }), "{outcome:?}");
     serial
+}
+
+/// Ten seconds later, from another address.
+async fn renew(fixture: &Fixture, id: ComponentId, host: u8, is_rekey: bool) {
+    fixture.advance(10);
+    let component = fixture.store.find_component(fixture.customer(), id).await.unwrap().unwrap();
+    let current = component.current_serial;
+    let current = fixture.store.find_certificate(fixture.customer(), id, current).await.unwrap().unwrap();
+    let key = fixture.store.find_key(fixture.customer(), component.key_id).await.unwrap().unwrap();
+    let intent = EnrollmentIntent::ReEnroll { component: id, superseded: current.serial };
+    let EnrollmentCommit { seen, remote_address, mut certificate, .. } =
+        commit(fixture, &key, component.fingerprint, host, intent).await;
+    certificate.public_key_hash = if is_rekey { [host; 32] } else { current.public_key_hash };
+    let commit = RenewalCommit {
+        seen: SeenForRenewal {
+            customer: seen.customer,
+            group: seen.group,
+            signing_certificate: seen.signing_certificate,
+            key: (seen.key.0, Some(seen.key.1)),
+            component: (id, component.revision),
+        },
+        remote_address,
+        replaced: current.serial,
+        is_rekey,
+        good_until: current.not_after,
+        certificate,
+    };
+    assert_eq!(fixture.store.commit_renewal(commit).await.unwrap(), RenewalOutcome::Committed);
 }
 
 /// With a certificate that lasts a day, from 192.0.2.`host`.
@@ -175,7 +205,7 @@ async fn revoking_keeps_the_row_and_deleting_may_give_the_use_back() {
     let (key, other) = (key(&fixture, kind, group, "k").await, key(&fixture, kind, group, "other").await);
     let (id, kept) = (enroll(&fixture, &key, "a").await, enroll(&fixture, &key, "b").await);
     let management = &fixture.management;
-    let revoke = |expected| management.revoke_component(&operator, customer, kind, id, expected);
+    let revoke = |expected| management.revoke_component(&operator, customer, kind, id, expected, Input::Absent);
     assert!(matches!(revoke(Some(Revision(2))).await, Err(Error::Outdated { .. })));
     revoke(Some(Revision(1))).await.unwrap();
     revoke(None).await.unwrap();
@@ -193,7 +223,7 @@ async fn revoking_keeps_the_row_and_deleting_may_give_the_use_back() {
     assert_eq!(uses().await, 1);
     for again in [
         management.delete_component(&operator, customer, kind, id, None, true).await,
-        management.revoke_component(&operator, customer, kind, id, None).await,
+        management.revoke_component(&operator, customer, kind, id, None, Input::Absent).await,
         management.find_component(&operator, customer, kind, id).await.map(drop),
         management.find_component_certificate(&operator, customer, kind, id).await.map(drop),
         management.edit_component(&operator, customer, kind, id, None, &ComponentInput::default()).await.map(drop),
@@ -224,7 +254,7 @@ async fn what_a_role_may_do_to_components() {
     let ids = || Input::Given(vec![id]);
     for refused in [
         management.edit_component(&auditor, customer, kind, id, None, &ComponentInput::default()).await.map(drop),
-        management.revoke_component(&auditor, customer, kind, id, None).await,
+        management.revoke_component(&auditor, customer, kind, id, None, Input::Absent).await,
         management.delete_component(&auditor, customer, kind, id, None, false).await,
         management.delete_components(&auditor, customer, kind, ids()).await,
         management.create_clean_up_schedule(&operator, customer, kind, CleanUpInput::default()).await.map(drop),
@@ -331,12 +361,14 @@ fn told(history: &ComponentHistory) -> Vec<String> {
     let name = |key: &EventKey| key.name.as_ref().map_or("gone".to_owned(), ToString::to_string);
     let event = |event: &ComponentEvent| match &event.what {
         ComponentEventKind::Administered(event) => event.action.clone(),
-        ComponentEventKind::Enrolled { key, device } => {
-            format!("enrolled {} {}", key.as_ref().map_or("?".into(), name), device.address)
+        ComponentEventKind::Enrolled { key, address } => {
+            let from = address.map_or("unknown".to_owned(), |address| address.to_string());
+            format!("enrolled {} {from}", name(key))
         }
         ComponentEventKind::ReEnrolled { key, old, new } => {
             format!("re-enrolled {} {} {}", name(key), old.address, new.address)
         }
+        ComponentEventKind::Renewed { is_rekey } => (if *is_rekey { "rekeyed" } else { "renewed" }).to_owned(),
         ComponentEventKind::RevokedWithKey { by } => format!("revoked {by:?}"),
     };
     history.events.iter().map(event).collect()
@@ -378,12 +410,12 @@ async fn a_history_has_all_that_happened_newest_first() {
             "enrolled gone 192.0.2.1",
         ]
     );
-    assert!(matches!(&all.events[4].what, ComponentEventKind::Enrolled { key: Some(key), .. } if key.id == one.id));
+    assert!(matches!(&all.events[4].what, ComponentEventKind::Enrolled { key, .. } if key.id == one.id));
     let certificates: Vec<_> = all.certificates.iter().map(|certificate| certificate.serial).collect();
     assert_eq!((certificates.len(), &certificates[..2]), (3, &[third, second][..]));
 
     // One that is revoked by itself is told with who did it.
-    management.revoke_component(&operator, customer, kind, other, None).await.unwrap();
+    management.revoke_component(&operator, customer, kind, other, None, Input::Absent).await.unwrap();
     let of_other = management.component_history(&auditor, customer, kind, other).await.unwrap();
     assert_eq!(told(&of_other), ["revoke", "re-enrolled gone 192.0.2.1 192.0.2.9", "enrolled gone 192.0.2.1"]);
 
@@ -392,6 +424,37 @@ async fn a_history_has_all_that_happened_newest_first() {
     let stranger = Actor { customer_id: CustomerId::from_raw(4_711), ..fixture.actor(Role::Admin) };
     let foreign = management.component_history(&stranger, customer, kind, id).await;
     assert!(matches!(foreign, Err(Error::NotFound { object: Object::Customer, .. })));
+}
+
+#[tokio::test]
+async fn renewals_are_told_by_the_certificates_that_they_left() {
+    let fixture = Fixture::new().await;
+    let (management, customer, kind) = (&fixture.management, fixture.customer(), Kind::Machine);
+    let auditor = fixture.actor(Role::Auditor);
+    let group = fixture.group(kind, "Laptops").await;
+    let one = key(&fixture, kind, group, "one").await;
+    let id = enroll(&fixture, &one, "d").await;
+    let history = async || management.component_history(&auditor, customer, kind, id).await.unwrap();
+    renew(&fixture, id, 2, false).await;
+    assert_eq!(told(&history().await), ["renewed", "enrolled one unknown"]);
+    renew(&fixture, id, 3, true).await;
+    fixture.advance(10);
+    re_enroll(&fixture, id, 4).await;
+    renew(&fixture, id, 5, false).await;
+    let all = history().await;
+    let expected = ["renewed", "re-enrolled one 192.0.2.3 192.0.2.4", "rekeyed", "renewed", "enrolled one unknown"];
+    assert_eq!(told(&all), expected);
+    let statuses: Vec<_> = all.certificates.iter().map(|certificate| certificate.status).collect();
+    assert!(matches!(
+        statuses[..],
+        [
+            CertificateStatus::Current,
+            CertificateStatus::Renewed { .. },
+            CertificateStatus::Superseded { .. },
+            CertificateStatus::Superseded { .. },
+            CertificateStatus::Superseded { .. },
+        ]
+    ));
 }
 
 #[tokio::test]
@@ -469,7 +532,7 @@ async fn disabled_components_go_only_when_asked_for_and_revoked_ones_never() {
     let (disabled, revoked) = (enroll(&fixture, &key, "disabled").await, enroll(&fixture, &key, "revoked").await);
     let off = ComponentInput { enabled: Input::Given(false), ..ComponentInput::default() };
     fixture.management.edit_component(&admin, customer, kind, disabled, None, &off).await.unwrap();
-    fixture.management.revoke_component(&admin, customer, kind, revoked, None).await.unwrap();
+    fixture.management.revoke_component(&admin, customer, kind, revoked, None, Input::Absent).await.unwrap();
     let made = schedule(&fixture, kind, false).await;
     let later = NOW.saturating_add(DAY * 400);
     assert_eq!(fixture.management.clean_up(later).await.unwrap(), 0);

@@ -5,6 +5,7 @@ mod administrators;
 mod components;
 mod home;
 mod keys;
+mod peppers;
 mod preferences;
 mod with_group;
 
@@ -32,6 +33,7 @@ use crate::clock::{Clock, DAY_SECONDS, ManualClock, Timestamp};
 use crate::domain::administrator::ActorIdentity;
 use crate::domain::audit::AuditRow;
 use crate::domain::key_string::{Inspection, inspect};
+use crate::domain::peppers::open_peppers;
 use crate::domain::{Actor, ApiClient, Customer, Kind, Name, Role, TrustPin, places};
 use crate::id::{ApiClientId, CustomerId, GroupId, Id as _};
 use crate::secret::master::MasterKeys;
@@ -57,10 +59,12 @@ impl Announce for Announced {
 pub(crate) struct Fixture {
     pub(crate) management: Arc<Management>,
     pub(crate) first: FirstCredentials,
-    store: Arc<dyn Store>,
-    clock: Arc<ManualClock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<ManualClock>,
     announced: Arc<Announced>,
     master_keys: Arc<MasterKeys>,
+    /// Of one key, `m`.
+    pub(crate) master_key_text: String,
     directory: TempDir,
 }
 
@@ -108,7 +112,8 @@ impl Fixture {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(ManualClock::new(NOW));
         let (store, directory) = empty_store(&clock);
-        let master_keys = Arc::new(MasterKeys::parse(&MasterKeys::generate_text("m")).unwrap());
+        let master_key_text = MasterKeys::generate_text("m").to_string();
+        let master_keys = Arc::new(MasterKeys::parse(&master_key_text).unwrap());
         let Ok(Some(first)) = initialize(&store, &master_keys, &clock).await else { panic!("the first start failed") };
         let secrets = load_secrets(&*store, &master_keys).await.unwrap();
         let announced = Arc::new(Announced::default());
@@ -125,8 +130,45 @@ impl Fixture {
             trust_pin: Arc::new(ArcSwap::from_pointee(PIN)),
             profile: profile(),
             component_lifetime_seconds: DAY_SECONDS,
+            webhook_destinations: Default::default(),
         });
-        Self { management: Arc::new(management), first, store, clock, announced, master_keys, directory }
+        Self {
+            management: Arc::new(management),
+            first,
+            store,
+            clock,
+            announced,
+            master_keys,
+            master_key_text,
+            directory,
+        }
+    }
+
+    /// The peppers as the store has them; whether the newest makes digests.
+    pub(crate) async fn follow_peppers(&self, is_settled: bool) {
+        let sealed = self.store.list_secrets(places::PEPPER).await.unwrap();
+        let sealed = sealed.iter().map(|secret| (&*secret.name, &*secret.sealed));
+        let live = open_peppers(sealed, &self.master_keys).unwrap();
+        self.management.parts.peppers.replace(&live, is_settled);
+    }
+
+    /// As on a node that has not heard of the newest one.
+    pub(crate) async fn forget_newest_pepper(&self) {
+        let sealed = self.store.list_secrets(places::PEPPER).await.unwrap();
+        let sealed = sealed.iter().map(|secret| (&*secret.name, &*secret.sealed));
+        let live = open_peppers(sealed, &self.master_keys).unwrap();
+        self.management.parts.peppers.replace(&live[1..], true);
+    }
+
+    /// Whether the older pepper went.
+    pub(crate) async fn retire_if_unused(&self) -> bool {
+        let parts = &self.management.parts;
+        super::peppers::retire_if_unused(&*self.store, &parts.peppers, &parts.audit_key, NOW).await.unwrap()
+    }
+
+    pub(crate) async fn move_digests(&self) -> u64 {
+        let parts = &self.management.parts;
+        super::peppers::move_digests(&*self.store, &self.master_keys, &parts.peppers).await.unwrap()
     }
 
     pub(crate) fn customer(&self) -> CustomerId {
@@ -211,7 +253,7 @@ async fn a_first_start_happens_once_and_needs_its_master_key() {
 
     let other = MasterKeys::parse(&MasterKeys::generate_text("m")).unwrap();
     let refused = load_secrets(&*fixture.store, &other).await.err().unwrap();
-    assert!(matches!(refused, LoadSecretsError::Unseal { .. }), "{refused}");
+    assert!(matches!(refused, LoadSecretsError::Pepper(_)), "{refused}");
     assert!(refused.to_string().contains("master key"), "{refused}");
     let (empty, _directory) = empty_store(&fixture.clock);
     let empty = load_secrets(&*empty, &other).await.err().unwrap();

@@ -40,10 +40,11 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     Ok(Answer::empty().tagged(revision))
 }
 
+/// `{"reason":"…"}`, or nothing.
 pub(super) async fn revoke(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     let (customer, id) = (call.customer()?, call.object(Object::Component)?);
-    let expected = call.expected_revision()?;
-    api.management.revoke_component(actor(session), customer, call.kind(), id, expected).await?;
+    let (reason, expected) = (call.members()?.text("reason"), call.expected_revision()?);
+    api.management.revoke_component(actor(session), customer, call.kind(), id, expected, reason).await?;
     Ok(Answer::empty())
 }
 

@@ -19,6 +19,7 @@
 //! | `…/enrollmentCert` | [`signing_certificates`] |
 //! | `…/clientTypes` | [`client_types`] |
 //! | `…/visible/versionProfiles` `…/versionProfile` | [`version_profiles`] |
+//! | `…/webhooks`, with `deliveries` and `test` | [`webhooks`] |
 //! | `GET /openapi.json` | [`openapi`] |
 //!
 //! What all requests share is here: path prefixes are ignored, a body is accepted on every method
@@ -39,11 +40,14 @@ mod customers;
 mod groups;
 mod keys;
 mod openapi;
+mod pepper;
 mod query;
 mod refusal;
 mod sign_in;
 mod signing_certificates;
+mod tls_anchor;
 mod version_profiles;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;

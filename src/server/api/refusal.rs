@@ -211,6 +211,9 @@ pub(super) fn of_use_case(error: &Error, reference: &Reference) -> (StatusCode, 
             let reason = format!("the key has a successor already, {successor}: rotate that one, or delete it first");
             fault(bad_request, "already.rotated", reason, vec![successor.to_string()])
         }
+        Error::AnchorRoll { .. } | Error::PepperRotation(_) => {
+            fault(bad_request, "invalid.resource.argument", error.to_string(), vec![])
+        }
         Error::KeyExhausted => {
             let reason = "all uses of the key are taken: raise maxUsage, then export it".to_owned();
             fault(bad_request, "nonce.usage.exceeded", reason, vec!["maxUsage".to_owned()])
@@ -277,5 +280,7 @@ fn resource(object: Object) -> &'static str {
         Object::Service => "service",
         Object::Session => "session",
         Object::SigningCertificate => "enrollmentCert",
+        Object::TlsTrustAnchor => "tlsTrustAnchor",
+        Object::Webhook => "webhook",
     }
 }

@@ -25,22 +25,25 @@ use super::wire::api_client::API_CLIENT;
 use super::wire::audit_event::AUDIT_EVENT;
 use super::wire::clean_up::CLEAN_UP_SCHEDULE;
 use super::wire::client_type::CLIENT_TYPES;
-use super::wire::component::{COMPONENT, COMPONENT_IDS, PEM};
+use super::wire::component::{COMPONENT, COMPONENT_IDS, PEM, REVOCATION};
 use super::wire::customer::{CUSTOMER, NEW_CUSTOMER};
 use super::wire::group::{GROUP, GROUP_SUMMARY};
 use super::wire::key::{KEY, KEY_IMPORT, KEY_ROTATION, KEY_STRING};
 use super::wire::key_bulk::{KEY_BULK, KEY_BULK_RESULTS};
 use super::wire::key_check::KEY_CHECK;
 use super::wire::key_history::{KEY_REFUSAL, KEY_USE};
+use super::wire::pepper::PEPPERS;
 use super::wire::session::{CLIENT_CREDENTIALS, LEGACY_TOKEN, OAUTH_TOKEN, SIGN_IN};
 use super::wire::signing_certificate::{
-    NEW_ROOT, NEW_SIGNING_CERTIFICATE, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_DELETION, SIGNING_CERTIFICATE_EDIT,
-    SIGNING_CERTIFICATE_IMPORT, SIGNING_CERTIFICATE_REQUEST,
+    NEW_ROOT, NEW_SIGNING_CERTIFICATE, PKIX_CRL, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_DELETION,
+    SIGNING_CERTIFICATE_EDIT, SIGNING_CERTIFICATE_IMPORT, SIGNING_CERTIFICATE_REPLACEMENT, SIGNING_CERTIFICATE_REQUEST,
 };
+use super::wire::tls_anchor::TLS_TRUST_ANCHOR;
 use super::wire::version_profile::VERSION_PROFILE;
+use super::wire::webhook::{WEBHOOK, WEBHOOK_DELIVERY};
 use super::{
     Api, Call, administrators, api_clients, audit_events, clean_up, client_types, components, customers, groups, keys,
-    openapi, sign_in, signing_certificates, version_profiles, wire,
+    openapi, pepper, sign_in, signing_certificates, tls_anchor, version_profiles, webhooks, wire,
 };
 use crate::domain::{Kind, Role};
 use crate::management::sessions::Session;
@@ -156,6 +159,20 @@ pub static ROUTES: &[Route] = &[
     route!(GET    "mgmtconfig/v1/admin/customers/{customerId}", Auditor, customers::get, "Get a customer").gets(&CUSTOMER),
     route!(PUT    "mgmtconfig/v1/admin/customers/{customerId}", Owner, customers::edit, "Edit a customer").edits(&CUSTOMER),
 
+    route!(GET    "mgmtconfig/v1/admin/tlsTrustAnchor", Owner, tls_anchor::get, "Get the CA above the TLS certificates of the service's listeners")
+        .answers(Content::Object(&TLS_TRUST_ANCHOR)),
+    route!(POST   "mgmtconfig/v1/admin/tlsTrustAnchor/roll", Owner, tls_anchor::roll, "Make a new TLS trust anchor, which the old one vouches for")
+        .answers(Content::Object(&TLS_TRUST_ANCHOR)),
+    route!(POST   "mgmtconfig/v1/admin/tlsTrustAnchor/finish", Owner, tls_anchor::finish, "Let go of the TLS trust anchor before the present one")
+        .answers(Content::Object(&TLS_TRUST_ANCHOR)),
+
+    route!(GET    "mgmtconfig/v1/admin/pepper", Owner, pepper::get, "Get what is digested under which pepper")
+        .answers(Content::Object(&PEPPERS)),
+    route!(POST   "mgmtconfig/v1/admin/pepper/rotate", Owner, pepper::rotate, "Make a new pepper, which digests move to")
+        .answers(Content::Object(&PEPPERS)),
+    route!(POST   "mgmtconfig/v1/admin/pepper/finish", Owner, pepper::finish, "Let go of the pepper before the newest, and of what is left under it")
+        .answers(Content::Object(&PEPPERS)),
+
     route!(GET    V1 "administrators", Auditor, administrators::list, "List administrators").lists(&ADMINISTRATOR),
     route!(POST   V1 "administrators", Admin, administrators::create, "Make an administrator").creates(&ADMINISTRATOR),
     route!(GET    V1 "administrators/{id}", Auditor, administrators::get, "Get an administrator").gets(&ADMINISTRATOR),
@@ -213,7 +230,7 @@ pub static ROUTES: &[Route] = &[
     route!(PUT    V1 "{componentType}/{id}", Operator, components::edit, "Edit a component, or attach it to another key").edits(&COMPONENT),
     route!(DELETE V1 "{componentType}/{id}", Operator, components::delete, "Revoke and delete a component").deletes().with_parameters(RELEASE_USE),
     route!(GET    V1 "{componentType}/{id}/certificate", Auditor, components::certificate, "Get a component's certificate").answers(Content::Raw(PEM)),
-    route!(POST   V1 "{componentType}/{id}/revoke", Operator, components::revoke, "Revoke a component and keep its device out").with_if_match(),
+    route!(POST   V1 "{componentType}/{id}/revoke", Operator, components::revoke, "Revoke a component and keep its device out").takes(&REVOCATION).with_if_match(),
 
     route!(GET    V1 "{scheduleType}", Auditor, clean_up::get, "Get a kind's clean-up schedule").gets(&CLEAN_UP_SCHEDULE),
     route!(POST   V1 "{scheduleType}", Admin, clean_up::create, "Make a kind's clean-up schedule").creates(&CLEAN_UP_SCHEDULE),
@@ -230,7 +247,10 @@ pub static ROUTES: &[Route] = &[
     route!(POST   V1 "enrollmentCert/generate", Admin, signing_certificates::create_below, "Make a signing certificate below another")
         .creates(&SIGNING_CERTIFICATE).takes(&NEW_SIGNING_CERTIFICATE).with_status(StatusCode::OK),
     route!(GET    V1 "enrollmentCert/{id}", Auditor, signing_certificates::get, "Get a signing certificate").gets(&SIGNING_CERTIFICATE),
+    route!(GET    V1 "enrollmentCert/{id}/crl", Auditor, signing_certificates::crl, "Get the newest CRL of a signing certificate, in DER").answers(Content::Raw(PKIX_CRL)),
     route!(PUT    V1 "enrollmentCert/{id}", Admin, signing_certificates::edit, "Edit a signing certificate, or bring its certificate").edits(&SIGNING_CERTIFICATE_EDIT),
+    route!(POST   V1 "enrollmentCert/{id}/replace", Admin, signing_certificates::replace, "Give all keys and groups that have it another signing certificate")
+        .takes(&SIGNING_CERTIFICATE_REPLACEMENT),
     route!(DELETE V1 "enrollmentCert/{id}", Admin, signing_certificates::delete, "Delete a signing certificate that is not in use").deletes().or_previews(&SIGNING_CERTIFICATE_DELETION),
 
     route!(GET    V1 "clientTypes", Auditor, client_types::list, "List client types").answers(Content::Object(&CLIENT_TYPES)),
@@ -238,6 +258,16 @@ pub static ROUTES: &[Route] = &[
     route!(PUT    V1 "versionProfiles/{id}", Admin, version_profiles::choose, "Choose the version profile of a customer"),
     route!(GET    V1 "visible/versionProfiles", Auditor, version_profiles::list, "List version profiles").lists(&VERSION_PROFILE),
     route!(PUT    V1 "visible/versionProfiles/{id}", Admin, version_profiles::choose, "Choose the version profile of a customer"),
+
+    route!(GET    V1 "webhooks", Auditor, webhooks::list, "List webhooks").lists(&WEBHOOK),
+    route!(POST   V1 "webhooks", Admin, webhooks::create, "Make a webhook").creates(&WEBHOOK),
+    route!(GET    V1 "webhooks/{id}", Auditor, webhooks::get, "Get a webhook").gets(&WEBHOOK),
+    route!(PUT    V1 "webhooks/{id}", Admin, webhooks::edit, "Edit a webhook").edits(&WEBHOOK),
+    route!(DELETE V1 "webhooks/{id}", Admin, webhooks::delete, "Delete a webhook with what waits for it").deletes(),
+    route!(GET    V1 "webhooks/{id}/deliveries", Auditor, webhooks::deliveries, "List a webhook's deliveries, newest first")
+        .lists(&WEBHOOK_DELIVERY).with_parameters(PAGE),
+    route!(POST   V1 "webhooks/{id}/test", Admin, webhooks::test, "Queue a test; its delivery tells how it went")
+        .answers(Content::Object(&WEBHOOK_DELIVERY)),
 ];
 
 impl Route {

@@ -6,7 +6,8 @@ use super::answer::Answer;
 use super::refusal::Refusal;
 use super::wire::envelope::Envelope;
 use super::wire::signing_certificate::{
-    DeletionBody, SigningCertificateBody, decode_edit, decode_import, decode_new, decode_request,
+    DeletionBody, PKIX_CRL, SigningCertificateBody, decode_edit, decode_import, decode_new, decode_replacement,
+    decode_request,
 };
 use super::{Api, Call, actor};
 use crate::management::sessions::Session;
@@ -24,6 +25,13 @@ pub(super) async fn get(api: &Api, call: &Call, session: &Session) -> Result<Ans
     let id = call.object(Object::SigningCertificate)?;
     let found = api.management.find_signing_certificate(actor(session), call.customer()?, id).await?;
     Ok(answer(StatusCode::OK, &found))
+}
+
+/// As the enrollment listener serves it.
+pub(super) async fn crl(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let (customer, id) = (call.customer()?, call.object(Object::SigningCertificate)?);
+    let found = api.management.find_crl(actor(session), customer, id).await?;
+    Ok(Answer::bytes(PKIX_CRL, found.der))
 }
 
 /// An import: certificate, issuers and private key.
@@ -50,6 +58,14 @@ pub(super) async fn edit(api: &Api, call: &Call, session: &Session) -> Result<An
     let expected = call.expected_revision()?;
     let revision = api.management.edit_signing_certificate(actor(session), customer, id, expected, &input).await?;
     Ok(Answer::empty().tagged(revision))
+}
+
+/// `{"enrollmentCertId"}`: what its keys and groups have from then on.
+pub(super) async fn replace(api: &Api, call: &Call, session: &Session) -> Result<Answer, Refusal> {
+    let (customer, id) = (call.customer()?, call.object(Object::SigningCertificate)?);
+    let successor = decode_replacement(&call.members()?);
+    api.management.replace_signing_certificate(actor(session), customer, id, successor).await?;
+    Ok(Answer::empty())
 }
 
 /// With `dryRun=true` it says what a deletion would meet, and deletes nothing.

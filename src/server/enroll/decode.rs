@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! { "provisioningKey": …, "fingerprint": …, "csr": …, "hostname"?: …, "platform"?: …, "softwareVersion"?: … }
+//! { "csr": …, "fingerprint"?: … }
 //! ```
 //!
 //! Every member is a string and stands there at most once; there are no others. Until the key has
@@ -34,11 +35,15 @@ pub struct Decoded<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     Fingerprint,
+    /// EST: neither the CSR nor the credentials name the device.
+    FingerprintMissing,
     Hostname,
     /// Not JSON, or not this object.
     Members,
     NotUtf8,
     Platform,
+    /// As [`Self::Members`], of a renewal.
+    RenewalMembers,
     SoftwareVersion,
 }
 
@@ -70,15 +75,8 @@ impl<'a> Decoded<'a> {
     /// # Errors
     /// What is wrong with the form. A `provisioningKey` that is any string is in order.
     pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(body).map_err(|_| Malformed::NotUtf8)?;
-        // The derived reader would take a list of the values, too.
-        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-            return Err(Malformed::Members);
-        }
-        let members: Members<'a> = serde_json::from_str(text).map_err(|_| Malformed::Members)?;
-        let mut buffer = [0; Fingerprint::BYTES_MAX];
-        let fingerprint = members.fingerprint.unescape_into(&mut buffer).ok_or(Malformed::Fingerprint)?;
-        let fingerprint = Fingerprint::new(fingerprint).map_err(|_| Malformed::Fingerprint)?;
+        let members: Members<'a> = members(body, Malformed::Members)?;
+        let fingerprint = members.fingerprint.to_fingerprint()?;
         let check = |text: &Option<JsonText<'_>>, bytes_max, malformed| match text {
             Some(text) if !text.is_printable(bytes_max) => Err(malformed),
             _ => Ok(()),
@@ -130,11 +128,55 @@ impl<'a> Decoded<'a> {
     }
 }
 
+/// A renewal whose form is right, borrowed from its body.
+pub struct DecodedRenewal<'a> {
+    csr: JsonText<'a>,
+    pub fingerprint: Option<Fingerprint>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RenewalMembers<'a> {
+    #[serde(borrow)]
+    csr: JsonText<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    fingerprint: Option<JsonText<'a>>,
+}
+
+impl<'a> DecodedRenewal<'a> {
+    /// `body`: as for [`Decoded::decode`].
+    ///
+    /// # Errors
+    /// What is wrong with the form.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let RenewalMembers { csr, fingerprint } = members(body, Malformed::RenewalMembers)?;
+        Ok(Self { csr, fingerprint: fingerprint.map(JsonText::to_fingerprint).transpose()? })
+    }
+
+    /// As [`Decoded::csr`].
+    pub fn csr(&self) -> Cow<'a, str> {
+        self.csr.to_text()
+    }
+}
+
+/// The one object that `body` is, or `otherwise`.
+fn members<'a, T: Deserialize<'a>>(body: &'a [u8], otherwise: Malformed) -> Result<T, Malformed> {
+    let text = std::str::from_utf8(body).map_err(|_| Malformed::NotUtf8)?;
+    // A derived reader would take a list of the values, too.
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err(otherwise);
+    }
+    serde_json::from_str(text).map_err(|_| otherwise)
+}
+
 impl Malformed {
     /// For the caller: what is accepted. Repeats nothing of what was sent.
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Fingerprint => "The fingerprint must have 16 to 64 characters of A-Z a-z 0-9 ' ( ) + , - . / : = ?",
+            Self::FingerprintMissing => {
+                "The device must be named: by a serialNumber in the CSR's subject, or by the user of the credentials."
+            }
             Self::Hostname => "The hostname must have at most 253 bytes and no control characters.",
             Self::Members => {
                 "The body must be one JSON object with the strings provisioningKey, fingerprint and csr, optionally \
@@ -142,6 +184,9 @@ impl Malformed {
             }
             Self::NotUtf8 => "The body must be UTF-8.",
             Self::Platform => "The platform must have at most 64 bytes and no control characters.",
+            Self::RenewalMembers => {
+                "The body must be one JSON object with the string csr, optionally fingerprint, each once, and nothing else."
+            }
             Self::SoftwareVersion => "The softwareVersion must have at most 64 bytes and no control characters.",
         }
     }
@@ -163,6 +208,12 @@ impl<'a> JsonText<'a> {
     /// The text itself, if it was written without escapes.
     fn plain(self) -> Option<&'a str> {
         (!self.0.contains('\\')).then_some(self.0)
+    }
+
+    fn to_fingerprint(self) -> Result<Fingerprint, Malformed> {
+        let mut buffer = [0; Fingerprint::BYTES_MAX];
+        let text = self.unescape_into(&mut buffer).ok_or(Malformed::Fingerprint)?;
+        Fingerprint::new(text).map_err(|_| Malformed::Fingerprint)
     }
 
     fn pieces(self) -> Pieces<'a> {
@@ -412,6 +463,34 @@ mod tests {
         assert_eq!(Decoded::decode(body.as_bytes()).ok().unwrap().csr(), "a\u{fffd}z\n");
     }
 
+    #[test]
+    fn a_renewal_is_taken_apart() {
+        let csr = "\"csr\":\"a\\nb\"";
+        let whole = format!("{{{csr},\"fingerprint\":\"0123456789\\u0061bcdef\"}}");
+        let decoded = DecodedRenewal::decode(whole.as_bytes()).ok().unwrap();
+        assert_eq!((&*decoded.csr(), decoded.fingerprint.unwrap().as_str()), ("a\nb", "0123456789abcdef"));
+        let alone = format!("{{{csr}}}");
+        assert_eq!(DecodedRenewal::decode(alone.as_bytes()).ok().unwrap().fingerprint, None);
+
+        let refusal = |body: &str| DecodedRenewal::decode(body.as_bytes()).err();
+        for members in [
+            "",
+            "\"fingerprint\":\"0123456789abcdef\"",
+            "\"csr\":1",
+            &format!("{csr},{csr}"),
+            &format!("{csr},\"fingerprint\":null"),
+            &format!("{csr},\"hostname\":\"h\""),
+            &format!("{csr},\"provisioningKey\":\"3|c|s\""),
+        ] {
+            assert_eq!(refusal(&format!("{{{members}}}")), Some(Malformed::RenewalMembers), "{members}");
+        }
+        for body in ["", "[\"x\"]", "null"] {
+            assert_eq!(refusal(body), Some(Malformed::RenewalMembers), "{body}");
+        }
+        assert_eq!(refusal(&format!("{{{csr},\"fingerprint\":\"short\"}}")), Some(Malformed::Fingerprint));
+        assert_eq!(DecodedRenewal::decode(b"{\"csr\":\"\xff\"}").err(), Some(Malformed::NotUtf8));
+    }
+
     proptest! {
         /// Any way to write a string in JSON means what it means to another parser.
         #[test]
@@ -440,6 +519,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
             let _ = Decoded::decode(&bytes);
+            let _ = DecodedRenewal::decode(&bytes);
         }
     }
 }

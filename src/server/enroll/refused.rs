@@ -4,8 +4,11 @@ use hyper::header::ALLOW;
 use hyper::{Method, StatusCode};
 
 use super::decode::Malformed;
+use super::gate::Format;
 use crate::domain::Refusal;
 use crate::enrollment::EnrollmentError;
+use crate::enrollment::renewal::RenewalError;
+use crate::protocol::renew::CERTIFICATE_REFUSED;
 use crate::server::http::problem::{Hint, ProblemKind};
 use crate::server::http::route;
 
@@ -13,17 +16,21 @@ use crate::server::http::route;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     BodyTooLarge,
-    /// A verified key, refused for what came with it or by a rule.
+    /// A verified key, or a component's certificate, refused for what came with it or by a rule.
     Denied(Refusal),
     Internal,
+    /// One 401 for every certificate that says nothing here.
+    InvalidCertificate,
     InvalidKey,
     Malformed(Malformed),
     MethodNotAllowed(Vec<Method>),
+    MissingCertificate,
     NotFound,
     Overloaded,
     RateLimited,
     StoreUnavailable,
-    UnsupportedMediaType,
+    /// With what is accepted.
+    UnsupportedMediaType(Format),
 }
 
 impl From<&EnrollmentError> for Refused {
@@ -41,13 +48,25 @@ impl From<&EnrollmentError> for Refused {
     }
 }
 
+impl From<&RenewalError> for Refused {
+    fn from(error: &RenewalError) -> Self {
+        match error {
+            RenewalError::Certificate(_) => Self::InvalidCertificate,
+            RenewalError::Enrollment(error) => error.into(),
+        }
+    }
+}
+
 /// Devices that were told to come back spread over so many seconds.
 const SOON: Hint = Hint::RetryAfter(1..=5);
 /// Wider: everyone who came at once is told so at once.
 const LATER: Hint = Hint::RetryAfter(2..=20);
 
+/// The scheme of the 401s of a renewal; there is no registered one.
+const CLIENT_CERTIFICATE: &str = "ClientCertificate";
+
 impl Refused {
-    /// What the answer says. The text of a 401 is one, whatever was wrong with the key.
+    /// What the answer says. The text of a 401 is one, whatever was wrong with the key or the certificate.
     pub fn problem(&self) -> ProblemKind {
         use StatusCode as Status;
         let kind = |status, code, title, detail, hint| ProblemKind { status, code, title, detail, hint };
@@ -73,12 +92,19 @@ impl Refused {
                 "The service failed. Nothing was enrolled. Tell its operator the reference.",
                 Hint::None,
             ),
+            Self::InvalidCertificate => kind(
+                Status::UNAUTHORIZED,
+                CERTIFICATE_REFUSED,
+                "Client certificate refused",
+                "The client certificate was not accepted.",
+                Hint::Authenticate(CLIENT_CERTIFICATE),
+            ),
             Self::InvalidKey => kind(
                 Status::UNAUTHORIZED,
                 "invalid-key",
                 "Invalid provisioning key",
                 "The provisioning key was not accepted.",
-                Hint::Authenticate,
+                Hint::Authenticate("ProvisioningKey"),
             ),
             Self::Malformed(malformed) => {
                 kind(Status::BAD_REQUEST, "malformed-request", "Malformed request", malformed.detail(), Hint::None)
@@ -89,6 +115,13 @@ impl Refused {
                 "Method not allowed",
                 "This path is there for other methods.",
                 Hint::None,
+            ),
+            Self::MissingCertificate => kind(
+                Status::UNAUTHORIZED,
+                "client-certificate-required",
+                "Client certificate required",
+                "Show the component's certificate in the TLS handshake.",
+                Hint::Authenticate(CLIENT_CERTIFICATE),
             ),
             Self::NotFound => {
                 kind(Status::NOT_FOUND, "not-found", "Not found", "There is nothing at this path.", Hint::None)
@@ -114,11 +147,14 @@ impl Refused {
                 "The service cannot record enrollments at the moment. Try again after the time given.",
                 SOON,
             ),
-            Self::UnsupportedMediaType => kind(
+            Self::UnsupportedMediaType(format) => kind(
                 Status::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 "Unsupported media type",
-                "The Content-Type must be application/json, in UTF-8.",
+                match format {
+                    Format::Json => "The Content-Type must be application/json, in UTF-8.",
+                    Format::Pkcs10 => "The Content-Type must be application/pkcs10.",
+                },
                 Hint::None,
             ),
         }
@@ -132,26 +168,38 @@ impl Refused {
         }
     }
 
-    /// Whether it counts against the source's failures: a 401 or a 400 before a key verified.
-    pub fn is_failure(&self) -> bool {
-        matches!(self, Self::InvalidKey | Self::Malformed(_))
+    /// Whether it counts against the source's failures: a 401, or a 400 before it is known who asks.
+    pub fn is_failure(&self, is_anonymous: bool) -> bool {
+        match self {
+            Self::InvalidCertificate | Self::InvalidKey | Self::MissingCertificate => true,
+            Self::Malformed(_) => is_anonymous,
+            _ => false,
+        }
     }
 }
 
-/// Whoever reads this holds a key that verified, so it says what is the matter.
+/// Whoever reads this holds a key that verified, or a component's certificate, so it says what is the matter.
 const fn denial(refusal: Refusal) -> (&'static str, &'static str) {
     match refusal {
         Refusal::AddressNotAllowed => {
             ("Address not allowed", "The provisioning key may not be used from this device's network address.")
+        }
+        Refusal::ClientCertificateSuperseded => {
+            ("Client certificate superseded", "This component has a newer certificate. Show that one.")
         }
         Refusal::ComponentDisabled => ("Component disabled", "This device is enrolled, and its component is disabled."),
         Refusal::ComponentRevoked => {
             ("Component revoked", "This device's component was revoked. It can enroll again once that one is deleted.")
         }
         Refusal::CustomerDisabled => {
-            ("Customer disabled", "The customer that the provisioning key belongs to is disabled.")
+            ("Customer disabled", "The customer that the provisioning key or the component belongs to is disabled.")
         }
-        Refusal::GroupDisabled => ("Group disabled", "The group that the provisioning key enrolls into is disabled."),
+        Refusal::FingerprintMismatch => {
+            ("Fingerprint mismatch", "The certificate was given to other hardware. Enroll this device instead.")
+        }
+        Refusal::GroupDisabled => {
+            ("Group disabled", "The group of the provisioning key or of the component is disabled.")
+        }
         Refusal::InvalidCsr => (
             "Invalid CSR",
             "The csr must be one PKCS#10 request in PEM or base64 DER, signed by its own key: P-256, P-384, Ed25519 or \
@@ -167,10 +215,9 @@ const fn denial(refusal: Refusal) -> (&'static str, &'static str) {
             "Re-enrollment not allowed",
             "This device is enrolled already, with another key pair, and the provisioning key does not allow it again.",
         ),
-        Refusal::SigningCertificateUnavailable => (
-            "Signing certificate unavailable",
-            "The signing certificate of the provisioning key cannot sign at the moment.",
-        ),
+        Refusal::SigningCertificateUnavailable => {
+            ("Signing certificate unavailable", "The signing certificate that would sign cannot do so at the moment.")
+        }
     }
 }
 
@@ -185,14 +232,16 @@ mod tests {
     fn every_code_has_a_counter_of_its_own() {
         let refusals = Refusal::ALL.into_iter().map(Refused::Denied).chain([
             Refused::BodyTooLarge,
+            Refused::InvalidCertificate,
             Refused::InvalidKey,
             Refused::Malformed(Malformed::Members),
             Refused::MethodNotAllowed(vec![]),
+            Refused::MissingCertificate,
             Refused::NotFound,
             Refused::Overloaded,
             Refused::RateLimited,
             Refused::StoreUnavailable,
-            Refused::UnsupportedMediaType,
+            Refused::UnsupportedMediaType(Format::Json),
         ]);
         let metrics = Metrics::new();
         for refused in refusals {

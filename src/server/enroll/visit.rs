@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::KeyIdentity;
 use super::refused::Refused;
 use crate::domain::Reference;
-use crate::enrollment::{Enrollment, EnrollmentError};
+use crate::enrollment::Enrollment;
+use crate::enrollment::renewal::RenewalError;
 use crate::id::ComponentId;
 use crate::metrics::Metrics;
 use crate::protocol::enroll::Outcome;
@@ -19,11 +20,11 @@ use crate::server::http::quiet::Quiet;
 pub struct Visit<'a> {
     pub reference: Reference,
     pub address: IpAddr,
-    /// Set once the key verified.
+    /// Set once the key verified, or the component showed who it is: then the component's key, which may be gone.
     pub key: Option<KeyIdentity>,
+    pub component: Option<ComponentId>,
     /// What the use case said, for the log alone.
-    cause: Option<EnrollmentError>,
-    component: Option<ComponentId>,
+    cause: Option<RenewalError>,
     end: End,
     metrics: &'a Metrics,
     quiet: &'a Arc<Quiet>,
@@ -47,8 +48,8 @@ impl<'a> Visit<'a> {
             reference: Reference::random(),
             address,
             key: None,
-            cause: None,
             component: None,
+            cause: None,
             end: End::None,
             metrics,
             quiet,
@@ -62,7 +63,8 @@ impl<'a> Visit<'a> {
     }
 
     /// What is answered when the use case says `error`, which the log is told.
-    pub fn fails(&mut self, error: EnrollmentError) -> Refused {
+    pub fn fails(&mut self, error: impl Into<RenewalError>) -> Refused {
+        let error = error.into();
         let refused = Refused::from(&error);
         self.cause = Some(error);
         refused
@@ -82,7 +84,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Whether to write the line: always about a verified key, else while there are not too many.
+    /// Whether to write the line: always about somebody who is known, else while there are not too many.
     fn is_told(&self) -> bool {
         if self.key.is_some() {
             return true;
@@ -117,6 +119,8 @@ impl<'a> Visit<'a> {
         match self.end {
             End::Answered(Outcome::Enrolled) => line!(info, "A device was enrolled."),
             End::Answered(Outcome::ReEnrolled) => line!(info, "A known device got a new certificate."),
+            End::Answered(Outcome::Renewed) => line!(info, "A device renewed its certificate."),
+            End::Answered(Outcome::Rekeyed) => line!(info, "A device renewed its certificate, with a new key pair."),
             End::Answered(Outcome::Replayed) => line!(info, "A device got the certificate again that it has."),
             End::Refused { code: "internal", .. } => line!(error, "A device was refused because of a defect here."),
             End::Refused { title, is_ours: true, .. } => line!(warn, "A device was told to come back: {title}."),

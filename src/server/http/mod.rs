@@ -152,16 +152,28 @@ pub fn unanswered(reason: Unanswered) -> Response<Full<Bytes>> {
 ///
 /// `type "/" subtype *( ";" parameter )`, RFC 9110 §8.3.1; other parameters are left alone.
 pub fn is_json(headers: &HeaderMap) -> bool {
-    let Some(text) = only(headers, CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let mut parts = text.split(';').map(str::trim);
-    parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
-        && parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
+    parameters(headers, "application/json").is_some_and(|mut parameters| {
+        parameters.all(|(name, value)| {
             !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
         })
+    })
+}
+
+/// Whether the one Content-Type is `essence`, whatever its parameters say.
+pub fn has_type(headers: &HeaderMap, essence: &str) -> bool {
+    parameters(headers, essence).is_some()
+}
+
+/// The parameters of the one Content-Type, if that is `essence`.
+fn parameters<'h>(headers: &'h HeaderMap, essence: &str) -> Option<impl Iterator<Item = (&'h str, &'h str)>> {
+    let text = only(headers, CONTENT_TYPE)?.to_str().ok()?;
+    let mut parts = text.split(';').map(str::trim);
+    let is_it = parts.next()?.eq_ignore_ascii_case(essence);
+    is_it.then(|| parts.filter_map(|parameter| parameter.split_once('=')))
 }
 
 /// The value of a header that stands there exactly once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+pub fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }

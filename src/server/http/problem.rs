@@ -28,8 +28,8 @@ pub struct ProblemKind {
 /// A header that tells the caller what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
-    /// `WWW-Authenticate: ProvisioningKey` (RFC 9110 §11.6.1 wants a challenge with every 401).
-    Authenticate,
+    /// `WWW-Authenticate` with this scheme (RFC 9110 §11.6.1 wants a challenge with every 401).
+    Authenticate(&'static str),
     None,
     /// `Retry-After` in whole seconds, drawn from the range for each answer, so that devices that
     /// were refused together do not come back together.
@@ -54,8 +54,8 @@ impl ProblemKind {
         let headers = response.headers_mut();
         forbid_storing(headers);
         match &self.hint {
-            Hint::Authenticate => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("ProvisioningKey"));
+            Hint::Authenticate(scheme) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
             }
             Hint::None => {}
             Hint::RetryAfter(seconds) => {

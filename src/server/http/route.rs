@@ -3,8 +3,12 @@
 use hyper::Method;
 use hyper::header::HeaderValue;
 
-/// One row. `pattern` is a path whose last segment may be `{…}`, which stands for any one
-/// non-empty segment.
+/// One row.
+///
+/// ```text
+/// pattern = path            a segment of it may be {…}, which stands for any one non-empty segment
+///         / "*" path        anything may stand in front; the path begins with the open segment
+/// ```
 #[derive(Clone, Debug)]
 pub struct Route<E> {
     pub method: Method,
@@ -44,10 +48,17 @@ pub fn allow(methods: &[Method]) -> HeaderValue {
 }
 
 fn matches<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
-    match pattern.strip_suffix('}').and_then(|pattern| pattern.rsplit_once('{')) {
-        None => (pattern == path).then_some(""),
-        Some((before, _)) => path.strip_prefix(before).filter(|segment| !segment.is_empty() && !segment.contains('/')),
-    }
+    let Some((before, (_, after))) =
+        pattern.split_once('{').and_then(|(before, open)| Some((before, open.split_once('}')?)))
+    else {
+        return (pattern == path).then_some("");
+    };
+    let path = path.strip_suffix(after)?;
+    let segment = match before.strip_prefix('*') {
+        Some(_) => path.rsplit_once('/').map(|(_, segment)| segment),
+        None => path.strip_prefix(before),
+    };
+    segment.filter(|segment| !segment.is_empty() && !segment.contains('/'))
 }
 
 #[cfg(test)]
@@ -60,15 +71,47 @@ mod tests {
             Route { method: Method::GET, pattern: "/a", endpoint: 1 },
             Route { method: Method::PUT, pattern: "/a", endpoint: 2 },
             Route { method: Method::GET, pattern: "/a/{id}", endpoint: 3 },
+            Route { method: Method::GET, pattern: "/c/{id}.crl", endpoint: 4 },
         ];
         let find = |method, path| find(&routes, &method, path);
         assert_eq!(find(Method::PUT, "/a"), Found::Endpoint(2, ""));
+        assert_eq!(find(Method::GET, "/c/7.crl"), Found::Endpoint(4, "7"));
         assert_eq!(find(Method::GET, "/a/7"), Found::Endpoint(3, "7"));
         assert_eq!(find(Method::POST, "/a"), Found::MethodNotAllowed(vec![Method::GET, Method::PUT]));
         assert_eq!(find(Method::POST, "/a/7"), Found::MethodNotAllowed(vec![Method::GET]));
-        for path in ["", "/", "/A", "/a/", "/a/7/", "/a/7/8", "//a", "/a%2f7", "/b"] {
+        for path in [
+            "",
+            "/",
+            "/A",
+            "/a/",
+            "/a/7/",
+            "/a/7/8",
+            "//a",
+            "/a%2f7",
+            "/b",
+            "/c/.crl",
+            "/c/7",
+            "/c/7/8.crl",
+            "/c/7.crl/",
+        ] {
             assert_eq!(find(Method::GET, path), Found::NotFound, "{path}");
         }
         assert_eq!(allow(&[Method::GET, Method::PUT]), "GET, PUT");
+    }
+
+    #[test]
+    fn a_segment_may_be_open_in_the_middle_and_behind_anything() {
+        let routes = [
+            Route { method: Method::GET, pattern: "/a/{id}/b", endpoint: 1 },
+            Route { method: Method::GET, pattern: "*/{id}/a/b", endpoint: 2 },
+        ];
+        let find = |path| find(&routes, &Method::GET, path);
+        assert_eq!(find("/a/7/b"), Found::Endpoint(1, "7"));
+        for path in ["/7/a/b", "/x/7/a/b", "/x/y/7/a/b", "//7/a/b"] {
+            assert_eq!(find(path), Found::Endpoint(2, "7"), "{path}");
+        }
+        for path in ["/a/b", "//a/b", "/x//a/b", "7/a/b", "/a/7/8/b", "/a//b", "/a/7/b/", "/x/a/7/b"] {
+            assert_eq!(find(path), Found::NotFound, "{path}");
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
@@ -20,8 +19,7 @@ use crate::server::http::silence::Silence;
 pub(super) struct Newcomer<'a> {
     pub(super) source: SourcePrefix,
     pub(super) silence: &'a Silence,
-    /// From accepting to the first look at the connection.
-    pub(super) delay: Duration,
+    pub(super) accepted_at: Instant,
 }
 
 /// Why there will be no handshake.
@@ -47,7 +45,7 @@ pub(super) async fn handshake(
     let handshake = async {
         // Whoever says nothing waits for no turn.
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        if !shared.gate.is_open(newcomer.delay) {
+        if !shared.gate.is_open(newcomer.accepted_at).await {
             wait_at_gate(shared, &hello.io, &newcomer).await?;
         }
         Ok(hello.into_stream(Arc::clone(config)).await?)

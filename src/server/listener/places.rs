@@ -24,7 +24,8 @@ const SILENCE_MIN: Duration = Duration::from_secs(1);
 /// Places are short when no more than one in so many is free, and so many are made free at once.
 const SHORT_DIVISOR: usize = 16;
 
-/// At least between two searches for silent connections, each of which looks at all that are open.
+/// At least between two searches for silent connections of whomever, and between two for those of one source. Each
+/// looks at all that are open. Only sources at their share are searched while places are left, and these are few.
 const SEARCH_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -40,7 +41,8 @@ struct Table {
     shares: Shares<SourcePrefix>,
     connections: HashMap<u64, (SourcePrefix, Arc<Silence>)>,
     last_number: u64,
-    next_search: Option<Instant>,
+    /// Before that there is none for those of one source; `None`: of whomever.
+    next_searches: HashMap<Option<SourcePrefix>, Instant>,
 }
 
 /// What came of asking for a place for a source.
@@ -130,10 +132,11 @@ impl Table {
     /// Closes silent connections, of one source or of all, so that a part of `maximum` will be free.
     fn displace(&mut self, only: Option<SourcePrefix>, maximum: usize) -> usize {
         let now = Instant::now();
-        if self.next_search.is_some_and(|next| now < next) {
+        self.next_searches.retain(|_, next| now < *next);
+        if self.next_searches.contains_key(&only) {
             return 0;
         }
-        self.next_search = Some(now + SEARCH_EVERY);
+        self.next_searches.insert(only, now + SEARCH_EVERY);
         let of_whom_it_may_be = |source: &SourcePrefix| only.is_none_or(|only| only == *source);
         let silent = self.connections.values().filter(|(source, _)| of_whom_it_may_be(source));
         let mut silent: Vec<_> = silent
@@ -214,6 +217,20 @@ mod tests {
         assert!(matches!(connect(&places, 0), (None, 1..)));
         assert_eq!(connect(&places, 0).1, 0, "not at once again");
         assert!(other.unwrap().close(Instant::now(), SILENCE_MIN), "it was not closed before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_for_one_source_puts_off_nobody_elses() {
+        let places = Places::default();
+        while [0, 1].map(|number| connect(&places, number).0.is_some()).contains(&true) {}
+        tokio::time::advance(SILENCE_MIN).await;
+        assert!(matches!(connect(&places, 0), (None, 1..)));
+        assert!(matches!(connect(&places, 1), (None, 1..)), "it has not been searched");
+        assert_eq!((connect(&places, 0).1, connect(&places, 1).1), (0, 0), "not at once again");
+        assert!(places.make_room(MAXIMUM) > 0, "nor was there one for room for whomever");
+        tokio::time::advance(SEARCH_EVERY).await;
+        assert!(connect(&places, 0).1 > 0);
+        assert_eq!(places.table().next_searches.len(), 1, "the others are forgotten");
     }
 
     #[tokio::test(start_paused = true)]

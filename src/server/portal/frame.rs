@@ -81,6 +81,7 @@ pub(super) enum Place {
     Audit,
     Administrators,
     ApiClients,
+    Webhooks,
     Customers,
     /// One's own account; in the navigation's foot.
     Account,
@@ -101,6 +102,7 @@ impl Place {
             Self::Audit => of_customer("audit"),
             Self::Administrators => of_customer("administrators"),
             Self::ApiClients => of_customer("api-clients"),
+            Self::Webhooks => of_customer("webhooks"),
             Self::Customers => "/c".to_owned(),
             // Around which customer, for owners, who have none.
             Self::Account => format!("/account?customer={customer}"),
@@ -118,6 +120,7 @@ impl Place {
             Self::Audit => "Audit",
             Self::Administrators => "Administrators",
             Self::ApiClients => "API Clients",
+            Self::Webhooks => "Webhooks",
             Self::Customers => "Customers",
             Self::Account => "Account",
         }
@@ -132,6 +135,7 @@ impl Place {
             Self::Audit => "audit",
             Self::Administrators | Self::Account => "user",
             Self::ApiClients => "api",
+            Self::Webhooks => "link",
             Self::Customers => "house",
         }
     }
@@ -269,6 +273,8 @@ impl Account {
         });
         let mut more = if kinds.is_empty() { Vec::new() } else { vec![Place::SigningCertificates, Place::CheckKey] };
         more.extend([Place::Audit, Place::Administrators, Place::ApiClients]);
+        // What it tells of is its customers'.
+        more.extend((!kinds.is_empty()).then_some(Place::Webhooks));
         more.extend(is_owner.then_some(Place::Customers));
         let name = match &actor.identity {
             ActorIdentity::Administrator { username, .. } => username.clone(),

@@ -3,10 +3,11 @@
 use askama::Template;
 use hyper::StatusCode;
 
+use super::ask::{Confirmation, FormPage};
 use super::form::{Faults, Form, Names};
-use super::frame::Frame;
+use super::frame::{Frame, Place};
 use super::head::{Link, PageHead};
-use super::reply::Trouble;
+use super::reply::{Reply, Trouble};
 use super::table::{Cell, Detail};
 use super::visit::{Fields, Visit};
 use super::words::Instant;
@@ -179,6 +180,12 @@ impl Edited {
     }
 }
 
+/// After an edit that was done: to `address`, with the name that was given. Nothing is read before: a read that failed
+/// would be told as an edit that was not done.
+pub(super) fn saved(address: String, name: &str) -> Reply {
+    Reply::see_other(address).with_notice(name, "was saved.")
+}
+
 /// An object as somebody else left it.
 pub(super) struct Other {
     pub(super) values: Fields,
@@ -204,6 +211,121 @@ impl Edited {
         let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         Again { status, form: form.with_faults(&faults), revision: expected }
     }
+}
+
+/// The forms about one object of a list, and what all of them say of it.
+pub(super) struct ObjectForms<'a> {
+    pub(super) place: Place,
+    pub(super) customer: CustomerId,
+    /// Its own page.
+    pub(super) address: String,
+    pub(super) name: &'a Name,
+    /// What it is, in a sentence: "webhook".
+    pub(super) what: &'static str,
+    /// The buttons that save and delete it.
+    pub(super) buttons: [&'static str; 2],
+    pub(super) revision: Revision,
+    /// When, and by whom.
+    pub(super) modified: (Timestamp, Option<u64>),
+}
+
+impl ObjectForms<'_> {
+    /// For changes to it. `revision`: of the object that the form was filled from.
+    ///
+    /// # Errors
+    /// The frame's.
+    pub(super) async fn edit(
+        &self,
+        portal: &Portal,
+        visit: &Visit,
+        session: &Session,
+        form: Form,
+        revision: Revision,
+    ) -> Result<FormPage, Trouble> {
+        let title = format!("Edit {}", self.name);
+        Ok(FormPage {
+            frame: Frame::around(portal, visit, session, self.customer, self.place, &title).await?,
+            head: PageHead::below_place(self.customer, self.place, title),
+            form,
+            action: format!("{}/edit", self.address),
+            hidden: vec![(REVISION, revision.0.to_string())],
+            button: self.buttons[0],
+            cancel: self.address.clone(),
+        })
+    }
+
+    /// The same after an edit that was not done: `form` has what was typed, of `expected`, and `values` how the object
+    /// is now.
+    ///
+    /// # Errors
+    /// The frame's; outages.
+    pub(super) async fn edit_again(
+        &self,
+        portal: &Portal,
+        visit: &Visit,
+        session: &Session,
+        edited: Edited,
+        (form, expected): (Form, Revision),
+        values: Fields,
+    ) -> Result<Reply, Trouble> {
+        let (at, by) = self.modified;
+        let author = author(portal, session, self.customer, by).await?;
+        let sentence = changed_meanwhile(author.as_ref(), self.what, at, portal.now());
+        let other = Other { values, revision: self.revision, sentence };
+        let Again { status, form, revision } = edited.again(form, expected, other);
+        Ok(Reply::page(status, &self.edit(portal, visit, session, form, revision).await?))
+    }
+
+    /// The question before it is deleted, and what then happens.
+    ///
+    /// # Errors
+    /// The frame's.
+    pub(super) async fn deletion(
+        &self,
+        portal: &Portal,
+        visit: &Visit,
+        session: &Session,
+        sentences: Vec<String>,
+    ) -> Result<Confirmation, Trouble> {
+        let question = format!("Delete {}?", self.name);
+        Ok(Confirmation {
+            frame: Frame::around(portal, visit, session, self.customer, self.place, &*question).await?,
+            question,
+            sentences,
+            form: Form::default(),
+            action: format!("{}/delete", self.address),
+            hidden: vec![(REVISION, self.revision.0.to_string())],
+            button: self.buttons[1],
+            is_destructive: true,
+            cancel: self.address.clone(),
+        })
+    }
+}
+
+/// The form for one more of a list; `lead` stands above it and may be empty.
+///
+/// # Errors
+/// The frame's.
+pub(super) async fn add_form(
+    portal: &Portal,
+    visit: &Visit,
+    session: &Session,
+    place: Place,
+    (title, lead): (&'static str, &str),
+    form: Form,
+) -> Result<FormPage, Trouble> {
+    let customer = visit.customer()?;
+    let mut head = PageHead::below_place(customer, place, title);
+    lead.clone_into(&mut head.lead);
+    Ok(FormPage {
+        frame: Frame::around(portal, visit, session, customer, place, title).await?,
+        head,
+        form,
+        action: format!("{}/add", place.address(customer)),
+        hidden: Vec::new(),
+        button: title,
+        cancel: place.address(customer),
+    })
 }
 
 /// The hidden field of the revision that was edited.

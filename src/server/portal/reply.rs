@@ -353,6 +353,8 @@ fn of_use_case(error: &Error, reference: &Reference) -> Explanation {
         | Error::DuplicateKeyPair
         | Error::DuplicateKeyString
         | Error::AlreadyExists { .. }
+        | Error::AnchorRoll { .. }
+        | Error::PepperRotation(_)
         | Error::DuplicateName { .. }
         | Error::Vanished { .. } => {
             let mut sentence = error.to_string();

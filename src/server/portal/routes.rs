@@ -17,7 +17,7 @@ use super::Portal;
 use super::pages::{
     account, add_component, administrator, administrators, api_client, api_clients, audit, check, clean_up, components,
     customers, groups, home, key, keys, preferences, sign_in, signing_certificate, signing_certificate_add,
-    signing_certificates, wizard,
+    signing_certificates, webhook, webhooks, wizard,
 };
 use super::reply::{Reply, Trouble};
 use super::visit::Visit;
@@ -159,6 +159,8 @@ pub(super) static PAGES: &[Row] = &[
     form!(     "/c/{customer}/signing-certificates/{id}/edit", signing_certificate::edit::save),
     page!(GET  "/c/{customer}/signing-certificates/{id}/certificate", signing_certificate::upload::show),
     form!(     "/c/{customer}/signing-certificates/{id}/certificate", signing_certificate::upload::save),
+    page!(GET  "/c/{customer}/signing-certificates/{id}/replace", signing_certificate::replace::show),
+    form!(     "/c/{customer}/signing-certificates/{id}/replace", signing_certificate::replace::submit),
     page!(GET  "/c/{customer}/signing-certificates/{id}/delete", signing_certificate::delete::ask),
     form!(     "/c/{customer}/signing-certificates/{id}/delete", signing_certificate::delete::submit),
 
@@ -187,6 +189,17 @@ pub(super) static PAGES: &[Row] = &[
     page!(POST "/c/{customer}/api-clients/{id}/secret", api_client::replace_secret),
     page!(GET  "/c/{customer}/api-clients/{id}/delete", api_client::ask_delete),
     page!(POST "/c/{customer}/api-clients/{id}/delete", api_client::delete),
+
+    page!(GET  "/c/{customer}/webhooks", webhooks::list),
+    page!(GET  "/c/{customer}/webhooks/add", webhook::add),
+    form!(     "/c/{customer}/webhooks/add", webhook::save_new),
+    page!(GET  "/c/{customer}/webhooks/{id}", webhook::show),
+    page!(GET  "/c/{customer}/webhooks/{id}/edit", webhook::edit),
+    form!(     "/c/{customer}/webhooks/{id}/edit", webhook::save),
+    page!(GET  "/c/{customer}/webhooks/{id}/test", webhook::ask_test),
+    page!(POST "/c/{customer}/webhooks/{id}/test", webhook::test),
+    page!(GET  "/c/{customer}/webhooks/{id}/delete", webhook::ask_delete),
+    page!(POST "/c/{customer}/webhooks/{id}/delete", webhook::delete),
 
     page!(GET  "/c/{customer}/audit", audit::list),
     page!(GET  "/c/{customer}/audit/export", audit::export),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::macros::format_description;
 
 use crate::clock::{DAY_SECONDS, Timestamp};
-use crate::domain::{Refusal, Role};
+use crate::domain::{Refusal, RevocationReason, Role};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -189,9 +189,11 @@ pub(super) fn program(user_agent: &str) -> String {
 pub(super) const fn refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::AddressNotAllowed => "Address is not in the list of the key or the group",
+        Refusal::ClientCertificateSuperseded => "Its certificate was renewed since, with another key pair",
         Refusal::ComponentDisabled => "Same hardware; its component is disabled",
         Refusal::ComponentRevoked => "Same hardware; its component is revoked",
         Refusal::CustomerDisabled => "The customer is disabled",
+        Refusal::FingerprintMismatch => "Other hardware than the component's",
         Refusal::GroupDisabled => "The group is disabled",
         Refusal::InvalidCsr => "The certificate request was not accepted",
         Refusal::KeyDisabled => "The key is disabled",
@@ -200,6 +202,17 @@ pub(super) const fn refusal(refusal: Refusal) -> &'static str {
         Refusal::ReEnrollmentLimit => "Same hardware; it re-enrolled too often",
         Refusal::ReEnrollmentNotAllowed => "Same hardware; re-enrollment is off",
         Refusal::SigningCertificateUnavailable => "The signing certificate cannot sign",
+    }
+}
+
+/// Why a certificate was revoked. Goes without a full stop.
+pub(super) const fn revocation_reason(reason: RevocationReason) -> &'static str {
+    match reason {
+        RevocationReason::Unspecified => "No reason given",
+        RevocationReason::KeyCompromise => "Key compromised",
+        RevocationReason::Superseded => "Superseded",
+        RevocationReason::CessationOfOperation => "Out of service",
+        RevocationReason::PrivilegeWithdrawn => "Privilege withdrawn",
     }
 }
 

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
-use super::{customers, lists, preferences, saved_filters};
+use super::{customers, lists, peppers, preferences, saved_filters};
 use crate::clock::Timestamp;
 use crate::domain::{Administrator, ApiClient, Name, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::rows::ADMINISTRATOR as COLUMNS;
-use crate::store::rows::API_CLIENT as CLIENT_COLUMNS;
+pub(super) use crate::store::rows::API_CLIENT as CLIENT_COLUMNS;
 use crate::store::{AdministratorField, ApiClientField, BrokenRule, ListQuery, ObjectRef, Page};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Administrator> {
@@ -189,7 +189,7 @@ pub(super) fn find_names(
     Ok(names)
 }
 
-fn read_client(row: &Row<'_>) -> rusqlite::Result<ApiClient> {
+pub(super) fn read_client(row: &Row<'_>) -> rusqlite::Result<ApiClient> {
     Ok(ApiClient {
         id: row.get(0)?,
         customer_id: row.get(1)?,
@@ -247,6 +247,7 @@ pub(super) fn insert_client(connection: &Connection, row: &ApiClient) -> Result<
         return Err(BrokenRule::DuplicateName.into());
     }
     require_free_client_name(connection, row)?;
+    peppers::require(connection, row.pepper)?;
     connection
         .prepare_cached(
             "INSERT INTO api_clients (id, customer_id, revision, name, client_id, secret_digest, pepper,
@@ -272,11 +273,19 @@ pub(super) fn insert_client(connection: &Connection, row: &ApiClient) -> Result<
     Ok(ObjectRef::ApiClient(row.customer_id, row.id))
 }
 
-/// All but id, customer, client id and creation, which are fixed, and the last use, which sign-ins write.
+/// All but id, customer, client id and creation, which are fixed, and the last use, which sign-ins write. So they do
+/// with another digest of the same secret: only a new secret brings its own.
 pub(super) fn update_client(connection: &Connection, row: &ApiClient) -> Result<ObjectRef, ApplyError> {
     let found = find_client_by_id(connection, row.customer_id, row.id)?.ok_or(BrokenRule::NotFound)?;
     let next = next_revision(Some(found.revision), row.revision)?;
     require_free_client_name(connection, row)?;
+    let (digest, pepper) = match row.secret_generation == found.secret_generation {
+        true => (found.secret_digest, found.pepper),
+        false => {
+            peppers::require(connection, row.pepper)?;
+            (row.secret_digest, row.pepper)
+        }
+    };
     connection
         .prepare_cached(
             "UPDATE api_clients SET revision = ?2, name = ?3, secret_digest = ?4, pepper = ?5, secret_generation = ?6,
@@ -287,8 +296,8 @@ pub(super) fn update_client(connection: &Connection, row: &ApiClient) -> Result<
             row.id,
             next,
             row.name,
-            row.secret_digest,
-            row.pepper,
+            digest,
+            pepper,
             row.secret_generation,
             row.role,
             row.enabled,

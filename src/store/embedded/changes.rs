@@ -6,13 +6,14 @@ use rusqlite::{Connection, Row, params};
 use super::errors::ApplyError;
 use super::writer::Verdict;
 use super::{
-    administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, preferences,
-    saved_filters, sessions, settings, signing_certificates,
+    administrators, answers, audit, clean_up_schedules, components, customers, groups, keys, peppers, preferences,
+    saved_filters, sessions, settings, signing_certificates, webhooks,
 };
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
 use crate::store::gone::{Gone, events_with};
-use crate::store::{BrokenRule, Change, ChangeSequence, ChangedObject, ObjectRef, feed};
+use crate::store::sealing::Guard;
+use crate::store::{BrokenRule, Change, ChangeSequence, ChangedObject, ObjectRef, SETTING_SEALED_BY, feed};
 
 /// Applies everything, or says which change broke which rule.
 pub(super) fn apply(
@@ -23,7 +24,12 @@ pub(super) fn apply(
     now: Timestamp,
 ) -> rusqlite::Result<Verdict<Result<ChangeSequence, (usize, BrokenRule)>>> {
     let (mut changed, mut gone) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
+    let is_guarded = Guard::is_needed(changes);
+    let mut guard = Guard::new(if is_guarded { settings::find(connection, SETTING_SEALED_BY)? } else { None });
     for (position, change) in changes.iter().enumerate() {
+        if let Err(rule) = guard.check(change) {
+            return Ok(Verdict::RollBack(Err((position, rule))));
+        }
         match apply_one(connection, change, now, &mut changed) {
             Ok(with_change) => gone.push(with_change),
             Err(ApplyError::Rule(rule)) => return Ok(Verdict::RollBack(Err((position, rule)))),
@@ -72,8 +78,13 @@ fn apply_one(
             saved_filters::delete(connection, *customer, *administrator, page, name)?;
             return Ok(Gone::default());
         }
+        Change::DeleteSecret(secret) => settings::delete_secret(connection, secret)?,
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(connection, *customer, *id, *revision, *at)?
+        }
+        Change::DeleteWebhook { customer, id, revision } => {
+            webhooks::delete(connection, *customer, *id, *revision)?;
+            return Ok(Gone::default());
         }
         Change::EndSession { session, at } => {
             sessions::end(connection, session, *at)?;
@@ -83,18 +94,35 @@ fn apply_one(
             sessions::end_of(connection, *customer, *administrator, *at)?;
             return Ok(Gone::default());
         }
+        Change::EndSessionsOfAll { at } => {
+            sessions::end_all(connection, *at)?;
+            return Ok(Gone::default());
+        }
+        Change::ExpectNewString(digests) => {
+            peppers::expect_new_string(connection, digests)?;
+            return Ok(Gone::default());
+        }
         Change::InsertAdministrator(row) => administrators::insert(connection, row)?,
         Change::InsertApiClient(row) => administrators::insert_client(connection, row)?,
         Change::InsertCleanUpSchedule(row) => clean_up_schedules::insert(connection, row)?,
         Change::InsertCustomer(row) => customers::insert(connection, row)?,
         Change::InsertGroup(row) => groups::insert(connection, row)?,
         Change::InsertKey(row) => keys::insert(connection, row)?,
+        Change::InsertSecret(secret) => settings::insert_secret(connection, secret)?,
         Change::InsertSession { session, revision } => {
             sessions::insert(connection, session, *revision)?;
             return Ok(Gone::default());
         }
         Change::InsertSetting { name, value } => settings::insert(connection, name, value)?,
         Change::InsertSigningCertificate(row) => signing_certificates::insert(connection, row)?,
+        Change::InsertWebhook(row) => {
+            webhooks::insert(connection, row)?;
+            return Ok(Gone::default());
+        }
+        Change::InsertWebhookTest(row) => {
+            webhooks::insert_test(connection, row)?;
+            return Ok(Gone::default());
+        }
         Change::NoteApiClientUse { customer, id, at } => {
             administrators::note_client_use(connection, *customer, *id, *at)?;
             return Ok(Gone::default());
@@ -117,8 +145,30 @@ fn apply_one(
             saved_filters::rename(connection, *customer, *administrator, page, name, new)?;
             return Ok(Gone::default());
         }
-        Change::RevokeComponent { customer, id, revision, at, by } => {
-            components::revoke(connection, *customer, *id, *revision, *at, *by)?;
+        Change::ReplaceApiClientDigest(new) => {
+            peppers::replace_of_client(connection, new)?;
+            return Ok(Gone::default());
+        }
+        Change::ReplaceSecret { secret, before } => settings::replace_secret(connection, secret, before)?,
+        Change::ReplaceSetting { name, value, before } => {
+            settings::replace(connection, name, value, before.as_deref())?
+        }
+        Change::ReplaceSigningCertificate(replacement) => {
+            let (keys, groups) = signing_certificates::replace(connection, replacement)?;
+            let counts = vec![("keys", keys.len() as u64), ("groups", groups.len() as u64)];
+            changed.extend(groups.into_iter().map(|id| ObjectRef::Group(replacement.customer, id)));
+            changed.extend(keys.into_iter().map(|id| ObjectRef::Key(replacement.customer, id)));
+            return Ok(Gone { counts, keys: Vec::new() });
+        }
+        Change::RetirePepper { pepper, give_up } => {
+            let left = peppers::retire(connection, *pepper, *give_up)?;
+            let counts = vec![("keys", left.keys.len() as u64), ("apiClients", left.api_clients.len() as u64)];
+            changed.extend(left.keys.into_iter().chain(left.api_clients));
+            changed.push(ObjectRef::Service);
+            return Ok(Gone { counts, keys: Vec::new() });
+        }
+        Change::RevokeComponent { customer, id, revision, at, reason, by } => {
+            components::revoke(connection, *customer, *id, *revision, (*at, *reason), *by)?;
             return Ok(Gone::default());
         }
         Change::DeleteComponent { customer, id, revision, at, release_use } => {
@@ -142,6 +192,10 @@ fn apply_one(
         Change::UpdateGroup(row) => groups::update(connection, row)?,
         Change::UpdateKey(row) => keys::update(connection, row)?,
         Change::UpdateSigningCertificate(row) => signing_certificates::update(connection, row)?,
+        Change::UpdateWebhook(row) => {
+            webhooks::update(connection, row)?;
+            return Ok(Gone::default());
+        }
     };
     changed.push(object);
     Ok(Gone::default())
@@ -151,7 +205,7 @@ fn apply_one(
 ///
 /// With one writer, order of sequence is order of commit. The newest row always stays, so numbers
 /// are never given twice.
-fn announce(connection: &Connection, changed: &[ObjectRef]) -> rusqlite::Result<ChangeSequence> {
+pub(super) fn announce(connection: &Connection, changed: &[ObjectRef]) -> rusqlite::Result<ChangeSequence> {
     let mut sequence = last(connection)?.0;
     let mut insert = connection
         .prepare_cached("INSERT INTO changes (sequence, object, customer_id, object_id) VALUES (?1, ?2, ?3, ?4)")?;

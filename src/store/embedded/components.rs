@@ -8,9 +8,11 @@ use super::names::{self, Names};
 use super::{certificates, clean_up_schedules, groups, keys, ledger, lists};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
-use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
+use crate::domain::renewal::KnownCertificate;
+use crate::domain::{
+    CertificateRecord, Component, ComponentState, Fingerprint, Kind, Revision, RevocationReason, SerialNumber,
+};
 use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
-use crate::store::codes;
 use crate::store::encoding::Address;
 use crate::store::lists::{self as shared, Bound, Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
@@ -48,6 +50,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Component> {
         modified_at: row.get(18)?,
         revision: row.get(19)?,
         modified_by: row.get(20)?,
+        previous_serial: row.get(21)?,
     })
 }
 
@@ -78,12 +81,28 @@ pub(super) fn find_known(
         .query_row(params![customer, key, fingerprint], read)
         .optional()?;
     let Some(component) = component else { return Ok(None) };
-    let certificate =
-        certificates::find(connection, customer, component.id, component.current_serial)?.ok_or_else(|| {
-            StoreError::Corrupt { detail: format!("component {} has no row for its certificate", component.id) }
-        })?;
+    let certificate = current_certificate(connection, &component)?;
     let recent_re_enrollments = ledger::count_re_enrollments(connection, customer, component.id, re_enrollments_since)?;
     Ok(Some(KnownComponent { component, certificate, recent_re_enrollments }))
+}
+
+pub(super) fn find_known_certificate(
+    connection: &Connection,
+    customer: CustomerId,
+    id: ComponentId,
+    serial: SerialNumber,
+) -> Result<Option<KnownCertificate>, StoreError> {
+    let Some(presented) = certificates::find(connection, customer, id, serial)? else { return Ok(None) };
+    let Some(component) = find(connection, customer, id)? else { return Ok(None) };
+    let current = current_certificate(connection, &component)?;
+    Ok(Some(KnownCertificate { component, current, presented }))
+}
+
+fn current_certificate(connection: &Connection, component: &Component) -> Result<CertificateRecord, StoreError> {
+    let found = certificates::find(connection, component.customer_id, component.id, component.current_serial)?;
+    found.ok_or_else(|| StoreError::Corrupt {
+        detail: format!("component {} has no row for its certificate", component.id),
+    })
 }
 
 /// Those that are not deleted. In order of id, of all or of one group, and in order of name, of all
@@ -355,7 +374,7 @@ pub(super) fn revoke(
     customer: CustomerId,
     id: ComponentId,
     revision: Option<Revision>,
-    at: Timestamp,
+    (at, reason): (Timestamp, RevocationReason),
     by: Option<u64>,
 ) -> Result<(), ApplyError> {
     let row = standing(connection, customer, id)?.ok_or(BrokenRule::NotFound)?;
@@ -368,25 +387,19 @@ pub(super) fn revoke(
             "UPDATE components SET revoked_at = ?2, modified_at = ?2, modified_by = ?3, revision = ?4 WHERE id = ?1",
         )?
         .execute(params![id, at, by, row.revision.next()])?;
-    certificates::end(connection, customer, (id, row.current_serial), codes::REVOKED, at)?;
+    certificates::revoke(connection, customer, "p.id = ?4", &[&id], (at, reason))?;
     Ok(())
 }
 
-/// Revokes a key's live components, with their current certificates. Answers how many there were.
+/// Revokes a key's live components, with their certificates. Answers how many there were.
 pub(super) fn revoke_of_key(
     connection: &Connection,
     customer: CustomerId,
     key: ProvisioningKeyId,
     (at, by): (Timestamp, Option<u64>),
 ) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "UPDATE certificates SET status = 3, status_at = ?3
-             WHERE customer_id = ?1 AND status = 1 AND (component_id, serial) IN (
-                 SELECT id, current_serial FROM components
-                 WHERE customer_id = ?1 AND key_id = ?2 AND deleted_at IS NULL AND revoked_at IS NULL)",
-        )?
-        .execute(params![customer, key, at])?;
+    let live = "p.key_id = ?4 AND p.deleted_at IS NULL AND p.revoked_at IS NULL";
+    certificates::revoke(connection, customer, live, &[&key], (at, RevocationReason::Unspecified))?;
     connection
         .prepare_cached(
             "UPDATE components SET revoked_at = ?3, modified_at = ?3, modified_by = ?4, revision = revision + 1
@@ -410,7 +423,7 @@ pub(super) fn delete(
     connection
         .prepare_cached("UPDATE components SET deleted_at = ?2, modified_at = ?2, revision = ?3 WHERE id = ?1")?
         .execute(params![id, at, row.revision.next()])?;
-    certificates::end(connection, customer, (id, row.current_serial), codes::REVOKED, at)?;
+    certificates::revoke(connection, customer, "p.id = ?4", &[&id], (at, RevocationReason::CessationOfOperation))?;
     let mut counts = Counts::default();
     counts.add(customer, row.kind, row.group_id, id, -1);
     counts.write(connection)?;
@@ -448,14 +461,9 @@ pub(super) fn delete_of_group(
 ) -> rusqlite::Result<usize> {
     names::remove_of_group(connection, customer, kind, group)?;
     blocks::clear_group(connection, customer, kind, group)?;
-    connection
-        .prepare_cached(
-            "UPDATE certificates SET status = 3, status_at = ?4
-             FROM (SELECT id, current_serial FROM components
-                   WHERE customer_id = ?1 AND kind = ?2 AND group_id = ?3 AND deleted_at IS NULL) AS p
-             WHERE customer_id = ?1 AND component_id = p.id AND serial = p.current_serial AND status = 1",
-        )?
-        .execute(params![customer, kind, group, at])?;
+    let there = "p.kind = ?4 AND p.group_id = ?5 AND p.deleted_at IS NULL";
+    let reason = RevocationReason::CessationOfOperation;
+    certificates::revoke(connection, customer, there, &[&kind, &group], (at, reason))?;
     connection
         .prepare_cached(
             "UPDATE components SET deleted_at = ?4, modified_at = ?4, revision = revision + 1

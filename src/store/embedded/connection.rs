@@ -79,6 +79,8 @@ fn open(path: &Path, flags: OpenFlags, cache_kib: i32) -> rusqlite::Result<Conne
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Else each statement with a parameter behind LIMIT is prepared anew whenever it is run.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

@@ -92,11 +92,7 @@ impl<'c> Statements<'c> {
                  VALUES (?1, ?2, ?3, ?4, 1, ?5, 1, ?6, ?7, ?3, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, '')
                  ON CONFLICT (customer_id, key_id, fingerprint) WHERE deleted_at IS NULL DO NOTHING",
             )?,
-            insert_certificate: connection.prepare_cached(
-                "INSERT INTO certificates (customer_id, key_id, component_id, serial, status, signing_certificate_id,
-                     public_key_hash, issued_at, not_before, not_after, der)
-                 VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?,
+            insert_certificate: certificates::prepare_insert(connection)?,
             insert_use: connection.prepare_cached(
                 "INSERT INTO key_uses (customer_id, key_id, sequence, entry, at, component_id, address,
                      public_key_hash, serial)
@@ -280,11 +276,12 @@ impl KeyRow {
         let new = &commit.certificate;
         let address = Address(commit.remote_address);
         certificates::end(connection, self.customer.0, (component, superseded), codes::SUPERSEDED, now)?;
+        certificates::end_renewed(connection, self.customer.0, component, codes::SUPERSEDED, now)?;
         self.insert_certificate(statements, commit, component)?;
         connection
             .prepare_cached(
-                "UPDATE components SET current_serial = ?2, remote_address = ?3, hostname = ?4, platform = ?5,
-                     software_version = ?6
+                "UPDATE components SET current_serial = ?2, previous_serial = NULL, remote_address = ?3, hostname = ?4,
+                     platform = ?5, software_version = ?6
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -327,20 +324,9 @@ impl KeyRow {
         commit: &EnrollmentCommit,
         component: ComponentId,
     ) -> rusqlite::Result<()> {
-        let certificate = &commit.certificate;
-        statements.insert_certificate.execute(params![
-            self.customer.0,
-            self.id,
-            component,
-            certificate.serial,
-            self.signing_certificate.0,
-            certificate.public_key_hash,
-            certificate.issued_at,
-            certificate.not_before,
-            certificate.not_after,
-            certificate.der,
-        ])?;
-        let signer = self.signing_certificate.0;
+        let (signer, certificate) = (self.signing_certificate.0, &commit.certificate);
+        let insert = &mut statements.insert_certificate;
+        certificates::insert(insert, self.customer.0, (self.id, component, signer), certificate)?;
         signing_certificates::note_signed(statements.connection, signer, &mut self.signed_until, certificate.not_after)
     }
 

@@ -42,8 +42,8 @@ impl From<rusqlite::Error> for ApplyError {
 /// Whether a stored value cannot be read as what it should be. SQLite has no part in that, so the
 /// transaction is whole and may go on.
 pub(super) fn is_of_stored_value(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
-    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
 }
 
 /// Whether a row to be written is at fault and not the machine: tried alone, the others would go
@@ -74,4 +74,29 @@ pub(super) fn makes_suspect(error: &rusqlite::Error) -> bool {
 
 fn code_of(error: &rusqlite::Error) -> Option<ErrorCode> {
     error.sqlite_error_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// `value`: an expression.
+    fn read<T: rusqlite::types::FromSql>(value: &str) -> Option<StoreError> {
+        let connection = Connection::open_in_memory().unwrap();
+        let read = connection.query_row(&format!("SELECT {value}"), [], |row| row.get::<_, T>(0));
+        read.err().map(Into::into)
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_damage_and_no_outage() {
+        let is_damage = |error| matches!(error, Some(StoreError::Corrupt { .. }));
+        assert!(is_damage(read::<String>("CAST(x'80' AS TEXT)")), "a text that is no UTF-8");
+        assert!(is_damage(read::<crate::domain::Name>("CAST(x'80' AS TEXT)")));
+        assert!(is_damage(read::<crate::domain::Name>("'a/b'")));
+        assert!(is_damage(read::<u32>("-1")));
+        assert!(is_damage(read::<String>("7")));
+        assert!(read::<String>("'text'").is_none());
+    }
 }

@@ -13,7 +13,7 @@ use crate::store::gone::DeletedKey;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::rows::GROUP as COLUMNS;
-use crate::store::{BrokenRule, GroupContents, GroupField, ListQuery, ObjectRef, Page};
+use crate::store::{BrokenRule, GroupContents, GroupField, ListQuery, ObjectRef, Page, SigningCertificateReplacement};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Group> {
     let Attributes(attributes) = row.get(8)?;
@@ -157,6 +157,21 @@ pub(super) fn delete_with_contents(
     let components = components::delete_of_group(connection, customer, kind, id, at)?;
     remove(connection, customer, id)?;
     Ok((keys, components as u64))
+}
+
+/// All groups that have the one signing certificate get the other; answers which.
+pub(super) fn replace_signing_certificate(
+    connection: &Connection,
+    replacement: &SigningCertificateReplacement,
+) -> rusqlite::Result<Vec<GroupId>> {
+    let SigningCertificateReplacement { customer, from, to, at, by, .. } = replacement;
+    connection
+        .prepare_cached(
+            "UPDATE groups SET signing_certificate_id = ?3, revision = revision + 1, modified_at = ?4, modified_by = ?5
+             WHERE customer_id = ?1 AND signing_certificate_id = ?2 RETURNING id",
+        )?
+        .query_map(params![customer, from, to, at, by], |row| row.get(0))?
+        .collect()
 }
 
 /// What belongs to a group, by its block counts and one entry of an index for each key.

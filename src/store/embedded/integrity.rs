@@ -36,12 +36,21 @@ fn keep(
     invariant: &'static str,
     found: rusqlite::Result<Vec<String>>,
 ) -> Result<(), StoreError> {
-    match found.map_err(StoreError::from) {
+    match found {
         Ok(details) => findings.extend(details.into_iter().map(|detail| Finding { invariant, detail })),
-        Err(StoreError::Corrupt { detail }) => findings.push(Finding { invariant: "store", detail }),
-        Err(error) => return Err(error),
+        Err(error) => findings.push(damage(error)?),
     }
     Ok(())
+}
+
+/// What keeps a database from being read, if that is not an outage: the next attempt would meet it again.
+pub(super) fn damage(error: rusqlite::Error) -> Result<Finding, StoreError> {
+    let is_of_disk = error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
+    match StoreError::from(error) {
+        StoreError::Corrupt { detail } => Ok(Finding { invariant: "store", detail }),
+        StoreError::Unavailable { reason } if is_of_disk => Ok(Finding { invariant: "store", detail: reason }),
+        error => Err(error),
+    }
 }
 
 /// A statement that answers one row per thing that is wrong, and how that is told.
@@ -71,7 +80,7 @@ impl FoundRow for Row<'_> {
     }
 }
 
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 17] = [
     Check {
         invariant: "store",
         sql: "PRAGMA quick_check(100)",
@@ -116,6 +125,23 @@ const CHECKS: [Check; 15] = [
     },
     Check {
         invariant: "I4",
+        sql: "SELECT component_id, lower(hex(serial)) FROM certificates t
+              WHERE status = 1 AND NOT EXISTS (
+                  SELECT 1 FROM components p
+                  WHERE p.customer_id = t.customer_id AND p.id = t.component_id AND p.current_serial = t.serial)",
+        tell: |row| findings::certificate_without_component(row).map(Some),
+    },
+    Check {
+        invariant: "I4",
+        sql: "SELECT id, lower(hex(previous_serial)) FROM components p
+              WHERE previous_serial IS NOT NULL AND NOT EXISTS (
+                  SELECT 1 FROM certificates t
+                  WHERE t.customer_id = p.customer_id AND t.component_id = p.id AND t.serial = p.previous_serial
+                      AND t.status <> 1)",
+        tell: |row| findings::component_without_predecessor(row).map(Some),
+    },
+    Check {
+        invariant: "I4",
         sql: "SELECT key_id, sequence, lower(hex(serial)) FROM key_uses u
               WHERE entry IN (1, 2) AND NOT EXISTS (
                   SELECT 1 FROM certificates t
@@ -123,20 +149,20 @@ const CHECKS: [Check; 15] = [
         tell: |row| findings::use_without_certificate(row).map(Some),
     },
     Check {
-        invariant: "store",
+        invariant: "digests",
         sql: "SELECT id FROM provisioning_keys k
               WHERE NOT EXISTS (
                   SELECT 1 FROM digests d WHERE d.digest = k.digest AND d.customer_id = k.customer_id AND d.key_id = k.id)",
         tell: |row| findings::key_without_digest(row).map(Some),
     },
     Check {
-        invariant: "store",
+        invariant: "digests",
         sql: "SELECT key_id FROM digests d
               WHERE NOT EXISTS (SELECT 1 FROM provisioning_keys k WHERE k.id = d.key_id AND k.digest = d.digest)",
         tell: |row| findings::digest_without_key(row).map(Some),
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT coalesce(t.kind, c.kind), t.keys, c.counted
               FROM key_totals t FULL JOIN (
                   SELECT customer_id, kind, count(*) AS counted FROM provisioning_keys GROUP BY 1, 2
@@ -148,7 +174,7 @@ const CHECKS: [Check; 15] = [
         },
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT coalesce(b.list, c.list), coalesce(b.block, c.block), b.components, c.counted
               FROM component_blocks b FULL JOIN (
                   SELECT customer_id, group_id AS list, id >> 12 AS block, count(*) AS counted
@@ -167,14 +193,14 @@ const CHECKS: [Check; 15] = [
         },
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT n.id FROM component_names n
                   LEFT JOIN components p ON p.id = n.id AND p.customer_id = n.customer_id AND p.kind = n.kind
               WHERE p.name IS NOT n.name OR p.deleted_at IS NOT NULL",
         tell: |row| Ok(Some(format!("component {} is in the order by name and not as it is listed", row.number(0)?))),
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT p.id FROM components p
                   JOIN certificates t ON t.customer_id = p.customer_id AND t.component_id = p.id
                       AND t.serial = p.current_serial
@@ -185,7 +211,7 @@ const CHECKS: [Check; 15] = [
         tell: |row| Ok(Some(format!("component {} is missing in the order by name", row.number(0)?))),
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "WITH buckets AS (
                   SELECT customer_id, kind, first_name, first_id, names,
                       lead(first_name) OVER places AS next_name, lead(first_id) OVER places AS next_id
@@ -205,7 +231,7 @@ const CHECKS: [Check; 15] = [
         },
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT coalesce(h.key_id, u.key_id), h.uses, h.re_enrollments, u.uses, u.re_enrollments
               FROM (SELECT customer_id, list AS key_id, sum(uses) - sum(releases) AS uses,
                         sum(re_enrollments) AS re_enrollments
@@ -222,7 +248,7 @@ const CHECKS: [Check; 15] = [
         tell: |row| findings::hours_and_ledger(row).map(Some),
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT customer_id, hour FROM key_hours GROUP BY 1, 2
               HAVING sum(iif(list = 0, 1, -1) * uses) <> 0 OR sum(iif(list = 0, 1, -1) * releases) <> 0
                   OR sum(iif(list = 0, 1, -1) * re_enrollments) <> 0 OR sum(iif(list = 0, 1, -1) * refusals) <> 0",

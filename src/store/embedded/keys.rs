@@ -1,9 +1,10 @@
 //! `provisioning_keys`, `key_counters`, `key_totals` and `digests`.
 
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
-use super::{customers, encoding, groups, lists, signing_certificates};
+use super::{customers, encoding, groups, lists, peppers, signing_certificates, webhooks};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
 use crate::domain::{AddressList, IndexedKey, Kind, Networks, ProvisioningKey, Revision};
@@ -14,7 +15,7 @@ use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::rows::INDEXED_KEY as INDEXED_COLUMNS;
 use crate::store::rows::KEY as COLUMNS;
-use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page};
+use crate::store::{BrokenRule, KeyField, ListQuery, ObjectRef, Page, SigningCertificateReplacement};
 
 /// Settings and counters side by side. The counters' `key_id` is renamed away, as a key has one of
 /// its own: the public key id.
@@ -157,6 +158,7 @@ pub(super) fn insert(connection: &Connection, key: &ProvisioningKey) -> Result<O
     groups::require(connection, key.customer_id, key.group_id, key.kind)?;
     signing_certificates::require(connection, key.customer_id, key.signing_certificate_id)?;
     require_free_name(connection, key, key.kind)?;
+    peppers::require(connection, key.pepper)?;
     insert_digest(connection, key)?;
     connection
         .prepare_cached(
@@ -205,27 +207,23 @@ pub(super) fn insert(connection: &Connection, key: &ProvisioningKey) -> Result<O
     Ok(ObjectRef::Key(key.customer_id, key.id))
 }
 
-/// All settings but the fixed ones: kind, group, version, hint, public key id and creation. The
-/// digest moves when a pepper is replaced.
+/// All settings but the fixed ones: kind, group, version, hint, public key id and creation. The digest only
+/// [`super::peppers`] replaces: whoever read the row before must not put the old one back.
 pub(super) fn update(connection: &Connection, key: &ProvisioningKey) -> Result<ObjectRef, ApplyError> {
-    let found: Option<(Revision, Kind, KeyDigest)> = connection
-        .prepare_cached("SELECT revision, kind, digest FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2")?
-        .query_row(params![key.id, key.customer_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    let found: Option<(Revision, Kind)> = connection
+        .prepare_cached("SELECT revision, kind FROM provisioning_keys WHERE id = ?1 AND customer_id = ?2")?
+        .query_row(params![key.id, key.customer_id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let (found, kind, digest) = found.ok_or(BrokenRule::NotFound)?;
+    let (found, kind) = found.ok_or(BrokenRule::NotFound)?;
     let next = next_revision(Some(found), key.revision)?;
     signing_certificates::require(connection, key.customer_id, key.signing_certificate_id)?;
     require_free_name(connection, key, kind)?;
-    if digest.as_bytes() != key.digest.as_bytes() {
-        connection.prepare_cached("DELETE FROM digests WHERE digest = ?1")?.execute([digest])?;
-        insert_digest(connection, key)?;
-    }
     connection
         .prepare_cached(
             "UPDATE provisioning_keys SET revision = ?2, signing_certificate_id = ?3, name = ?4, description = ?5,
                  maximum = ?6, enabled = ?7, allow_re_enrollment = ?8, expires_at = ?9, addresses = ?10,
-                 digest = ?11, pepper = ?12, sealed_string = ?13, managed_by_client_id = ?14, managed_by_label = ?15,
-                 successor_id = ?16, modified_at = ?17, modified_by = ?18, ui_config = ?19,
+                 sealed_string = iif(?11, sealed_string, NULL), managed_by_client_id = ?12, managed_by_label = ?13,
+                 successor_id = ?14, modified_at = ?15, modified_by = ?16, ui_config = ?17,
                  uses_when_set = (SELECT uses FROM key_counters WHERE key_counters.key_id = ?1)
              WHERE id = ?1",
         )?
@@ -240,9 +238,7 @@ pub(super) fn update(connection: &Connection, key: &ProvisioningKey) -> Result<O
             key.allow_re_enrollment,
             key.expires_at,
             key.addresses,
-            key.digest,
-            key.pepper,
-            key.sealed_string,
+            key.sealed_string.is_some(),
             key.managed_by.as_ref().map(|managed| managed.client_id),
             key.managed_by.as_ref().map(|managed| &managed.label),
             key.successor_id,
@@ -272,6 +268,7 @@ pub(super) fn delete(
     connection
         .prepare_cached("DELETE FROM key_refusals WHERE customer_id = ?1 AND key_id = ?2")?
         .execute(params![customer, id])?;
+    webhooks::forget_keys(connection, customer, &[id])?;
     Ok(ObjectRef::Key(customer, id))
 }
 
@@ -283,18 +280,7 @@ pub(super) fn delete_of_group(
     group: GroupId,
     by: Option<ApiClientId>,
 ) -> Result<Vec<DeletedKey>, ApplyError> {
-    let managed = connection
-        .prepare_cached(
-            "SELECT managed_by_label FROM provisioning_keys
-             WHERE customer_id = ?1 AND group_id = ?2 AND managed_by_client_id IS NOT NULL
-                 AND managed_by_client_id IS NOT ?3
-             ORDER BY id LIMIT 1",
-        )?
-        .query_row(params![customer, group, by], |row| row.get(0))
-        .optional()?;
-    if let Some(label) = managed {
-        return Err(BrokenRule::Managed { label }.into());
-    }
+    refuse_managed(connection, "group_id", params![customer, group, by])?;
     for (table, column, of_keys) in [
         ("digests", "digest", "digest"),
         ("key_counters", "key_id", "id"),
@@ -307,7 +293,7 @@ pub(super) fn delete_of_group(
             ))?
             .execute(params![customer, group])?;
     }
-    let deleted = connection
+    let deleted: Vec<_> = connection
         .prepare_cached(
             "DELETE FROM provisioning_keys WHERE customer_id = ?1 AND group_id = ?2 RETURNING id, name, key_id",
         )?
@@ -315,7 +301,41 @@ pub(super) fn delete_of_group(
             Ok(DeletedKey { id: row.get(0)?, name: row.get(1)?, key_id: row.get(2)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
+    webhooks::forget_keys(connection, customer, &deleted.iter().map(|key| key.id).collect::<Vec<_>>())?;
     Ok(deleted)
+}
+
+/// All keys that have the one signing certificate get the other; answers which. Refused while one is managed by
+/// another API client.
+pub(super) fn replace_signing_certificate(
+    connection: &Connection,
+    replacement: &SigningCertificateReplacement,
+) -> Result<Vec<ProvisioningKeyId>, ApplyError> {
+    let SigningCertificateReplacement { customer, from, to, at, by, client } = replacement;
+    refuse_managed(connection, "signing_certificate_id", params![customer, from, client])?;
+    let replaced = connection
+        .prepare_cached(
+            "UPDATE provisioning_keys
+             SET signing_certificate_id = ?3, revision = revision + 1, modified_at = ?4, modified_by = ?5
+             WHERE customer_id = ?1 AND signing_certificate_id = ?2 RETURNING id",
+        )?
+        .query_map(params![customer, from, to, at, by], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(replaced)
+}
+
+/// `given`: the customer, the value of `column` that the keys in question have, and whose managed keys do not count.
+fn refuse_managed(connection: &Connection, column: &str, given: &[&dyn ToSql]) -> Result<(), ApplyError> {
+    let managed = connection
+        .prepare_cached(&format!(
+            "SELECT managed_by_label FROM provisioning_keys
+             WHERE customer_id = ?1 AND {column} = ?2 AND managed_by_client_id IS NOT NULL
+                 AND managed_by_client_id IS NOT ?3
+             ORDER BY id LIMIT 1"
+        ))?
+        .query_row(given, |row| row.get(0))
+        .optional()?;
+    managed.map_or(Ok(()), |label| Err(BrokenRule::Managed { label }.into()))
 }
 
 /// What a component of this group is attached to.

@@ -48,17 +48,35 @@ pub(super) fn list(
     let (Some(first), Some(last)) = (first, last) else { return Ok(Page { rows: Vec::new(), total: 0 }) };
     let (limit, offset) = page.bounds();
     let rows = connection
-        .prepare_cached(
-            "SELECT u.customer_id, u.key_id, u.sequence, u.at, u.entry, u.component_id, u.address, u.public_key_hash,
-                 u.serial, u.old_address, u.old_public_key_hash, u.old_serial, u.uses, u.re_enrollments, p.name
-             FROM key_uses u LEFT JOIN components p ON p.id = u.component_id AND p.customer_id = u.customer_id
-             WHERE u.customer_id = ?1 AND u.key_id = ?2 AND u.sequence <= ?3 ORDER BY u.sequence DESC LIMIT ?4",
-        )?
-        .query_map(params![customer, key, last.saturating_sub(offset), limit], |row| {
-            Ok(KeyUse { row: read(row)?, component_name: row.get(14)? })
-        })?
+        .prepare_cached(&format!("{NAMED_ROWS} AND u.sequence <= ?3 ORDER BY u.sequence DESC LIMIT ?4"))?
+        .query_map(params![customer, key, last.saturating_sub(offset), limit], read_named)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Page { rows, total: (last - first + 1).cast_unsigned() })
+}
+
+/// Oldest first.
+pub(super) fn list_after(
+    connection: &Connection,
+    customer: CustomerId,
+    key: ProvisioningKeyId,
+    after: u64,
+    limit: u32,
+) -> rusqlite::Result<Vec<KeyUse>> {
+    connection
+        .prepare_cached(&format!("{NAMED_ROWS} AND u.sequence > ?3 ORDER BY u.sequence LIMIT ?4"))?
+        .query_map(params![customer, key, after, limit], read_named)?
+        .collect()
+}
+
+/// A key's rows with the names of their components.
+const NAMED_ROWS: &str =
+    "SELECT u.customer_id, u.key_id, u.sequence, u.at, u.entry, u.component_id, u.address, u.public_key_hash,
+         u.serial, u.old_address, u.old_public_key_hash, u.old_serial, u.uses, u.re_enrollments, p.name
+     FROM key_uses u LEFT JOIN components p ON p.id = u.component_id AND p.customer_id = u.customer_id
+     WHERE u.customer_id = ?1 AND u.key_id = ?2";
+
+fn read_named(row: &Row<'_>) -> rusqlite::Result<KeyUse> {
+    Ok(KeyUse { row: read(row)?, component_name: row.get(14)? })
 }
 
 /// Newest first. The index has them in this order.

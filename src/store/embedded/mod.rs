@@ -8,12 +8,14 @@ mod administrators;
 mod answers;
 mod attention;
 mod audit;
+mod backup;
 mod blocks;
 mod certificates;
 mod changes;
 mod clean_up_schedules;
 mod components;
 mod connection;
+mod crls;
 mod customers;
 mod encoding;
 mod enroll;
@@ -28,18 +30,22 @@ mod lists;
 mod lock;
 mod migrations;
 mod names;
+mod peppers;
 mod preferences;
 mod queue;
 mod readers;
+mod renew;
 mod saved_filters;
+mod sealed;
 mod sessions;
 mod settings;
 mod signing_certificates;
 mod transfer;
+mod webhooks;
 mod writer;
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,34 +59,42 @@ use self::files::{DatabaseFile, OpenFiles};
 use self::migrations::Schema;
 use self::queue::Lane;
 use self::readers::{ReaderKind, Readers};
-use self::writer::{Verdict, WriterHandle};
+use self::writer::{ANSWER_TIME_MAX, CHANGE_TIME_MAX, Verdict, WriterHandle};
 use super::{
     AdministratorField, AnswerId, ApiClientField, AuditQuery, BatchSettings, Change, ChangeError, ChangeSequence,
-    ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EndingComponent,
-    EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyHours,
-    KeyUse, KindCounts, ListQuery, Page, PageRequest, Remark, SealedSecret, SigningCertificateField,
-    SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    ChangedObject, ClaimedDelivery, CommitObserver, ComponentField, ComponentRelations, CustomerField, DeliveryAttempt,
+    DigestCounts, EndedComponent, EndingComponent, EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding,
+    GroupContents, GroupField, KeyField, KeyHours, KeyUnderPepper, KeyUse, KindCounts, ListQuery, NewDigest, Page,
+    PageRequest, Remark, RenewalCommit, RenewalOutcome, Revocations, SealedColumn, SealedCounts, SealedSecret,
+    SealedValue, ServedWebhook, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    UntoldLedger, WebhookField, WebhookNews,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::key::IndexedKey;
 use crate::domain::ledger::{HourTally, LedgerRow, RefusalSum, RefusalTally};
 use crate::domain::redemption::KnownComponent;
+use crate::domain::renewal::KnownCertificate;
+use crate::domain::revocation::{Crl, CrlHead, CrlNumber};
+use crate::domain::webhook::WebhookMark;
 use crate::domain::{
     Administrator, ApiClient, Attention, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group,
     Kind, Name, PageName, Preference, ProvisioningKey, SavedFilter, SerialNumber, SessionRecord, SigningCertificate,
+    Webhook, WebhookDelivery,
 };
+use crate::files::sync_directory_of;
 use crate::id::{
-    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
+    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId, WebhookId,
 };
-use crate::secret::pepper::KeyDigest;
+use crate::secret::pepper::{KeyDigest, PepperNumber};
 use crate::store::lists::{is_walk, is_walk_of_audit};
 
+pub use self::backup::{Examined, copy_database, examine, fold_log};
 pub use self::lock::DirectoryLock;
-pub(in crate::store) use self::transfer::EmbeddedSource;
+pub(in crate::store) use self::transfer::{EmbeddedSource, EmbeddedTarget};
 
 /// The database's name in the data directory.
-const FILE_NAME: &str = "muster.db";
+pub const FILE_NAME: &str = "muster.db";
 
 /// Rows that a list by name looks through for what is not in its order yet: some tenths of a second.
 const NAMES_BEHIND_MAX: u64 = 20_000;
@@ -157,7 +171,7 @@ impl EmbeddedStore {
         let lock = DirectoryLock::take(data_dir, clock.now())?;
         let path = data_dir.join(FILE_NAME);
         let io = |source| OpenError::Io { path: path.clone(), source };
-        create_file(data_dir, &path).map_err(io)?;
+        create_file(&path).map_err(io)?;
         let database = DatabaseFile::at(path.clone()).map_err(io)?;
 
         let connection = open_to_write(&path)?;
@@ -177,23 +191,8 @@ impl EmbeddedStore {
     pub fn open_read_only(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
         let path = data_dir.join(FILE_NAME);
         let io = |source| OpenError::Io { path: path.clone(), source };
-        if !path.try_exists().map_err(io)? {
-            return Err(OpenError::Missing { path });
-        }
+        open_to_read(data_dir)?;
         let database = DatabaseFile::at(path.clone()).map_err(io)?;
-        let unusable = |error| unusable(&path, &error);
-        let supported = migrations::SUPPORTED;
-        match connection::open_reader(&path).and_then(|connection| migrations::schema(&connection)).map_err(unusable)? {
-            Schema::Empty => return Err(OpenError::Missing { path }),
-            Schema::Foreign => return Err(foreign(&path)),
-            Schema::Version(found) if found > supported => {
-                return Err(OpenError::NewerSchema { path, found, supported });
-            }
-            Schema::Version(found) if found < supported => {
-                return Err(OpenError::OlderSchema { path, found, supported });
-            }
-            Schema::Version(_) => {}
-        }
         let readers = Readers::start(database, ReaderKind::OneSnapshot).map_err(io)?;
         Ok(Arc::new(Self { clock, readers, writer: None }))
     }
@@ -264,7 +263,7 @@ impl EmbeddedStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<Verdict<T>> + Send + 'static,
     {
-        self.writer()?.change(lane, work).await
+        self.writer()?.change(lane, CHANGE_TIME_MAX, work).await
     }
 
     async fn apply(
@@ -289,6 +288,21 @@ impl EmbeddedStore {
 impl EnrollmentStore for EmbeddedStore {
     async fn commit_enrollment(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
         self.writer()?.enroll(commit).await
+    }
+
+    async fn commit_renewal(&self, commit: RenewalCommit) -> Result<RenewalOutcome, StoreError> {
+        self.writer()?.renew(commit).await
+    }
+
+    async fn find_known_certificate(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        serial: SerialNumber,
+    ) -> Result<Option<KnownCertificate>, StoreError> {
+        self.readers
+            .read(move |connection| components::find_known_certificate(connection, customer, component, serial))
+            .await
     }
 
     async fn find_known_component(
@@ -356,11 +370,9 @@ impl Store for EmbeddedStore {
     }
 
     async fn reserve_ids(&self, count: u64) -> Result<u64, StoreError> {
-        let reserved = self
-            .change(Lane::Administration, move |connection| {
-                settings::reserve_ids(connection, count).map(Verdict::Commit)
-            })
-            .await?;
+        let reserve = move |connection: &Connection| settings::reserve_ids(connection, count).map(Verdict::Commit);
+        // Enrollments wait for it.
+        let reserved = self.writer()?.change(Lane::Administration, ANSWER_TIME_MAX, reserve).await?;
         reserved.ok_or_else(|| StoreError::Unavailable { reason: "all ids were given out".into() })
     }
 
@@ -438,20 +450,6 @@ impl Store for EmbeddedStore {
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError> {
         self.read(move |connection| certificates::find(connection, customer, component, serial)).await
-    }
-
-    async fn find_certificates(
-        &self,
-        customer: CustomerId,
-        component: ComponentId,
-        serials: &[SerialNumber],
-    ) -> Result<Vec<CertificateRecord>, StoreError> {
-        let serials = serials.to_vec();
-        self.read(move |connection| {
-            let find = |serial: &SerialNumber| certificates::find(connection, customer, component, *serial);
-            serials.iter().filter_map(|serial| find(serial).transpose()).collect()
-        })
-        .await
     }
 
     async fn find_clean_up_schedule(
@@ -645,6 +643,15 @@ impl Store for EmbeddedStore {
         self.read(move |connection| ledger::list_re_enrollments(connection, customer, component, limit)).await
     }
 
+    async fn list_certificates(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>, StoreError> {
+        self.read(move |connection| certificates::list(connection, customer, component, limit)).await
+    }
+
     async fn list_refusals(
         &self,
         customer: CustomerId,
@@ -762,6 +769,184 @@ impl Store for EmbeddedStore {
         self.read(move |connection| components::scan_ended(connection, customer, ended_by, after, limit)).await
     }
 
+    async fn list_unpublished_revocations(&self) -> Result<Vec<(CustomerId, SigningCertificateId)>, StoreError> {
+        self.read(crls::list_with_news).await
+    }
+
+    async fn find_revocations(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+        now: Timestamp,
+    ) -> Result<Revocations, StoreError> {
+        self.walk(move |connection| crls::find_revocations(connection, customer, id, now)).await
+    }
+
+    async fn publish_crl(
+        &self,
+        crl: Crl,
+        after: Option<CrlNumber>,
+        news: Vec<SerialNumber>,
+    ) -> Result<bool, StoreError> {
+        self.change(Lane::Background, move |connection| {
+            let is_published = crls::publish(connection, &crl, after, &news)?;
+            Ok(if is_published { Verdict::Commit(true) } else { Verdict::RollBack(false) })
+        })
+        .await
+    }
+
+    async fn find_crl(&self, customer: CustomerId, id: SigningCertificateId) -> Result<Option<Crl>, StoreError> {
+        self.read(move |connection| crls::find(connection, customer, id)).await
+    }
+
+    async fn find_crl_head(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<Option<CrlHead>, StoreError> {
+        self.read(move |connection| crls::find_head(connection, customer, id)).await
+    }
+
+    async fn find_webhook(&self, customer: CustomerId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.read(move |connection| webhooks::find(connection, customer, id)).await
+    }
+
+    async fn list_webhooks(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery<WebhookField>,
+    ) -> Result<Page<Webhook>, StoreError> {
+        let (query, now) = (query.clone(), self.clock.now());
+        self.read(move |connection| webhooks::list(connection, customer, &query, now)).await
+    }
+
+    async fn list_webhook_deliveries(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        page: PageRequest,
+    ) -> Result<Page<WebhookDelivery>, StoreError> {
+        self.read(move |connection| webhooks::list_deliveries(connection, customer, id, page)).await
+    }
+
+    async fn list_served_webhooks(&self) -> Result<Vec<ServedWebhook>, StoreError> {
+        self.read(webhooks::list_served).await
+    }
+
+    async fn list_webhook_marks(&self, customer: CustomerId, id: WebhookId) -> Result<Vec<WebhookMark>, StoreError> {
+        self.read(move |connection| webhooks::list_marks(connection, customer, id)).await
+    }
+
+    async fn list_untold_ledgers(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UntoldLedger>, StoreError> {
+        self.walk(move |connection| webhooks::list_untold(connection, customer, id, since, limit)).await
+    }
+
+    async fn list_ledger_after(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<KeyUse>, StoreError> {
+        self.read(move |connection| ledger::list_after(connection, customer, key, after, limit)).await
+    }
+
+    async fn queue_webhook_news(&self, news: WebhookNews) -> Result<bool, StoreError> {
+        self.change(Lane::Background, move |connection| {
+            let is_queued = webhooks::queue(connection, &news)?;
+            Ok(if is_queued { Verdict::Commit(true) } else { Verdict::RollBack(false) })
+        })
+        .await
+    }
+
+    async fn list_due_webhooks(
+        &self,
+        now: Timestamp,
+        are_failing: bool,
+        limit: u32,
+    ) -> Result<Vec<(CustomerId, WebhookId)>, StoreError> {
+        self.read(move |connection| webhooks::list_due(connection, now, are_failing, limit)).await
+    }
+
+    async fn claim_delivery(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        now: Timestamp,
+        part: f64,
+    ) -> Result<Option<ClaimedDelivery>, StoreError> {
+        self.change(Lane::Background, move |connection| {
+            webhooks::claim(connection, customer, id, now, part).map(Verdict::Commit)
+        })
+        .await
+    }
+
+    async fn finish_delivery_attempt(&self, attempt: DeliveryAttempt) -> Result<(), StoreError> {
+        self.change(Lane::Background, move |connection| {
+            webhooks::finish_attempt(connection, &attempt).map(Verdict::Commit)
+        })
+        .await
+    }
+
+    async fn list_sealed_otherwise(
+        &self,
+        column: SealedColumn,
+        header: &[u8],
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<SealedValue>, StoreError> {
+        let header = header.to_owned();
+        self.walk(move |connection| sealed::list_otherwise(connection, column, &header, after, limit)).await
+    }
+
+    async fn replace_sealed(
+        &self,
+        column: SealedColumn,
+        by: &str,
+        values: Vec<(SealedValue, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        let by = by.to_owned();
+        self.change(Lane::Background, move |connection| {
+            sealed::replace(connection, column, &by, &values).map(Verdict::Commit)
+        })
+        .await
+    }
+
+    async fn count_sealed(&self, header: &[u8]) -> Result<SealedCounts, StoreError> {
+        let header = header.to_owned();
+        self.walk(move |connection| sealed::count(connection, &header)).await
+    }
+
+    async fn count_digests(&self) -> Result<Vec<DigestCounts>, StoreError> {
+        self.walk(peppers::count).await
+    }
+
+    async fn list_keys_under(
+        &self,
+        pepper: PepperNumber,
+        after: ProvisioningKeyId,
+        limit: u32,
+    ) -> Result<Vec<KeyUnderPepper>, StoreError> {
+        self.read(move |connection| peppers::list_keys(connection, pepper, after, limit)).await
+    }
+
+    async fn list_api_clients_under(&self, pepper: PepperNumber, limit: u32) -> Result<Vec<ApiClient>, StoreError> {
+        self.read(move |connection| peppers::list_clients(connection, pepper, limit)).await
+    }
+
+    async fn replace_digests(&self, digests: Vec<NewDigest<ProvisioningKeyId>>) -> Result<u64, StoreError> {
+        self.change(Lane::Background, move |connection| {
+            peppers::replace_of_keys(connection, &digests).map(Verdict::Commit)
+        })
+        .await
+    }
+
     async fn sweep(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.change(Lane::Background, move |connection| {
@@ -799,6 +984,24 @@ impl Store for EmbeddedStore {
     }
 }
 
+/// A connection to read an existing store through, and where that is.
+fn open_to_read(data_dir: &Path) -> Result<(Connection, PathBuf), OpenError> {
+    let path = data_dir.join(FILE_NAME);
+    if !path.try_exists().map_err(|source| OpenError::Io { path: path.clone(), source })? {
+        return Err(OpenError::Missing { path });
+    }
+    let unusable = |error| unusable(&path, &error);
+    let connection = connection::open_reader(&path).map_err(unusable)?;
+    let supported = migrations::SUPPORTED;
+    match migrations::schema(&connection).map_err(unusable)? {
+        Schema::Empty => Err(OpenError::Missing { path }),
+        Schema::Foreign => Err(foreign(&path)),
+        Schema::Version(found) if found > supported => Err(OpenError::NewerSchema { path, found, supported }),
+        Schema::Version(found) if found < supported => Err(OpenError::OlderSchema { path, found, supported }),
+        Schema::Version(_) => Ok((connection, path)),
+    }
+}
+
 /// A connection to write through, to a file that is ours or empty, with the schema brought up to date.
 fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     let unusable = |error| unusable(path, &error);
@@ -813,17 +1016,19 @@ fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     }
     connection::make_writer(&connection).map_err(unusable)?;
     migrations::migrate(&mut connection, found).map_err(unusable)?;
+    // A file that had no log, as one out of a backup, gets it with the first read.
+    migrations::schema(&connection).map_err(unusable)?;
     Ok(connection)
 }
 
 /// Makes the file if there is none: readable by its owner only, its name durable in the directory.
-fn create_file(data_dir: &Path, path: &Path) -> std::io::Result<()> {
+fn create_file(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Ok(_) => File::open(data_dir)?.sync_all(),
+        Ok(_) => sync_directory_of(path),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }

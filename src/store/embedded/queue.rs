@@ -1,13 +1,13 @@
 //! What waits for the writer: three lanes with bounds of their own.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
-use crate::store::{BatchSettings, EnrollmentCommit, EnrollmentOutcome, StoreError};
+use crate::store::jobs::Job;
+use crate::store::{BatchSettings, StoreError};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Administrative transactions that may wait.
 const CHANGES_MAX: usize = 1_024;
@@ -18,11 +18,10 @@ const BACKGROUND_MAX: usize = 64;
 /// How long background work waits for a quiet moment before it takes its turn all the same.
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(1);
 
-/// An enrollment and where its answer goes.
-pub(super) struct EnrollmentJob {
-    pub commit: EnrollmentCommit,
-    pub answer: oneshot::Sender<Result<EnrollmentOutcome, StoreError>>,
-    pub queued_at: Instant,
+/// An enrollment or a renewal in its place.
+struct Waiting {
+    job: Job,
+    queued_at: Instant,
 }
 
 /// A transaction of its own.
@@ -36,9 +35,9 @@ pub(super) trait Change: Send {
 
 /// The writer's next task.
 pub(super) enum Task {
+    /// Of enrollments and renewals: at least one, at most [`BatchSettings::size_max`], in order of arrival.
+    Batch(Vec<Job>),
     Change(Box<dyn Change>),
-    /// At least one, at most [`BatchSettings::size_max`], in order of arrival.
-    Enrollments(Vec<EnrollmentJob>),
     /// Nothing came in the time that the writer was willing to wait.
     None,
     /// Nothing is left and nothing will come.
@@ -49,7 +48,7 @@ pub(super) enum Task {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lane {
     Administration,
-    /// Runs when nothing else waits.
+    /// Runs when nothing else waits, and takes turns once it has waited for [`BACKGROUND_PATIENCE`].
     Background,
 }
 
@@ -61,11 +60,13 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Lanes {
-    enrollments: VecDeque<EnrollmentJob>,
+    jobs: VecDeque<Waiting>,
     changes: VecDeque<Box<dyn Change>>,
     background: VecDeque<(Instant, Box<dyn Change>)>,
-    /// Enrollments and changes take turns, so that neither waits for more than one of the other.
-    is_turn_of_enrollments: bool,
+    /// Batches and changes take turns, so that neither waits for more than one of the other.
+    is_turn_of_jobs: bool,
+    /// The same of those two together and background work that has waited too long.
+    is_turn_of_overdue: bool,
     waits_for: WaitsFor,
     is_closed: bool,
 }
@@ -87,13 +88,14 @@ impl Queue {
         Self { lanes: Mutex::default(), arrived: Condvar::new(), batch }
     }
 
-    pub(super) fn push_enrollment(&self, job: EnrollmentJob) -> Result<(), StoreError> {
+    pub(super) fn push_job(&self, job: Job) -> Result<(), StoreError> {
+        let queued_at = Instant::now();
         let mut lanes = self.open_lanes()?;
-        let waiting = lanes.enrollments.len();
+        let waiting = lanes.jobs.len();
         if waiting >= self.batch.queue_max {
             return Err(StoreError::Overloaded { waiting });
         }
-        lanes.enrollments.push_back(job);
+        lanes.jobs.push_back(Waiting { job, queued_at });
         let wakes = match lanes.waits_for {
             WaitsFor::Nothing => false,
             WaitsFor::Anything => true,
@@ -127,19 +129,22 @@ impl Queue {
     /// if more than one is there already or `is_company_likely`. A lone enrollment does not wait.
     ///
     /// Background work is not taken before `quiet_at`: the moment between two batches, in which those who
-    /// were answered come again, is no quiet one.
+    /// were answered come again, is no quiet one. After [`BACKGROUND_PATIENCE`] it takes turns with the rest.
     pub(super) fn take(&self, is_company_likely: bool, quiet_at: Option<Instant>, patience: Option<Duration>) -> Task {
         let deadline = patience.map(|patience| Instant::now() + patience);
         let mut lanes = self.lock();
         loop {
-            if !lanes.enrollments.is_empty() && (lanes.is_turn_of_enrollments || lanes.changes.is_empty()) {
+            if let Some(change) = lanes.take_overdue() {
+                return Task::Change(change);
+            }
+            if !lanes.jobs.is_empty() && (lanes.is_turn_of_jobs || lanes.changes.is_empty()) {
                 lanes = self.linger(lanes, is_company_likely);
-                lanes.is_turn_of_enrollments = false;
-                let size = lanes.enrollments.len().min(self.batch.size_max);
-                return Task::Enrollments(lanes.enrollments.drain(..size).collect());
+                (lanes.is_turn_of_jobs, lanes.is_turn_of_overdue) = (false, true);
+                let size = lanes.jobs.len().min(self.batch.size_max);
+                return Task::Batch(lanes.jobs.drain(..size).map(|waiting| waiting.job).collect());
             }
             if let Some(change) = lanes.changes.pop_front() {
-                lanes.is_turn_of_enrollments = true;
+                (lanes.is_turn_of_jobs, lanes.is_turn_of_overdue) = (true, true);
                 return Task::Change(change);
             }
             let not_yet = quiet_at.filter(|at| !lanes.is_closed && Instant::now() < *at);
@@ -159,13 +164,6 @@ impl Queue {
         }
     }
 
-    /// Background work that has waited too long for a quiet moment.
-    pub(super) fn take_overdue(&self) -> Option<Box<dyn Change>> {
-        let mut lanes = self.lock();
-        let is_overdue = lanes.background.front().is_some_and(|(since, _)| since.elapsed() > BACKGROUND_PATIENCE);
-        if is_overdue { lanes.background.pop_front().map(|(_, change)| change) } else { None }
-    }
-
     /// Takes nothing new; what is queued is still done.
     pub(super) fn close(&self) {
         let mut lanes = self.lock();
@@ -177,20 +175,16 @@ impl Queue {
     pub(super) fn abandon(&self) {
         let mut lanes = self.lock();
         lanes.is_closed = true;
-        lanes.enrollments.clear();
+        lanes.jobs.clear();
         lanes.changes.clear();
         lanes.background.clear();
     }
 
     fn linger<'a>(&self, mut lanes: MutexGuard<'a, Lanes>, is_company_likely: bool) -> MutexGuard<'a, Lanes> {
-        let Some(first) = lanes.enrollments.front() else { return lanes };
+        let Some(first) = lanes.jobs.front() else { return lanes };
         let deadline = first.queued_at + self.batch.linger;
-        let is_worth_it = lanes.enrollments.len() > 1 || is_company_likely;
-        while is_worth_it
-            && lanes.enrollments.len() < self.batch.size_max
-            && !lanes.is_closed
-            && Instant::now() < deadline
-        {
+        let is_worth_it = lanes.jobs.len() > 1 || is_company_likely;
+        while is_worth_it && lanes.jobs.len() < self.batch.size_max && !lanes.is_closed && Instant::now() < deadline {
             lanes = self.wait(lanes, WaitsFor::FullBatch, Some(deadline));
         }
         lanes
@@ -230,6 +224,18 @@ impl Queue {
     }
 }
 
+impl Lanes {
+    /// Background work that has waited too long for a quiet moment, if it has not just had a turn.
+    fn take_overdue(&mut self) -> Option<Box<dyn Change>> {
+        let (since, _) = self.background.front().filter(|_| self.is_turn_of_overdue)?;
+        if since.elapsed() <= BACKGROUND_PATIENCE {
+            return None;
+        }
+        self.is_turn_of_overdue = false;
+        self.background.pop_front().map(|(_, change)| change)
+    }
+}
+
 pub(super) fn closed() -> StoreError {
     StoreError::Unavailable { reason: "it was closed".into() }
 }
@@ -237,6 +243,8 @@ pub(super) fn closed() -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::store::samples::commit;
 
     struct Nothing;
 
@@ -263,5 +271,44 @@ mod tests {
         queue.close();
         assert!(matches!(queue.take(false, later, at_once), Task::Change(_)), "a closed one is emptied");
         assert!(matches!(queue.take(false, later, at_once), Task::Closed));
+    }
+    /// What is taken: a batch, a change, or nothing.
+    fn taken(queue: &Queue) -> &'static str {
+        let later = Instant::now() + Duration::from_secs(3_600);
+        match queue.take(false, Some(later), Some(Duration::ZERO)) {
+            Task::Batch(_) => "batch",
+            Task::Change(_) => "change",
+            Task::None => "none",
+            Task::Closed => "closed",
+        }
+    }
+
+    #[test]
+    fn background_work_that_has_waited_takes_turns_with_the_rest() {
+        let queue = Queue::new(BatchSettings { size_max: 1, ..BatchSettings::default() });
+        let push = |lane| queue.push_change(lane, Box::new(Nothing)).unwrap();
+        let background = || queue.lock().background.len();
+        for _ in 0..3 {
+            push(Lane::Background);
+            push(Lane::Administration);
+        }
+        (0..3).for_each(|_| push(Lane::Administration));
+        assert_eq!(taken(&queue), "change");
+        assert_eq!(background(), 3, "what somebody waits for is first");
+
+        for (since, _) in &mut queue.lock().background {
+            *since = since.checked_sub(2 * BACKGROUND_PATIENCE).unwrap();
+        }
+        let turns: Vec<_> = (0..6).map(|_| (taken(&queue), background())).collect();
+        let expected = [2, 2, 1, 1, 0, 0].map(|left| ("change", left));
+        assert_eq!(turns, expected, "changes alone do not keep it waiting, nor does it them");
+
+        push(Lane::Background);
+        queue.lock().background[0].0 = Instant::now().checked_sub(2 * BACKGROUND_PATIENCE).unwrap();
+        for _ in 0..2 {
+            queue.push_job(Job::enrollment(commit(1)).0).unwrap();
+        }
+        let turns = [(); 4].map(|()| (taken(&queue), background()));
+        assert_eq!(turns, [("change", 0), ("batch", 0), ("change", 0), ("batch", 0)]);
     }
 }

@@ -1,6 +1,7 @@
 //! Threads that read, each with a connection of its own, so that no worker of the runtime blocks.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,13 +20,16 @@ const WAITING_MAX: usize = 4_096;
 /// Walks that may wait.
 const WALKS_WAITING_MAX: usize = 64;
 
+/// How long a walk lets reads go first.
+const WALK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a walk may take; it is broken off then.
 const WALK_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// How many of its steps SQLite takes before the time is looked at.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
-/// Something to be read. It answers by itself.
+/// Something to be read. It answers by itself, or lets whoever asked hear that it broke off.
 type Read = Box<dyn FnOnce(Result<&Connection, StoreError>) -> IsSuspect + Send>;
 
 /// Whether the connection is to be opened anew.
@@ -56,8 +60,8 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     reads: VecDeque<Read>,
-    /// Those that may take long. One thread at least never runs them.
-    walks: VecDeque<Read>,
+    /// Those that may take long, with since when they wait. One thread at least never runs them.
+    walks: VecDeque<(Instant, Read)>,
     walking: usize,
     is_closed: bool,
 }
@@ -87,7 +91,7 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.queue(read, |waiting| (&mut waiting.reads, WAITING_MAX)).await
+        self.queue(read, WAITING_MAX, |waiting| &mut waiting.reads, |read| read).await
     }
 
     /// Runs a `read` that goes through a whole list. Threads are left for those that do not.
@@ -99,13 +103,15 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.queue(read, |waiting| (&mut waiting.walks, WALKS_WAITING_MAX)).await
+        self.queue(read, WALKS_WAITING_MAX, |waiting| &mut waiting.walks, |walk| (Instant::now(), walk)).await
     }
 
-    async fn queue<T, F>(
+    async fn queue<T, F, W>(
         &self,
         read: F,
-        lane: impl FnOnce(&mut Waiting) -> (&mut VecDeque<Read>, usize),
+        bound: usize,
+        lane: impl FnOnce(&mut Waiting) -> &mut VecDeque<W>,
+        waits: impl FnOnce(Read) -> W,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -114,6 +120,9 @@ impl Readers {
         let (answer, answered) = oneshot::channel();
         let kind = self.kind;
         let read: Read = Box::new(move |connection| {
+            if answer.is_closed() {
+                return false; // whoever asked has given up
+            }
             let result = connection.and_then(|connection| in_snapshot(connection, kind, read));
             let is_suspect = result.is_err();
             let _ = answer.send(result);
@@ -124,14 +133,14 @@ impl Readers {
             if waiting.is_closed {
                 return Err(closed());
             }
-            let (lane, bound) = lane(&mut waiting);
+            let lane = lane(&mut waiting);
             if lane.len() >= bound {
                 return Err(StoreError::Overloaded { waiting: lane.len() });
             }
-            lane.push_back(read);
+            lane.push_back(waits(read));
         }
         self.shared.arrived.notify_one();
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        answered.await.unwrap_or_else(|_| Err(broken_off()))
     }
 
     /// Runs a long `read` on a thread of its own, so that it is in nobody's way. In a
@@ -152,7 +161,7 @@ impl Readers {
             let _ = answer.send(result);
         });
         spawned.map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        answered.await.unwrap_or_else(|_| Err(broken_off()))
     }
 
     /// Lets the reads that wait be answered, and takes no more.
@@ -176,13 +185,15 @@ impl Shared {
     fn next(&self, walking_max: usize) -> Option<(Read, bool)> {
         let mut waiting = self.lock();
         loop {
+            if waiting.is_walk_overdue()
+                && let Some(walk) = waiting.begin_walk(walking_max)
+            {
+                return Some((walk, true));
+            }
             if let Some(read) = waiting.reads.pop_front() {
                 return Some((read, false));
             }
-            if waiting.walking < walking_max
-                && let Some(walk) = waiting.walks.pop_front()
-            {
-                waiting.walking += 1;
+            if let Some(walk) = waiting.begin_walk(walking_max) {
                 return Some((walk, true));
             }
             if waiting.is_closed && waiting.walks.is_empty() {
@@ -209,6 +220,23 @@ impl Shared {
     }
 }
 
+impl Waiting {
+    /// Whether one has let reads go first for long enough. Behind it a thread is left for them.
+    fn is_walk_overdue(&self) -> bool {
+        self.walks.front().is_some_and(|(since, _)| since.elapsed() > WALK_PATIENCE)
+    }
+
+    /// The next walk, unless as many are under way as may be.
+    fn begin_walk(&mut self, walking_max: usize) -> Option<Read> {
+        if self.walking >= walking_max {
+            return None;
+        }
+        let (_, walk) = self.walks.pop_front()?;
+        self.walking += 1;
+        Some(walk)
+    }
+}
+
 fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind, walking_max: usize) {
     let mut open: Option<Connection> = None;
     while let Some((read, is_walk)) = shared.next(walking_max) {
@@ -220,7 +248,8 @@ fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind, walking_max: 
             Ok(mut connection) => {
                 let end = Instant::now() + WALK_TIME_MAX;
                 let is_bounded = is_walk && bound(&mut connection, Some(move || Instant::now() >= end));
-                let failed = read(Ok(&connection));
+                // A panic was printed when it happened. It ends neither the thread nor, below, the count of walks.
+                let failed = catch_unwind(AssertUnwindSafe(|| read(Ok(&connection)))).unwrap_or(true);
                 let is_suspect = is_bounded && !bound(&mut connection, None::<fn() -> bool>) || failed;
                 // A snapshot is kept whatever happens: another connection would see another one.
                 if !is_suspect || kind == ReaderKind::OneSnapshot {
@@ -233,6 +262,11 @@ fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind, walking_max: 
             shared.end_walk();
         }
     }
+}
+
+/// For whoever waited for a read that panicked.
+fn broken_off() -> StoreError {
+    StoreError::Unavailable { reason: "a read broke off".into() }
 }
 
 /// Has SQLite ask now and then whether to break off. `false`: it does not.
@@ -261,5 +295,104 @@ fn in_snapshot<T>(
             read(&transaction)
         }
         ReaderKind::OneSnapshot => read(connection),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn readers(directory: &tempfile::TempDir, kind: ReaderKind) -> Readers {
+        let path = directory.path().join("muster.db");
+        std::fs::File::create_new(&path).unwrap();
+        drop(connection::open_writer(&path).unwrap());
+        Readers::start(DatabaseFile::at(path).unwrap(), kind).unwrap()
+    }
+
+    fn one(connection: &Connection) -> Result<i64, StoreError> {
+        Ok(connection.query_row("SELECT 1", [], |row| row.get(0))?)
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_takes_neither_a_thread_nor_a_walk_from_others() {
+        for kind in [ReaderKind::Latest, ReaderKind::OneSnapshot] {
+            let directory = tempfile::tempdir().unwrap();
+            let readers = readers(&directory, kind);
+            for _ in 0..2 * readers.threads.len() {
+                let asked = readers.read(|_| -> Result<(), StoreError> { panic!("as the test asked") });
+                assert_eq!(asked.await.unwrap_err().to_string(), "the store is not available: a read broke off");
+                let asked = readers.walk(|_| -> Result<(), StoreError> { panic!("as the test asked") });
+                assert!(matches!(asked.await, Err(StoreError::Unavailable { .. })));
+            }
+            let answers = tokio::time::timeout(Duration::from_secs(20), async {
+                (readers.read(one).await.unwrap(), readers.walk(one).await.unwrap())
+            });
+            assert_eq!(answers.await.expect("threads are left"), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_walk_that_has_waited_goes_before_reads_and_leaves_them_a_thread() {
+        let shared = Shared::default();
+        let (told, hears) = mpsc::channel();
+        let tells = |what: &'static str| -> Read {
+            let told = told.clone();
+            Box::new(move |_| {
+                told.send(what).unwrap();
+                false
+            })
+        };
+        let overdue = Instant::now().checked_sub(2 * WALK_PATIENCE).unwrap();
+        {
+            let mut waiting = shared.lock();
+            waiting.reads.extend([tells("read"), tells("read")]);
+            waiting.walks.extend([
+                (overdue, tells("overdue")),
+                (overdue, tells("overdue")),
+                (Instant::now(), tells("walk")),
+            ]);
+        }
+        let taken = || {
+            let (read, is_walk) = shared.next(1).unwrap();
+            read(Err(closed()));
+            (hears.try_recv().unwrap(), is_walk)
+        };
+        assert_eq!([taken(), taken()], [("overdue", true), ("read", false)], "one walks");
+        shared.end_walk();
+        assert_eq!(taken(), ("overdue", true));
+        shared.end_walk();
+        assert_eq!([taken(), taken()], [("read", false), ("walk", true)], "that one has time");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_for_whoever_gave_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let readers = readers(&directory, ReaderKind::OneSnapshot);
+        let (goes_on, holds) = mpsc::channel::<()>();
+        let (began, begins) = oneshot::channel();
+        let (read, reads) = mpsc::channel();
+        tokio::join!(
+            async {
+                let held = readers.read(move |_| {
+                    began.send(()).unwrap();
+                    holds.recv().unwrap();
+                    Ok(())
+                });
+                held.await.unwrap();
+            },
+            async {
+                begins.await.unwrap();
+                let given_up = readers.read(move |_| {
+                    read.send(()).unwrap();
+                    Ok(())
+                });
+                assert!(tokio::time::timeout(Duration::ZERO, given_up).await.is_err());
+                goes_on.send(()).unwrap();
+            }
+        );
+        assert_eq!(readers.read(one).await.unwrap(), 1);
+        assert!(reads.recv().is_err(), "it was dropped unread");
     }
 }

@@ -84,6 +84,11 @@ pub(super) fn end_of(
     Ok(())
 }
 
+pub(super) fn end_all(connection: &Connection, at: Timestamp) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE sessions SET ended_at = ?1 WHERE ended_at IS NULL")?.execute([at])?;
+    Ok(())
+}
+
 fn write(connection: &Connection, row: &SessionRecord) -> rusqlite::Result<()> {
     connection
         .prepare_cached(

@@ -36,11 +36,30 @@ pub(super) fn put(connection: &Connection, name: &str, value: &str) -> rusqlite:
     Ok(ObjectRef::Service)
 }
 
+pub(super) fn replace(
+    connection: &Connection,
+    name: &str,
+    value: &str,
+    before: Option<&str>,
+) -> Result<ObjectRef, ApplyError> {
+    if find(connection, name)?.as_deref() != before {
+        return Err(BrokenRule::NotFound.into());
+    }
+    Ok(put(connection, name, value)?)
+}
+
 pub(super) fn list_secrets(connection: &Connection, purpose: &str) -> rusqlite::Result<Vec<SealedSecret>> {
     connection
         .prepare_cached("SELECT purpose, name, sealed FROM secrets WHERE purpose = ?1 ORDER BY name")?
         .query_map([purpose], |row| Ok(SealedSecret { purpose: row.get(0)?, name: row.get(1)?, sealed: row.get(2)? }))?
         .collect()
+}
+
+pub(super) fn insert_secret(connection: &Connection, secret: &SealedSecret) -> Result<ObjectRef, ApplyError> {
+    let inserted = connection
+        .prepare_cached("INSERT INTO secrets (purpose, name, sealed) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![secret.purpose, secret.name, secret.sealed])?;
+    if inserted == 1 { Ok(ObjectRef::Service) } else { Err(BrokenRule::DuplicateName.into()) }
 }
 
 pub(super) fn put_secret(connection: &Connection, secret: &SealedSecret) -> rusqlite::Result<ObjectRef> {
@@ -51,6 +70,24 @@ pub(super) fn put_secret(connection: &Connection, secret: &SealedSecret) -> rusq
         )?
         .execute(params![secret.purpose, secret.name, secret.sealed])?;
     Ok(ObjectRef::Service)
+}
+
+pub(super) fn replace_secret(
+    connection: &Connection,
+    secret: &SealedSecret,
+    before: &[u8],
+) -> Result<ObjectRef, ApplyError> {
+    let replaced = connection
+        .prepare_cached("UPDATE secrets SET sealed = ?3 WHERE purpose = ?1 AND name = ?2 AND sealed = ?4")?
+        .execute(params![secret.purpose, secret.name, secret.sealed, before])?;
+    if replaced == 1 { Ok(ObjectRef::Service) } else { Err(BrokenRule::NotFound.into()) }
+}
+
+pub(super) fn delete_secret(connection: &Connection, secret: &SealedSecret) -> Result<ObjectRef, ApplyError> {
+    let deleted = connection
+        .prepare_cached("DELETE FROM secrets WHERE purpose = ?1 AND name = ?2 AND sealed = ?3")?
+        .execute(params![secret.purpose, secret.name, secret.sealed])?;
+    if deleted == 1 { Ok(ObjectRef::Service) } else { Err(BrokenRule::NotFound.into()) }
 }
 
 /// The first of `count` ids that nobody else gets. `None`: there are not that many left.

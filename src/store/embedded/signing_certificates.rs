@@ -5,15 +5,18 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::errors::ApplyError;
-use super::{customers, lists};
+use super::{crls, customers, groups, keys, lists};
 use crate::clock::{DAY, Timestamp};
 use crate::domain::{Revision, SigningCertificate};
-use crate::id::{CustomerId, SigningCertificateId};
+use crate::id::{CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::store::encoding::Chain;
 use crate::store::lists::{Dialect, List};
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::rows::SIGNING_CERTIFICATE as COLUMNS;
-use crate::store::{BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField, SigningCertificateReferences};
+use crate::store::{
+    BrokenRule, ListQuery, ObjectRef, Page, SigningCertificateField, SigningCertificateReferences,
+    SigningCertificateReplacement,
+};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<SigningCertificate> {
     let Chain(chain) = row.get(5)?;
@@ -120,7 +123,7 @@ pub(super) fn update(connection: &Connection, row: &SigningCertificate) -> Resul
     connection
         .prepare_cached(
             "UPDATE signing_certificates SET revision = ?2, name = ?3, description = ?4, certificate = ?5, chain = ?6,
-                 sealed_private_key = ?7, csr = ?8, parent_id = ?9, allow_signing = ?10, lifetime_seconds = ?11,
+                 sealed_private_key = iif(?7, sealed_private_key, NULL), csr = ?8, parent_id = ?9, allow_signing = ?10, lifetime_seconds = ?11,
                  purpose = ?12, not_before = ?13, not_after = ?14, modified_at = ?15, modified_by = ?16,
                  public_key_hash = ?17
              WHERE id = ?1",
@@ -132,7 +135,7 @@ pub(super) fn update(connection: &Connection, row: &SigningCertificate) -> Resul
             row.description,
             row.certificate,
             Chain(row.chain.clone()),
-            row.sealed_private_key,
+            row.sealed_private_key.is_some(),
             row.csr,
             row.parent_id,
             row.allow_signing,
@@ -165,7 +168,18 @@ pub(super) fn delete(
         return Err(BrokenRule::Referenced { by }.into());
     }
     connection.prepare_cached("DELETE FROM signing_certificates WHERE id = ?1")?.execute([id])?;
+    crls::delete(connection, customer, id)?;
     Ok(ObjectRef::SigningCertificate(customer, id))
+}
+
+/// Puts one in the place of another; the keys and groups that have it now.
+pub(super) fn replace(
+    connection: &Connection,
+    replacement: &SigningCertificateReplacement,
+) -> Result<(Vec<ProvisioningKeyId>, Vec<GroupId>), ApplyError> {
+    require(connection, replacement.customer, replacement.to)?;
+    let keys = keys::replace_signing_certificate(connection, replacement)?;
+    Ok((keys, groups::replace_signing_certificate(connection, replacement)?))
 }
 
 pub(super) fn find_references(

@@ -1,15 +1,17 @@
-//! A store on its way into another: all that it holds, table by table, and its file put aside afterwards.
+//! A store on its way into another: all that it holds, table by table, and its file put aside afterwards. And the
+//! other way: a file that takes in what another store holds.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
 use super::lock::DirectoryLock;
-use super::{FILE_NAME, OpenError, connection, names, open_to_write};
+use super::{FILE_NAME, OpenError, connection, migrations, names, open_to_write, unusable};
 use crate::clock::Timestamp;
+use crate::files::sync_directory_of;
 use crate::store::StoreError;
 use crate::store::transfer::{Cell, Piece, TABLES, Table};
 
@@ -47,28 +49,12 @@ impl EmbeddedSource {
 
     /// Gives all tables in their order, until `give` answers that nobody takes them any more. Blocks.
     pub(in crate::store) fn read(&mut self, give: &mut dyn FnMut(Piece) -> bool) -> Result<(), StoreError> {
-        self.finish_counting()?;
+        finish_counting(&mut self.connection)?;
         let snapshot = self.connection.transaction()?;
         for table in &TABLES {
             if !read_table(&snapshot, table, give)? {
                 break;
             }
-        }
-        Ok(())
-    }
-
-    /// What the embedded store counts behind its commits is counted with them in the other.
-    fn finish_counting(&mut self) -> rusqlite::Result<()> {
-        let mut is_behind = true;
-        while is_behind {
-            let transaction = self.connection.transaction()?;
-            for _ in 0..STEPS_PER_TRANSACTION {
-                is_behind = names::step(&transaction)?;
-                if !is_behind {
-                    break;
-                }
-            }
-            transaction.commit()?;
         }
         Ok(())
     }
@@ -94,11 +80,110 @@ impl EmbeddedSource {
                 renamed => renamed?,
             }
         }
-        if let Some(directory) = put_aside.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            File::open(directory)?.sync_all()?;
-        }
+        sync_directory_of(&put_aside)?;
         drop(lock);
         Ok(put_aside)
+    }
+}
+
+/// What the embedded store counts behind its commits is counted with them in the other.
+fn finish_counting(connection: &mut Connection) -> rusqlite::Result<()> {
+    let mut is_behind = true;
+    while is_behind {
+        let transaction = connection.transaction()?;
+        for _ in 0..STEPS_PER_TRANSACTION {
+            is_behind = names::step(&transaction)?;
+            if !is_behind {
+                break;
+            }
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// A new database in a file, which takes in another store. Whoever asked for it syncs it when it is whole.
+pub(in crate::store) struct EmbeddedTarget {
+    connection: Connection,
+}
+
+impl EmbeddedTarget {
+    /// `path`: an empty file. Blocks, as all of it.
+    pub(in crate::store) fn create(path: &Path) -> Result<Self, OpenError> {
+        let made = || -> rusqlite::Result<Connection> {
+            let mut connection = connection::open_to_inspect(path)?;
+            connection.pragma_update(None, "synchronous", "OFF")?;
+            migrations::migrate(&mut connection, 0)?;
+            connection.execute_batch("BEGIN")?;
+            Ok(connection)
+        };
+        Ok(Self { connection: made().map_err(|error| unusable(path, &error))? })
+    }
+
+    /// Rows of a table, in the order of its columns.
+    pub(in crate::store) fn take(&self, table: &Table, rows: &[Vec<Cell>]) -> Result<(), StoreError> {
+        let Some(insert) = insertion(table) else { return Ok(()) };
+        let mut insert = self.connection.prepare_cached(&insert)?;
+        for row in rows {
+            insert.execute(params_from_iter(row))?;
+        }
+        Ok(())
+    }
+
+    /// Makes of what was taken in all that this store keeps beside it, and ends.
+    pub(in crate::store) fn finish(mut self) -> Result<(), StoreError> {
+        self.connection.execute_batch(DERIVED)?;
+        finish_counting(&mut self.connection)?;
+        self.connection.close().map_err(|(_, error)| StoreError::from(error))
+    }
+}
+
+/// How a row of a table of the shared store is kept here; `None`: it follows from others.
+fn insertion(table: &Table) -> Option<String> {
+    let Table { name, columns } = table;
+    let values: Vec<_> = (1..=columns.split(", ").count()).map(|number| format!("?{number}")).collect();
+    Some(match *name {
+        "changes_end" | "component_counts" => return None,
+        // The shared store keeps all that was revoked since, this one what was last.
+        "crl_news" => format!(
+            "INSERT INTO crl_news ({columns}) VALUES ({}) ON CONFLICT DO UPDATE SET serial = excluded.serial",
+            values.join(", ")
+        ),
+        "key_counters" => format!(
+            "INSERT INTO key_counters ({}) VALUES ({})",
+            &columns["customer_id, ".len()..],
+            values[1..].join(", ")
+        ),
+        "key_hours" => {
+            format!("INSERT INTO key_hours ({}) VALUES ({})", columns.replace("key_id", "list"), values.join(", "))
+        }
+        "signed_ends" => {
+            "UPDATE signing_certificates SET signed_until = ?3 WHERE customer_id = ?1 AND id = ?2".to_owned()
+        }
+        _ => format!("INSERT INTO {name} ({columns}) VALUES ({})", values.join(", ")),
+    })
+}
+
+/// The shared store counts hours with its commits: of each ledger all is counted.
+const DERIVED: &str = "
+    INSERT INTO key_hours (customer_id, list, hour, uses, releases, re_enrollments, refusals)
+        SELECT customer_id, 0, hour, sum(uses), sum(releases), sum(re_enrollments), sum(refusals)
+        FROM key_hours GROUP BY customer_id, hour;
+    INSERT INTO key_hours_end (key_id, sequence) SELECT key_id, max(sequence) FROM key_uses GROUP BY key_id;
+    INSERT INTO component_blocks (customer_id, list, block, components)
+        SELECT customer_id, group_id, id >> 12, count(*) FROM components WHERE deleted_at IS NULL GROUP BY 1, 2, 3;
+    INSERT INTO component_blocks (customer_id, list, block, components)
+        SELECT customer_id, -kind, id >> 12, count(*) FROM components WHERE deleted_at IS NULL GROUP BY 1, 2, 3;
+    COMMIT";
+
+impl ToSql for Cell {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
     }
 }
 

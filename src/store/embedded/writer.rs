@@ -11,6 +11,8 @@
 //!   closed, opened anew, the log written into the database and synced, and a probe committed,
 //!   before the next transaction begins. While that fails everything is `Unavailable`; it is tried
 //!   again with the next job and by the clock, without a restart.
+//! - The disk says nothing: whoever has waited for too long hears `Unknown`. What was queued is still done when it
+//!   speaks again.
 //! - The files are no longer at their path ([`files`](super::files)): nothing is begun and all hear
 //!   `Unavailable`; what was committed just then is `Unknown`. When the very files are back they
 //!   are opened anew. Other files in their place are never written to: that takes a restart.
@@ -24,10 +26,13 @@ use tokio::sync::{oneshot, watch};
 
 use super::files::OpenFiles;
 use super::lock::DirectoryLock;
-use super::queue::{Change, EnrollmentJob, Lane, Queue, Task, closed};
-use super::{connection, enroll, errors, names, settings};
+use super::queue::{Change, Lane, Queue, Task, closed};
+use super::{connection, enroll, errors, names, renew, settings};
 use crate::clock::{Clock, Timestamp};
-use crate::store::{BatchSettings, CommitObserver, EnrollmentCommit, EnrollmentOutcome, StoreError};
+use crate::store::jobs::{Answered, Commits, Decided, Job};
+use crate::store::{
+    BatchSettings, CommitObserver, EnrollmentCommit, EnrollmentOutcome, RenewalCommit, RenewalOutcome, StoreError,
+};
 
 /// With nothing to do for so long the writer turns to what can wait.
 const IDLE: Duration = Duration::from_millis(20);
@@ -35,6 +40,13 @@ const IDLE: Duration = Duration::from_millis(20);
 /// Between two attempts to get the store back: at first, and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// How long an enrollment, a renewal, or what one of them needs, waits for its commit: a device that waits longer has
+/// given up.
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// The same for what an administrator changes, of which the largest take some ten seconds.
+pub(super) const CHANGE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What becomes of a transaction, by the one who ran in it.
 #[derive(Debug)]
@@ -90,20 +102,27 @@ impl WriterHandle {
     }
 
     pub(super) async fn enroll(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.queue.push_enrollment(EnrollmentJob { commit, answer, queued_at: Instant::now() })?;
-        answered.await.unwrap_or_else(|_| Err(unanswered()))
+        self.push(Job::enrollment(commit)).await
     }
 
-    /// Runs `work` in a transaction of its own and answers what it answered.
-    pub(super) async fn change<T, F>(&self, lane: Lane, work: F) -> Result<T, StoreError>
+    pub(super) async fn renew(&self, commit: RenewalCommit) -> Result<RenewalOutcome, StoreError> {
+        self.push(Job::renewal(commit)).await
+    }
+
+    async fn push<O>(&self, (job, answered): (Job, Answered<O>)) -> Result<O, StoreError> {
+        self.queue.push_job(job)?;
+        within(ANSWER_TIME_MAX, answered).await
+    }
+
+    /// Runs `work` in a transaction of its own and answers what it answered, after `time_max` at the latest.
+    pub(super) async fn change<T, F>(&self, lane: Lane, time_max: Duration, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<Verdict<T>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         self.queue.push_change(lane, Box::new(ChangeJob { work: Some(work), result: None, answer }))?;
-        answered.await.unwrap_or_else(|_| Err(unanswered()))
+        within(time_max, answered).await
     }
 
     /// Finishes what is queued and waits for the end.
@@ -228,14 +247,11 @@ impl Writer {
             let quiet_at = self.last_batch.map(|(ended, _)| ended + IDLE);
             match self.queue.take(self.is_company_likely(), quiet_at, patience) {
                 Task::Change(change) => self.commit_change(change),
-                Task::Enrollments(batch) => {
+                Task::Batch(batch) => {
                     let size = batch.len();
                     self.commit_batch(batch);
                     self.last_batch = Some((Instant::now(), size));
                     self.order_names_at = Some(Instant::now() + IDLE);
-                    if let Some(change) = self.queue.take_overdue() {
-                        self.commit_change(change);
-                    }
                 }
                 // What failed was logged, and is tried again.
                 Task::None if is_out_of_order => drop(self.usable()),
@@ -268,25 +284,21 @@ impl Writer {
         change.answer(ended.map_err(Into::into));
     }
 
-    fn commit_batch(&mut self, jobs: Vec<EnrollmentJob>) {
+    fn commit_batch(&mut self, jobs: Vec<Job>) {
         let begun = Instant::now();
-        let commits: Vec<_> = jobs.iter().map(|job| &job.commit).collect();
-        let decisions =
-            self.in_transaction(|connection, now| enroll::record(connection, now, &commits).map(Verdict::Commit));
-        match decisions {
-            Ok(decisions) => {
-                let is_committed =
-                    |decision: &&Result<_, _>| matches!(decision, Ok(EnrollmentOutcome::Committed { .. }));
-                let size = decisions.iter().filter(is_committed).count();
+        let commits = Commits::of(&jobs);
+        let decided = self.in_transaction(|connection, now| {
+            let enrollments = enroll::record(connection, now, &commits.enrollments)?;
+            let renewals = renew::record(connection, now, &commits.renewals)?;
+            Ok(Verdict::Commit(Decided { enrollments, renewals }))
+        });
+        match decided {
+            Ok(decided) => {
+                let size = decided.committed();
                 if size > 0 {
                     self.observer.observe_commit(size, begun.elapsed());
                 }
-                for (job, decision) in jobs.into_iter().zip(decisions) {
-                    if let Err(error) = &decision {
-                        tracing::error!(key.id = %job.commit.seen.key.0, %error, "an enrollment hangs on a damaged row");
-                    }
-                    let _ = job.answer.send(decision);
-                }
+                decided.answer(jobs);
             }
             Err(Failure::NotWritten { is_of_one_row: true, .. }) if jobs.len() > 1 => {
                 for job in jobs {
@@ -296,14 +308,14 @@ impl Writer {
             Err(Failure::NotWritten { error, .. }) => {
                 // Each hears the same; the error itself cannot be copied.
                 let reason = error.to_string();
-                tracing::warn!(size = jobs.len(), error = %reason, "an enrollment batch was rolled back");
+                tracing::warn!(size = jobs.len(), error = %reason, "a batch of enrollments was rolled back");
                 for job in jobs {
-                    let _ = job.answer.send(Err(StoreError::Unavailable { reason: reason.clone() }));
+                    job.refuse(StoreError::Unavailable { reason: reason.clone() });
                 }
             }
             Err(Failure::Unknown { reason }) => {
                 for job in jobs {
-                    let _ = job.answer.send(Err(StoreError::Unknown { reason: reason.clone() }));
+                    job.refuse(StoreError::Unknown { reason: reason.clone() });
                 }
             }
         }
@@ -445,8 +457,13 @@ fn reopen(files: &mut OpenFiles, now: Timestamp) -> Result<Connection, StoreErro
     Ok(connection)
 }
 
-fn unanswered() -> StoreError {
-    StoreError::Unknown { reason: "the writer ended before it answered".into() }
+async fn within<T>(time_max: Duration, answered: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+    let unknown = |reason: String| Err(StoreError::Unknown { reason });
+    match tokio::time::timeout(time_max, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => unknown("the writer ended before it answered".into()),
+        Err(_) => unknown(format!("the disk did not answer within {} s", time_max.as_secs())),
+    }
 }
 
 #[cfg(test)]
@@ -543,13 +560,7 @@ mod tests {
         }
 
         fn enroll(&mut self, commits: Vec<EnrollmentCommit>) -> Vec<Result<EnrollmentOutcome, StoreError>> {
-            let (jobs, answers): (Vec<_>, Vec<_>) = commits
-                .into_iter()
-                .map(|commit| {
-                    let (answer, answered) = oneshot::channel();
-                    (EnrollmentJob { commit, answer, queued_at: Instant::now() }, answered)
-                })
-                .unzip();
+            let (jobs, answers): (Vec<_>, Vec<_>) = commits.into_iter().map(Job::enrollment).unzip();
             self.writer.commit_batch(jobs);
             answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Column, Columns, Values};
 use crate::store::{
     AdministratorField, ApiClientField, AuditField, ComponentField, CustomerField, GroupField, KeyField,
-    SigningCertificateField,
+    SigningCertificateField, WebhookField,
 };
 
 impl Columns for AdministratorField {
@@ -228,6 +228,19 @@ impl Columns for SigningCertificateField {
 const NOT_AFTER: &str = "(SELECT t.not_after FROM certificates t
                           WHERE t.customer_id = components.customer_id AND t.component_id = components.id
                               AND t.serial = components.current_serial)";
+
+impl Columns for WebhookField {
+    fn column(self, _: &mut Values) -> Column {
+        own(match self {
+            Self::CreatedAt => "created_at",
+            Self::Enabled => "enabled",
+            Self::Id => "id",
+            Self::ModifiedAt => "modified_at",
+            Self::Name => "name",
+            Self::Url => "url",
+        })
+    }
+}
 
 /// A column of the list's own row, or what both databases make of one in the same way.
 const fn own(expression: &'static str) -> Column {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::encoding::{Count, is_text};
 use super::errors::{ApplyError, Error};
 use super::session::{Row, Session};
-use super::{customers, preferences, saved_filters};
+use super::{customers, peppers, preferences, saved_filters};
 use crate::clock::Timestamp;
 use crate::domain::{Administrator, ApiClient, Name, Revision, Role};
 use crate::id::{AdministratorId, ApiClientId, CustomerId};
@@ -249,6 +249,7 @@ pub(super) async fn insert_client(session: &Session, row: &ApiClient) -> Result<
         return Err(BrokenRule::DuplicateName.into());
     }
     require_free_client_name(session, row).await?;
+    peppers::require(session, row.pepper).await?;
     session
         .execute(
             "INSERT INTO api_clients (id, customer_id, revision, name, client_id, secret_digest, pepper,
@@ -275,11 +276,19 @@ pub(super) async fn insert_client(session: &Session, row: &ApiClient) -> Result<
     Ok(ObjectRef::ApiClient(row.customer_id, row.id))
 }
 
-/// All but id, customer, client id and creation, which are fixed, and the last use, which sign-ins write.
+/// All but id, customer, client id and creation, which are fixed, and the last use, which sign-ins write. So they do
+/// with another digest of the same secret: only a new secret brings its own.
 pub(super) async fn update_client(session: &Session, row: &ApiClient) -> Result<ObjectRef, ApplyError> {
     let found = find_client_by_id(session, row.customer_id, row.id).await?.ok_or(BrokenRule::NotFound)?;
     let next = next_revision(Some(found.revision), row.revision)?;
     require_free_client_name(session, row).await?;
+    let (digest, pepper) = match row.secret_generation == found.secret_generation {
+        true => (found.secret_digest, found.pepper),
+        false => {
+            peppers::require(session, row.pepper).await?;
+            (row.secret_digest, row.pepper)
+        }
+    };
     session
         .execute(
             "UPDATE api_clients SET revision = $3, name = $4, secret_digest = $5, pepper = $6, secret_generation = $7,
@@ -290,8 +299,8 @@ pub(super) async fn update_client(session: &Session, row: &ApiClient) -> Result<
                 &row.id,
                 &next,
                 &row.name,
-                &row.secret_digest.as_bytes().as_slice(),
-                &row.pepper,
+                &digest.as_bytes().as_slice(),
+                &pepper,
                 &Count(row.secret_generation),
                 &row.role,
                 &row.enabled,

@@ -16,12 +16,15 @@ use super::errors::{ApplyError, Error};
 use super::session::{Mode, Row, Session};
 use super::{
     StoreClock, administrators, answers, audit, clean_up_schedules, closed, components, customers, groups, keys, now,
-    preferences, saved_filters, sessions, settings, signing_certificates,
+    peppers, preferences, saved_filters, sessions, settings, signing_certificates, webhooks,
 };
 use crate::clock::Timestamp;
 use crate::domain::audit::{AuditEvent, AuditKey};
 use crate::store::gone::{Gone, events_with};
-use crate::store::{BrokenRule, Change, ChangeError, ChangeSequence, ChangedObject, ObjectRef, StoreError, feed};
+use crate::store::sealing::Guard;
+use crate::store::{
+    BrokenRule, Change, ChangeError, ChangeSequence, ChangedObject, ObjectRef, SETTING_SEALED_BY, StoreError, feed,
+};
 
 /// How often a transaction is tried to which the database prefers another.
 const ATTEMPTS_MAX: u32 = 5;
@@ -45,7 +48,7 @@ impl Turns {
     }
 
     /// Does `work` when it is its turn.
-    pub(super) async fn take<T>(&self, work: impl Future<Output = Result<T, ChangeError>>) -> Result<T, ChangeError> {
+    pub(super) async fn take<T, E: From<StoreError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let _place = self.places.try_acquire().map_err(|error| match error {
             TryAcquireError::Closed => closed(),
             TryAcquireError::NoPermits => StoreError::Overloaded { waiting: WAITING_MAX },
@@ -105,7 +108,12 @@ async fn apply(
 ) -> Result<Result<ChangeSequence, (usize, BrokenRule)>, Error> {
     let (last, now) = lock(session, clock).await?;
     let (mut changed, mut gone) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
+    let is_guarded = Guard::is_needed(changes);
+    let mut guard = Guard::new(if is_guarded { settings::find(session, SETTING_SEALED_BY).await? } else { None });
     for (position, change) in changes.iter().enumerate() {
+        if let Err(rule) = guard.check(change) {
+            return Ok(Err((position, rule)));
+        }
         match apply_one(session, change, now, &mut changed).await {
             Ok(with_change) => gone.push(with_change),
             Err(ApplyError::Rule(rule)) => return Ok(Err((position, rule))),
@@ -119,7 +127,7 @@ async fn apply(
 }
 
 /// Waits until no other transaction is under way. Answers the newest sequence and the store's time.
-async fn lock(session: &Session, clock: &StoreClock) -> Result<(ChangeSequence, Timestamp), Error> {
+pub(super) async fn lock(session: &Session, clock: &StoreClock) -> Result<(ChangeSequence, Timestamp), Error> {
     let row =
         session.row(&format!("SELECT sequence, {} FROM changes_end FOR UPDATE", now("$1")), &[&clock.given()]).await?;
     Ok((ChangeSequence(row.count(0)?), row.get(1)?))
@@ -163,8 +171,13 @@ async fn apply_one(
             saved_filters::delete(session, *customer, *administrator, page, name).await?;
             return Ok(Gone::default());
         }
+        Change::DeleteSecret(secret) => settings::delete_secret(session, secret).await?,
         Change::DeleteSigningCertificate { customer, id, revision, at } => {
             signing_certificates::delete(session, *customer, *id, *revision, *at).await?
+        }
+        Change::DeleteWebhook { customer, id, revision } => {
+            webhooks::delete(session, *customer, *id, *revision).await?;
+            return Ok(Gone::default());
         }
         Change::EndSession { session: row, at } => {
             sessions::end(session, row, *at).await?;
@@ -174,18 +187,35 @@ async fn apply_one(
             sessions::end_of(session, *customer, *administrator, *at).await?;
             return Ok(Gone::default());
         }
+        Change::EndSessionsOfAll { at } => {
+            sessions::end_all(session, *at).await?;
+            return Ok(Gone::default());
+        }
+        Change::ExpectNewString(digests) => {
+            peppers::expect_new_string(session, digests).await?;
+            return Ok(Gone::default());
+        }
         Change::InsertAdministrator(row) => administrators::insert(session, row).await?,
         Change::InsertApiClient(row) => administrators::insert_client(session, row).await?,
         Change::InsertCleanUpSchedule(row) => clean_up_schedules::insert(session, row).await?,
         Change::InsertCustomer(row) => customers::insert(session, row).await?,
         Change::InsertGroup(row) => groups::insert(session, row).await?,
         Change::InsertKey(row) => keys::insert(session, row).await?,
+        Change::InsertSecret(secret) => settings::insert_secret(session, secret).await?,
         Change::InsertSession { session: row, revision } => {
             sessions::insert(session, row, *revision).await?;
             return Ok(Gone::default());
         }
         Change::InsertSetting { name, value } => settings::insert(session, name, value).await?,
         Change::InsertSigningCertificate(row) => signing_certificates::insert(session, row).await?,
+        Change::InsertWebhook(row) => {
+            webhooks::insert(session, row).await?;
+            return Ok(Gone::default());
+        }
+        Change::InsertWebhookTest(row) => {
+            webhooks::insert_test(session, row).await?;
+            return Ok(Gone::default());
+        }
         Change::NoteApiClientUse { customer, id, at } => {
             administrators::note_client_use(session, *customer, *id, *at).await?;
             return Ok(Gone::default());
@@ -208,8 +238,32 @@ async fn apply_one(
             saved_filters::rename(session, *customer, *administrator, page, name, new).await?;
             return Ok(Gone::default());
         }
-        Change::RevokeComponent { customer, id, revision, at, by } => {
-            components::revoke(session, *customer, *id, *revision, *at, *by).await?;
+        Change::ReplaceApiClientDigest(new) => {
+            peppers::replace_of_client(session, new).await?;
+            return Ok(Gone::default());
+        }
+        Change::ReplaceSecret { secret, before } => settings::replace_secret(session, secret, before).await?,
+        Change::ReplaceSetting { name, value, before } => {
+            settings::replace(session, name, value, before.as_deref()).await?
+        }
+        Change::ReplaceSigningCertificate(replacement) => {
+            session.take_time().await?;
+            let (keys, groups) = signing_certificates::replace(session, replacement).await?;
+            let counts = vec![("keys", keys.len() as u64), ("groups", groups.len() as u64)];
+            changed.extend(groups.into_iter().map(|id| ObjectRef::Group(replacement.customer, id)));
+            changed.extend(keys.into_iter().map(|id| ObjectRef::Key(replacement.customer, id)));
+            return Ok(Gone { counts, keys: Vec::new() });
+        }
+        Change::RetirePepper { pepper, give_up } => {
+            session.take_time().await?;
+            let left = peppers::retire(session, *pepper, *give_up).await?;
+            let counts = vec![("keys", left.keys.len() as u64), ("apiClients", left.api_clients.len() as u64)];
+            changed.extend(left.keys.into_iter().chain(left.api_clients));
+            changed.push(ObjectRef::Service);
+            return Ok(Gone { counts, keys: Vec::new() });
+        }
+        Change::RevokeComponent { customer, id, revision, at, reason, by } => {
+            components::revoke(session, *customer, *id, *revision, (*at, *reason), *by).await?;
             return Ok(Gone::default());
         }
         Change::DeleteComponent { customer, id, revision, at, release_use } => {
@@ -233,13 +287,21 @@ async fn apply_one(
         Change::UpdateGroup(row) => groups::update(session, row).await?,
         Change::UpdateKey(row) => keys::update(session, row).await?,
         Change::UpdateSigningCertificate(row) => signing_certificates::update(session, row).await?,
+        Change::UpdateWebhook(row) => {
+            webhooks::update(session, row).await?;
+            return Ok(Gone::default());
+        }
     };
     changed.push(object);
     Ok(Gone::default())
 }
 
 /// Gives each object one row, in order of its first change, and answers the newest sequence.
-async fn announce(session: &Session, last: ChangeSequence, changed: &[ObjectRef]) -> Result<ChangeSequence, Error> {
+pub(super) async fn announce(
+    session: &Session,
+    last: ChangeSequence,
+    changed: &[ObjectRef],
+) -> Result<ChangeSequence, Error> {
     let (mut objects, mut customers, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     let mut seen = HashSet::with_capacity(changed.len());
     for object in changed.iter().filter(|object| seen.insert(**object)) {

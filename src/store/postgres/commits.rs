@@ -15,16 +15,19 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
 use super::connections::Connections;
 use super::errors::{Error, Failure};
 use super::session::Session;
 use super::{StoreClock, closed, enroll};
 use crate::domain::Fingerprint;
-use crate::id::{CustomerId, ProvisioningKeyId};
+use crate::id::{ComponentId, CustomerId, ProvisioningKeyId};
 use crate::secret::random_bytes;
-use crate::store::{BatchSettings, CommitObserver, EnrollmentCommit, EnrollmentOutcome, StoreError};
+use crate::store::jobs::{self, Answered, Decided, Job};
+use crate::store::{
+    BatchSettings, CommitObserver, EnrollmentCommit, EnrollmentOutcome, RenewalCommit, RenewalOutcome, StoreError,
+};
 
 /// How long an enrollment may wait for its batch, and how long it is tried to find out what became of that.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -55,10 +58,25 @@ pub(super) struct Commits {
     working: watch::Receiver<()>,
 }
 
-struct Job {
-    commit: EnrollmentCommit,
-    answer: oneshot::Sender<Result<EnrollmentOutcome, StoreError>>,
+struct Waiting {
+    job: Job,
     queued_at: Instant,
+}
+
+/// Whom a job is for: a batch has no two of one.
+#[derive(PartialEq, Eq, Hash)]
+enum Device {
+    Enrolls(ProvisioningKeyId, Fingerprint),
+    Renews(ComponentId),
+}
+
+impl Device {
+    fn of(job: &Job) -> Self {
+        match job {
+            Job::Enrollment(asked) => Self::Enrolls(asked.commit.seen.key.0, asked.commit.fingerprint.clone()),
+            Job::Renewal(asked) => Self::Renews(asked.commit.seen.component.0),
+        }
+    }
 }
 
 impl Commits {
@@ -87,8 +105,15 @@ impl Commits {
     }
 
     pub(super) async fn enroll(&self, commit: EnrollmentCommit) -> Result<EnrollmentOutcome, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.queue.push(Job { commit, answer, queued_at: Instant::now() })?;
+        self.push(Job::enrollment(commit)).await
+    }
+
+    pub(super) async fn renew(&self, commit: RenewalCommit) -> Result<RenewalOutcome, StoreError> {
+        self.push(Job::renewal(commit)).await
+    }
+
+    async fn push<O>(&self, (job, answered): (Job, Answered<O>)) -> Result<O, StoreError> {
+        self.queue.push(job)?;
         // Whoever was to answer is gone, and with it what it knew.
         let unanswered = |_| Err(StoreError::Unknown { reason: "its batch broke off".into() });
         answered.await.unwrap_or_else(unanswered)
@@ -116,7 +141,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Lanes {
-    waiting: HashMap<CustomerId, VecDeque<Job>>,
+    waiting: HashMap<CustomerId, VecDeque<Waiting>>,
     /// Customers with something to commit and no batch under way, the longest waiting first.
     ready: VecDeque<CustomerId>,
     busy: HashSet<CustomerId>,
@@ -134,9 +159,9 @@ impl Queue {
             return Err(StoreError::Overloaded { waiting: lanes.count });
         }
         lanes.count += 1;
-        let customer = job.commit.seen.customer.0;
+        let customer = job.customer();
         let lane = lanes.waiting.entry(customer).or_default();
-        lane.push_back(job);
+        lane.push_back(Waiting { job, queued_at: Instant::now() });
         if lane.len() == 1 && !lanes.busy.contains(&customer) {
             lanes.ready.push_back(customer);
             drop(lanes);
@@ -147,7 +172,7 @@ impl Queue {
 
     /// Waits for the next batch: at least one job, at most [`BatchSettings::size_max`], all of one customer and no two
     /// of one device. `None`: nothing is left and nothing will come.
-    async fn take(&self) -> Option<(CustomerId, Vec<Job>)> {
+    async fn take(&self) -> Option<(CustomerId, Vec<Waiting>)> {
         loop {
             let arrived = self.arrived.notified();
             {
@@ -181,7 +206,7 @@ impl Queue {
     }
 
     /// Everything of a customer that still waits.
-    fn take_all(&self, customer: CustomerId) -> VecDeque<Job> {
+    fn take_all(&self, customer: CustomerId) -> VecDeque<Waiting> {
         let mut lanes = self.lock();
         let jobs = lanes.waiting.remove(&customer).unwrap_or_default();
         lanes.count -= jobs.len();
@@ -200,17 +225,17 @@ impl Queue {
 }
 
 impl Lanes {
-    fn take_batch(&mut self, customer: CustomerId, size_max: usize) -> Vec<Job> {
+    fn take_batch(&mut self, customer: CustomerId, size_max: usize) -> Vec<Waiting> {
         let Some(lane) = self.waiting.get_mut(&customer) else { return Vec::new() };
         let (mut batch, mut later) = (Vec::with_capacity(lane.len().min(size_max)), VecDeque::new());
-        let mut devices: HashSet<(ProvisioningKeyId, Fingerprint)> = HashSet::with_capacity(lane.len().min(size_max));
+        let mut devices = HashSet::with_capacity(lane.len().min(size_max));
         while batch.len() < size_max
-            && let Some(job) = lane.pop_front()
+            && let Some(waiting) = lane.pop_front()
         {
-            if devices.insert((job.commit.seen.key.0, job.commit.fingerprint.clone())) {
-                batch.push(job);
+            if devices.insert(Device::of(&waiting.job)) {
+                batch.push(waiting);
             } else {
-                later.push_back(job);
+                later.push_back(waiting);
             }
         }
         later.append(lane);
@@ -274,22 +299,34 @@ impl Worker {
         let mut line = None;
         while let Some((customer, batch)) = self.queue.take().await {
             let (late, batch): (Vec<_>, Vec<_>) =
-                batch.into_iter().partition(|job| job.queued_at.elapsed() > ANSWER_TIME_MAX);
-            refuse(late, || StoreError::Unavailable { reason: "the database is too slow".into() });
-            if self.commit(&mut line, batch, None).await == Database::IsAway {
-                refuse(self.queue.take_all(customer), || StoreError::Unavailable { reason: AWAY.into() });
+                batch.into_iter().partition(|waiting| waiting.queued_at.elapsed() > ANSWER_TIME_MAX);
+            let jobs = |waiting: Vec<Waiting>| waiting.into_iter().map(|waiting| waiting.job).collect::<Vec<_>>();
+            refuse(jobs(late), || StoreError::Unavailable { reason: "the database is too slow".into() });
+            if self.commit(&mut line, customer, jobs(batch), None).await == Database::IsAway {
+                let waiting = self.queue.take_all(customer).into();
+                refuse(jobs(waiting), || StoreError::Unavailable { reason: AWAY.into() });
             }
             self.queue.end(customer);
         }
     }
 
     /// `doubt`: why nobody knows whether it was committed before.
-    async fn commit(&self, line: &mut Option<Line>, batch: Vec<Job>, mut doubt: Option<String>) -> Database {
+    async fn commit(
+        &self,
+        line: &mut Option<Line>,
+        customer: CustomerId,
+        batch: Vec<Job>,
+        mut doubt: Option<String>,
+    ) -> Database {
         let begun = Instant::now();
         loop {
-            let failure = match self.record(line, &batch, doubt.is_some()).await {
-                Ok(outcomes) => {
-                    self.answer(batch, outcomes, begun.elapsed());
+            let failure = match self.record(line, customer, &batch, doubt.is_some()).await {
+                Ok(decided) => {
+                    let size = decided.committed();
+                    if size > 0 {
+                        self.observer.observe_commit(size, begun.elapsed());
+                    }
+                    decided.answer(batch);
                     return Database::Answers;
                 }
                 Err(failure) => failure,
@@ -297,7 +334,7 @@ impl Worker {
             let (database, may_go_through) = match &failure {
                 Failure::NotWritten(error) if error.is_of_one_row() || error.is_of_lock() => {
                     if let Some(parts) = split(&batch, error.is_of_lock()) {
-                        return self.commit_parts(line, batch, &parts, doubt).await;
+                        return self.commit_parts(line, customer, batch, &parts, doubt).await;
                     }
                     (Database::Answers, false)
                 }
@@ -324,6 +361,7 @@ impl Worker {
     async fn commit_parts(
         &self,
         line: &mut Option<Line>,
+        customer: CustomerId,
         batch: Vec<Job>,
         parts: &[usize],
         doubt: Option<String>,
@@ -335,7 +373,7 @@ impl Worker {
         let mut database = Database::Answers;
         for part in jobs.into_values() {
             database = match database {
-                Database::Answers => Box::pin(self.commit(line, part, doubt.clone())).await,
+                Database::Answers => Box::pin(self.commit(line, customer, part, doubt.clone())).await,
                 Database::IsAway => {
                     let error = StoreError::Unavailable { reason: AWAY.into() };
                     refuse(part, || doubtful(&doubt, &error));
@@ -350,17 +388,18 @@ impl Worker {
     async fn record(
         &self,
         line: &mut Option<Line>,
+        customer: CustomerId,
         batch: &[Job],
         is_repeated: bool,
-    ) -> Result<Vec<EnrollmentOutcome>, Failure> {
+    ) -> Result<Decided, Failure> {
         let mut open = match line.take().filter(|line| !line.session.client().is_closed()) {
             Some(line) => line,
             None => Line::new(self.connections.get_to_commit().await?),
         };
-        let commits: Vec<_> = batch.iter().map(|job| &job.commit).collect();
+        let commits = jobs::Commits::of(batch);
         let recorded = tokio::time::timeout(COMMIT_TIME_MAX, async {
             open.plan_anew_if_due().await?;
-            enroll::record(&mut open.session, &self.clock, self.slot, &commits, is_repeated).await
+            enroll::record(&mut open.session, &self.clock, self.slot, customer, &commits, is_repeated).await
         });
         let recorded = recorded.await.unwrap_or_else(|_| Err(Failure::unanswered_within(COMMIT_TIME_MAX)));
         if open.session.is_idle() {
@@ -368,18 +407,6 @@ impl Worker {
             *line = Some(open);
         }
         recorded
-    }
-
-    fn answer(&self, batch: Vec<Job>, outcomes: Vec<EnrollmentOutcome>, took: Duration) {
-        let is_committed = |outcome: &&EnrollmentOutcome| matches!(outcome, EnrollmentOutcome::Committed { .. });
-        let size = outcomes.iter().filter(is_committed).count();
-        if size > 0 {
-            self.observer.observe_commit(size, took);
-        }
-        for (job, outcome) in batch.into_iter().zip(outcomes) {
-            // Nobody may be waiting any more; what was done stays done.
-            let _ = job.answer.send(Ok(outcome));
-        }
     }
 }
 
@@ -389,7 +416,7 @@ fn split(batch: &[Job], by_key: bool) -> Option<Vec<usize>> {
     let parts: Vec<usize> = (0..batch.len())
         .map(|place| {
             let next = keys.len();
-            if by_key { *keys.entry(batch[place].commit.seen.key.0).or_insert(next) } else { place }
+            if by_key { *keys.entry(batch[place].key()).or_insert(next) } else { place }
         })
         .collect();
     parts.iter().any(|part| *part > 0).then_some(parts)
@@ -405,7 +432,7 @@ fn doubtful(doubt: &Option<String>, error: &StoreError) -> StoreError {
 
 fn refuse(jobs: impl IntoIterator<Item = Job>, error: impl Fn() -> StoreError) {
     for job in jobs {
-        let _ = job.answer.send(Err(error()));
+        job.refuse(error());
     }
 }
 
@@ -422,11 +449,15 @@ mod tests {
     fn job(device: u64, customer: u64) -> Job {
         let mut commit = commit(device);
         commit.seen.customer.0 = CustomerId::from_raw(customer);
-        Job { commit, answer: oneshot::channel().0, queued_at: Instant::now() }
+        Job::enrollment(commit).0
     }
 
-    fn devices(batch: &[Job]) -> Vec<&str> {
-        batch.iter().map(|job| job.commit.fingerprint.as_str().trim_start_matches('0')).collect()
+    fn devices(batch: &[Waiting]) -> Vec<String> {
+        let device = |waiting: &Waiting| match Device::of(&waiting.job) {
+            Device::Enrolls(_, fingerprint) => fingerprint.as_str().trim_start_matches('0').to_owned(),
+            Device::Renews(component) => panic!("component {component} renews"),
+        };
+        batch.iter().map(device).collect()
     }
 
     #[tokio::test]

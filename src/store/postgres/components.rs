@@ -6,16 +6,16 @@ use super::session::{Row, Session, columns_of};
 use super::{certificates, clean_up_schedules, counts, groups, keys, ledger};
 use crate::clock::Timestamp;
 use crate::domain::redemption::KnownComponent;
-use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, SerialNumber};
+use crate::domain::renewal::KnownCertificate;
+use crate::domain::{Component, ComponentState, Fingerprint, Kind, Revision, RevocationReason, SerialNumber};
 use crate::id::{CleanUpScheduleId, ComponentId, CustomerId, GroupId, ProvisioningKeyId};
-use crate::store::codes;
 use crate::store::encoding::Address;
 use crate::store::revisions::{next_revision, require_revision};
 pub(super) use crate::store::rows::COMPONENT as COLUMNS;
 use crate::store::{BrokenRule, ComponentRelations, EndedComponent, EndingComponent, ObjectRef};
 
 /// The columns after those of [`COLUMNS`] begin here.
-const COLUMNS_END: usize = 21;
+const COLUMNS_END: usize = 22;
 
 pub(super) fn read(row: &Row) -> Result<Component, Error> {
     let Address(remote_address) = row.get(12)?;
@@ -45,6 +45,7 @@ pub(super) fn read(row: &Row) -> Result<Component, Error> {
         modified_at: row.get(18)?,
         revision: row.get(19)?,
         modified_by: row.count_or_none(20)?,
+        previous_serial: row.get(21)?,
     })
 }
 
@@ -98,13 +99,48 @@ pub(super) async fn find_known(
             |row| {
                 let (component, recent_re_enrollments) = (read(row)?, row.count(COLUMNS_END)?);
                 if !row.get::<bool>(COLUMNS_END + 1)? {
-                    return Err(Error::Value(format!("component {} has no row for its certificate", component.id)));
+                    return Err(without_certificate(component.id));
                 }
                 let certificate = certificates::read(row, COLUMNS_END + 2)?;
                 Ok(KnownComponent { component, certificate, recent_re_enrollments })
             },
         )
         .await
+}
+
+pub(super) async fn find_known_certificate(
+    session: &Session,
+    customer: CustomerId,
+    id: ComponentId,
+    serial: SerialNumber,
+) -> Result<Option<KnownCertificate>, Error> {
+    let (own, of_current, of_presented) =
+        (columns_of("p", COLUMNS), columns_of("c", certificates::COLUMNS), columns_of("t", certificates::COLUMNS));
+    session
+        .find(
+            &format!(
+                "SELECT {own}, c.serial IS NOT NULL, {of_presented}, {of_current}
+                 FROM certificates t
+                     JOIN components p ON p.customer_id = t.customer_id AND p.id = t.component_id
+                     LEFT JOIN certificates c ON c.customer_id = p.customer_id AND c.serial = p.current_serial
+                 WHERE t.customer_id = $1 AND t.component_id = $2 AND t.serial = $3"
+            ),
+            &[&customer, &id, &serial],
+            |row| {
+                let component = read(row)?;
+                if !row.get::<bool>(COLUMNS_END)? {
+                    return Err(without_certificate(component.id));
+                }
+                let presented = certificates::read(row, COLUMNS_END + 1)?;
+                let current = certificates::read(row, COLUMNS_END + 1 + certificates::COLUMNS_END)?;
+                Ok(KnownCertificate { component, current, presented })
+            },
+        )
+        .await
+}
+
+fn without_certificate(component: ComponentId) -> Error {
+    Error::Value(format!("component {component} has no row for its certificate"))
 }
 
 /// The first of a group, in order of id.
@@ -260,7 +296,7 @@ pub(super) async fn revoke(
     customer: CustomerId,
     id: ComponentId,
     revision: Option<Revision>,
-    at: Timestamp,
+    (at, reason): (Timestamp, RevocationReason),
     by: Option<u64>,
 ) -> Result<(), ApplyError> {
     let row = lock(session, customer, id, None).await?.ok_or(BrokenRule::NotFound)?;
@@ -275,11 +311,11 @@ pub(super) async fn revoke(
             &[&customer, &id, &at, &by.map(Count), &row.revision.next()],
         )
         .await?;
-    certificates::end(session, customer, row.current_serial, codes::REVOKED, at).await?;
+    certificates::revoke(session, customer, "p.id = $2", &id, (at, reason)).await?;
     Ok(())
 }
 
-/// Revokes a key's live components, with their current certificates. Answers how many there were. The key's lock
+/// Revokes a key's live components, with their certificates. Answers how many there were. The key's lock
 /// is held: it was deleted right before.
 pub(super) async fn revoke_of_key(
     session: &Session,
@@ -287,15 +323,8 @@ pub(super) async fn revoke_of_key(
     key: ProvisioningKeyId,
     (at, by): (Timestamp, Option<u64>),
 ) -> Result<u64, Error> {
-    session
-        .execute(
-            "UPDATE certificates t SET status = 3, status_at = $3
-             FROM components p
-             WHERE p.customer_id = $1 AND p.key_id = $2 AND p.deleted_at IS NULL AND p.revoked_at IS NULL
-                 AND t.customer_id = $1 AND t.serial = p.current_serial AND t.status = 1",
-            &[&customer, &key, &at],
-        )
-        .await?;
+    let live = "p.key_id = $2 AND p.deleted_at IS NULL AND p.revoked_at IS NULL";
+    certificates::revoke(session, customer, live, &key, (at, RevocationReason::Unspecified)).await?;
     session
         .execute(
             "UPDATE components SET revoked_at = $3, modified_at = $3, modified_by = $4, revision = revision + 1
@@ -348,15 +377,8 @@ pub(super) async fn delete_of_group(
     at: Timestamp,
 ) -> Result<u64, Error> {
     counts::clear_group(session, customer, group).await?;
-    session
-        .execute(
-            "UPDATE certificates t SET status = 3, status_at = $3
-             FROM components p
-             WHERE p.customer_id = $1 AND p.group_id = $2 AND p.deleted_at IS NULL AND p.id > 0
-                 AND t.customer_id = $1 AND t.serial = p.current_serial AND t.status = 1",
-            &[&customer, &group, &at],
-        )
-        .await?;
+    let there = "p.group_id = $2 AND p.deleted_at IS NULL AND p.id > 0";
+    certificates::revoke(session, customer, there, &group, (at, RevocationReason::CessationOfOperation)).await?;
     session
         .execute(
             "UPDATE components SET deleted_at = $3, modified_at = $3, revision = revision + 1
@@ -381,7 +403,8 @@ struct Standing {
     is_deleted: bool,
 }
 
-/// Locks the keys that a component has, and the one that it is to have, and reads it then.
+/// Locks the keys that a component has, and the one that it is to have, and reads it then. Its row is locked, too: a
+/// renewal needs no key.
 async fn lock(
     session: &Session,
     customer: CustomerId,
@@ -402,7 +425,7 @@ async fn lock(
         .find(
             "SELECT revision, kind, name, group_id, key_id, enrolled_key_id, current_serial, revoked_at IS NOT NULL,
                  deleted_at IS NOT NULL
-             FROM components WHERE customer_id = $1 AND id = $2",
+             FROM components WHERE customer_id = $1 AND id = $2 FOR UPDATE",
             &[&customer, &id],
             |row| {
                 Ok(Standing {
@@ -437,7 +460,8 @@ impl Standing {
                 &[&self.customer_id, &self.id, &at, &self.revision.next()],
             )
             .await?;
-        certificates::end(session, self.customer_id, self.current_serial, codes::REVOKED, at).await?;
+        let reason = RevocationReason::CessationOfOperation;
+        certificates::revoke(session, self.customer_id, "p.id = $2", &self.id, (at, reason)).await?;
         counts::add(session, self.customer_id, self.group_id, self.kind, -1).await?;
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! The enrollment transaction: one customer's batch, decided for good and written in one round trip.
+//! The enrollment transaction: one customer's batch, decided for good and written in one round trip. Renewals are a
+//! part of it, see [`renew`].
 //!
 //! Four messages leave at once: BEGIN, the lock on the keys' counters, the batch, COMMIT. The batch is one
-//! statement that gets all requests as arrays; as its snapshot is taken when the locks are held, nothing that it
+//! statement of each sort that gets all requests as arrays; as its snapshot is taken when the locks are held, nothing that it
 //! decides on changes under it: whatever adds to a key's components or changes its row holds the same lock.
 //! What a customer, a group and a signing certificate are is read in that snapshot: an administrator's change of
 //! them comes before the whole batch or behind it.
@@ -13,63 +14,78 @@ use std::sync::LazyLock;
 
 use tokio_postgres::types::ToSql;
 
-use super::StoreClock;
 use super::encoding::Exactly;
 use super::errors::{Error, Failure};
+use super::renew::{self, Renewals};
 use super::session::{Row, Session};
+use super::{StoreClock, certificates};
 use crate::clock::Timestamp;
-use crate::domain::{Fingerprint, Revision, SerialNumber};
+use crate::domain::{Fingerprint, IssuedCertificate, Revision, SerialNumber};
 use crate::id::{ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::store::encoding::{Address, unreadable};
-use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, StoreError};
+use crate::store::jobs::{Commits, Decided};
+use crate::store::{EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome, RenewalOutcome, StoreError};
 
 /// Decides and writes every commit of `batch`; the outcomes stand in the same order.
 ///
-/// All are of one customer, and no two of one (key, fingerprint). Those of one key are decided in the order they
-/// came, enrollments before re-enrollments. `slot` is the process's own in `component_counts`. `is_repeated`: the
-/// batch was sent before.
+/// All are of one customer, and no two of one (key, fingerprint) or component. Enrollments of one key are decided in the
+/// order they came, then re-enrollments, then renewals. `slot` is the process's own in `component_counts`.
+/// `is_repeated`: the batch was sent before.
 pub(super) async fn record(
     session: &mut Session,
     clock: &StoreClock,
     slot: i64,
-    batch: &[&EnrollmentCommit],
+    customer: CustomerId,
+    batch: &Commits<'_>,
     is_repeated: bool,
-) -> Result<Vec<EnrollmentOutcome>, Failure> {
-    let Some(first) = batch.first() else { return Ok(Vec::new()) };
-    let customer = first.seen.customer.0;
-    let (new, again): (Vec<usize>, Vec<usize>) =
-        (0..batch.len()).partition(|&place| matches!(batch[place].intent, EnrollmentIntent::Enroll { .. }));
-    let mut keys: Vec<ProvisioningKeyId> = batch.iter().map(|commit| commit.seen.key.0).collect();
+) -> Result<Decided, Failure> {
+    let (new, again): (Vec<usize>, Vec<usize>) = (0..batch.enrollments.len())
+        .partition(|&place| matches!(batch.enrollments[place].intent, EnrollmentIntent::Enroll { .. }));
+    let of_enrollments = batch.enrollments.iter().map(|commit| commit.seen.key.0);
+    let of_renewals = batch.renewals.iter().map(|commit| commit.seen.key.0);
+    let mut keys: Vec<ProvisioningKeyId> = of_enrollments.chain(of_renewals).collect();
     keys.sort_unstable();
     keys.dedup();
 
-    let of = |places: &[usize]| places.iter().map(|&place| batch[place]).collect::<Vec<_>>();
+    let of = |places: &[usize]| places.iter().map(|&place| batch.enrollments[place]).collect::<Vec<_>>();
     let (new_rows, again_rows) = (Columns::of(&of(&new)), Columns::of(&of(&again)));
+    let renewals = Renewals::of(&batch.renewals);
     let now = clock.given();
     let (lock, enroll, re_enroll) =
         (session.prepare(LOCK).await?, session.prepare(&ENROLL).await?, session.prepare(&RE_ENROLL).await?);
+    let (lock_renewals, renew) = (session.prepare(renew::LOCK).await?, session.prepare(&renew::RENEW).await?);
 
     let (lock_values, new_values, again_values) = (
         [&customer as &(dyn ToSql + Sync), &keys],
         new_rows.values(&customer, &now, &is_repeated, Some(&slot)),
         again_rows.values(&customer, &now, &is_repeated, None),
     );
+    let (lock_renewals_values, renewal_values) =
+        (renewals.lock_values(&customer), renewals.values(&customer, &now, &is_repeated));
     session.enter();
     session.say();
     let client = session.client();
+    // Nothing of a sort: nothing is said.
+    let ask = async |is_empty: bool, statement, values: &[&(dyn ToSql + Sync)]| match is_empty {
+        true => Ok(Vec::new()),
+        false => client.query(statement, values).await,
+    };
+    let has_renewals = !batch.renewals.is_empty();
     // Polled in this order, each sends what it has to say and then waits for its answer.
-    let (began, locked, enrolled, re_enrolled, committed) = tokio::join! {
+    let (began, locked, locked_renewals, enrolled, re_enrolled, renewed, committed) = tokio::join! {
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
         client.query(&lock, &lock_values),
-        async { if new.is_empty() { Ok(Vec::new()) } else { client.query(&enroll, &new_values).await } },
-        async { if again.is_empty() { Ok(Vec::new()) } else { client.query(&re_enroll, &again_values).await } },
+        ask(!has_renewals, &lock_renewals, &lock_renewals_values),
+        ask(new.is_empty(), &enroll, &new_values),
+        ask(again.is_empty(), &re_enroll, &again_values),
+        ask(!has_renewals, &renew, &renewal_values),
         client.batch_execute("COMMIT"),
     };
     session.heard();
     // The first that failed says why; those behind it only that it did, and COMMIT then rolls back.
-    let written = began.and(locked).and_then(|_| Ok((enrolled?, re_enrolled?)));
-    let (enrolled, re_enrolled) = match (written, committed) {
+    let written = began.and(locked).and(locked_renewals).and_then(|_| Ok((enrolled?, re_enrolled?, renewed?)));
+    let (enrolled, re_enrolled, renewed) = match (written, committed) {
         (Ok(rows), Ok(())) => {
             session.leave();
             rows
@@ -87,16 +103,20 @@ pub(super) async fn record(
         }
     };
 
+    // Committed all the same: whoever asks again finds it.
+    let unreadable = |error| Failure::Unknown { reason: StoreError::from(error).to_string() };
     // Without any of its keys a batch has no rows.
-    let mut outcomes = vec![EnrollmentOutcome::Outdated; batch.len()];
+    let mut enrollments = vec![Ok(EnrollmentOutcome::Outdated); batch.enrollments.len()];
     for (places, rows) in [(new, enrolled), (again, re_enrolled)] {
         for (place, row) in places.into_iter().zip(rows) {
-            // Committed all the same: whoever asks again finds it.
-            outcomes[place] =
-                outcome(&Row(row)).map_err(|error| Failure::Unknown { reason: StoreError::from(error).to_string() })?;
+            enrollments[place] = Ok(outcome(&Row(row)).map_err(unreadable)?);
         }
     }
-    Ok(outcomes)
+    let mut renewals = vec![Ok(RenewalOutcome::Outdated); batch.renewals.len()];
+    for (outcome, row) in renewals.iter_mut().zip(renewed) {
+        *outcome = Ok(renew::outcome(&Row(row)).map_err(unreadable)?);
+    }
+    Ok(Decided { enrollments, renewals })
 }
 
 fn outcome(row: &Row) -> Result<EnrollmentOutcome, Error> {
@@ -127,19 +147,11 @@ struct Columns<'a> {
     platforms: Vec<Option<&'a str>>,
     software_versions: Vec<Option<&'a str>>,
     addresses: Vec<Address>,
-    serials: Vec<SerialNumber>,
-    public_key_hashes: Vec<Exactly<32>>,
-    issued_at: Vec<Timestamp>,
-    not_before: Vec<Timestamp>,
-    not_after: Vec<Timestamp>,
-    ders: Vec<&'a [u8]>,
+    issued: Issued<'a>,
 }
 
 impl<'a> Columns<'a> {
     fn of(batch: &[&'a EnrollmentCommit]) -> Self {
-        fn column<'a, T>(batch: &[&'a EnrollmentCommit], of: impl Fn(&'a EnrollmentCommit) -> T) -> Vec<T> {
-            batch.iter().map(|commit| of(commit)).collect()
-        }
         Self {
             keys: column(batch, |commit| commit.seen.key.0),
             key_revisions: column(batch, |commit| commit.seen.key.1),
@@ -158,12 +170,7 @@ impl<'a> Columns<'a> {
             platforms: column(batch, |commit| commit.device.platform.as_deref()),
             software_versions: column(batch, |commit| commit.device.software_version.as_deref()),
             addresses: column(batch, |commit| Address(commit.remote_address)),
-            serials: column(batch, |commit| commit.certificate.serial),
-            public_key_hashes: column(batch, |commit| Exactly(commit.certificate.public_key_hash)),
-            issued_at: column(batch, |commit| commit.certificate.issued_at),
-            not_before: column(batch, |commit| commit.certificate.not_before),
-            not_after: column(batch, |commit| commit.certificate.not_after),
-            ders: column(batch, |commit| commit.certificate.der.as_slice()),
+            issued: Issued::of(batch, |commit| &commit.certificate),
         }
     }
 
@@ -192,16 +199,44 @@ impl<'a> Columns<'a> {
             &self.platforms,
             &self.software_versions,
             &self.addresses,
-            &self.serials,
-            &self.public_key_hashes,
-            &self.issued_at,
-            &self.not_before,
-            &self.not_after,
-            &self.ders,
+            &self.issued.serials,
+            &self.issued.public_key_hashes,
+            &self.issued.issued_at,
+            &self.issued.not_before,
+            &self.issued.not_after,
+            &self.issued.ders,
             is_repeated,
         ];
         values.extend(slot.map(|slot| slot as &(dyn ToSql + Sync)));
         values
+    }
+}
+
+/// What one side of all commits of a batch is, in their order.
+pub(super) fn column<'a, C, T>(batch: &[&'a C], of: impl Fn(&'a C) -> T) -> Vec<T> {
+    batch.iter().map(|commit| of(commit)).collect()
+}
+
+/// The certificates of a batch, as the arrays that [`ASKED`] and the renewals' statement end with.
+pub(super) struct Issued<'a> {
+    pub(super) serials: Vec<SerialNumber>,
+    pub(super) public_key_hashes: Vec<Exactly<32>>,
+    pub(super) issued_at: Vec<Timestamp>,
+    pub(super) not_before: Vec<Timestamp>,
+    pub(super) not_after: Vec<Timestamp>,
+    pub(super) ders: Vec<&'a [u8]>,
+}
+
+impl<'a> Issued<'a> {
+    pub(super) fn of<C>(batch: &[&'a C], certificate: impl Fn(&'a C) -> &'a IssuedCertificate) -> Self {
+        Self {
+            serials: column(batch, |commit| certificate(commit).serial),
+            public_key_hashes: column(batch, |commit| Exactly(certificate(commit).public_key_hash)),
+            issued_at: column(batch, |commit| certificate(commit).issued_at),
+            not_before: column(batch, |commit| certificate(commit).not_before),
+            not_after: column(batch, |commit| certificate(commit).not_after),
+            ders: column(batch, |commit| certificate(commit).der.as_slice()),
+        }
     }
 }
 
@@ -340,11 +375,23 @@ decided AS MATERIALIZED (
 ended AS (
     UPDATE certificates SET status = 2, status_at = (SELECT now FROM moment)
     WHERE customer_id = $1 AND serial = ANY (ARRAY(SELECT superseded FROM decided WHERE is_written))
+    RETURNING signing_certificate_id, serial
+),
+ended_before AS (
+    UPDATE certificates SET status = 2, status_at = (SELECT now FROM moment)
+    WHERE customer_id = $1 AND component_id = ANY (ARRAY(SELECT component_id FROM decided WHERE is_written))
+        AND not_after > (SELECT now FROM moment) AND status = 4
+    RETURNING signing_certificate_id, serial
+),
+gone AS (SELECT * FROM ended UNION ALL SELECT * FROM ended_before),
+heard AS (
+    {news}
 ),
 {issued},
 renewed AS (
-    UPDATE components c SET (current_serial, remote_address, hostname, platform, software_version) = (
-        SELECT d.serial, d.address, d.hostname, d.platform, d.software_version FROM decided d
+    UPDATE components c
+    SET (current_serial, previous_serial, remote_address, hostname, platform, software_version) = (
+        SELECT d.serial, NULL::bytea, d.address, d.hostname, d.platform, d.software_version FROM decided d
         WHERE d.component_id = c.id AND d.is_written)
     WHERE c.customer_id = $1 AND c.id = ANY (ARRAY(SELECT component_id FROM decided WHERE is_written))
 ),
@@ -373,12 +420,13 @@ SELECT CASE WHEN verdict IN ('again', 'repeated') THEN 'written' ELSE verdict EN
 FROM decided ORDER BY place",
         asked = ASKED.replace("{now}", &super::now("$2")),
         issued = ISSUED,
+        news = certificates::NEWS,
     )
 });
 
 /// The certificates of what is written, and by when the last that their signing certificate signed will have ended: a
 /// day ahead, so that the row seldom changes.
-const ISSUED: &str = "issued AS (
+pub(super) const ISSUED: &str = "issued AS (
     INSERT INTO certificates (customer_id, serial, key_id, component_id, status, signing_certificate_id,
         public_key_hash, issued_at, not_before, not_after, der)
     SELECT $1, serial, key_id, component_id, 1, signer_id, public_key_hash, issued_at, not_before, not_after, der

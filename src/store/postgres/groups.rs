@@ -11,7 +11,7 @@ use crate::store::encoding::Attributes;
 use crate::store::gone::DeletedKey;
 use crate::store::revisions::require_revision;
 pub(super) use crate::store::rows::GROUP as COLUMNS;
-use crate::store::{BrokenRule, GroupContents, ObjectRef};
+use crate::store::{BrokenRule, GroupContents, ObjectRef, SigningCertificateReplacement};
 
 pub(super) fn read(row: &Row) -> Result<Group, Error> {
     let Attributes(attributes) = row.get(8)?;
@@ -144,6 +144,22 @@ pub(super) async fn delete_with_contents(
     let components = components::delete_of_group(session, customer, id, at).await?;
     remove(session, customer, id).await?;
     Ok((keys, components))
+}
+
+/// All groups that have the one signing certificate get the other; answers which.
+pub(super) async fn replace_signing_certificate(
+    session: &Session,
+    replacement: &SigningCertificateReplacement,
+) -> Result<Vec<GroupId>, Error> {
+    let SigningCertificateReplacement { customer, from, to, at, by, .. } = replacement;
+    session
+        .list(
+            "UPDATE groups SET signing_certificate_id = $3, revision = revision + 1, modified_at = $4, modified_by = $5
+             WHERE customer_id = $1 AND signing_certificate_id = $2 RETURNING id",
+            &[customer, from, to, at, &by.map(Count)],
+            |row| row.get(0),
+        )
+        .await
 }
 
 /// What belongs to each of these groups, in the order asked, by its counts and one entry of an index for each key.

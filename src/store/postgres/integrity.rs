@@ -72,7 +72,7 @@ impl FoundRow for Row {
     }
 }
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 11] = [
     Check {
         invariant: "I1",
         sql: "SELECT k.id, n.uses, n.re_enrollments, n.last_sequence, u.uses, u.re_enrollments, u.last, u.missing
@@ -112,20 +112,37 @@ const CHECKS: [Check; 9] = [
     },
     Check {
         invariant: "I4",
+        sql: "SELECT component_id, encode(serial, 'hex') FROM certificates t
+              WHERE status = 1 AND NOT EXISTS (
+                  SELECT 1 FROM components p
+                  WHERE p.customer_id = t.customer_id AND p.id = t.component_id AND p.current_serial = t.serial)",
+        tell: findings::certificate_without_component,
+    },
+    Check {
+        invariant: "I4",
+        sql: "SELECT id, encode(previous_serial, 'hex') FROM components p
+              WHERE previous_serial IS NOT NULL AND NOT EXISTS (
+                  SELECT 1 FROM certificates t
+                  WHERE t.customer_id = p.customer_id AND t.component_id = p.id AND t.serial = p.previous_serial
+                      AND t.status <> 1)",
+        tell: findings::component_without_predecessor,
+    },
+    Check {
+        invariant: "I4",
         sql: "SELECT key_id, sequence, encode(serial, 'hex') FROM key_uses u
               WHERE entry IN (1, 2) AND NOT EXISTS (
                   SELECT 1 FROM certificates t WHERE t.customer_id = u.customer_id AND t.serial = u.serial)",
         tell: findings::use_without_certificate,
     },
     Check {
-        invariant: "store",
+        invariant: "digests",
         sql: "SELECT id FROM provisioning_keys k
               WHERE NOT EXISTS (
                   SELECT 1 FROM digests d WHERE d.digest = k.digest AND d.customer_id = k.customer_id AND d.key_id = k.id)",
         tell: findings::key_without_digest,
     },
     Check {
-        invariant: "store",
+        invariant: "digests",
         sql: "SELECT key_id FROM digests d
               WHERE NOT EXISTS (
                   SELECT 1 FROM provisioning_keys k
@@ -133,7 +150,7 @@ const CHECKS: [Check; 9] = [
         tell: findings::digest_without_key,
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT coalesce(c.group_id, p.group_id), c.components, coalesce(c.kind, p.kind), p.counted
               FROM (SELECT customer_id, group_id, kind, sum(components)::bigint AS components
                     FROM component_counts GROUP BY customer_id, group_id, kind) c
@@ -148,7 +165,7 @@ const CHECKS: [Check; 9] = [
         },
     },
     Check {
-        invariant: "store",
+        invariant: "lists",
         sql: "SELECT coalesce(h.key_id, u.key_id), h.uses, h.re_enrollments, u.uses, u.re_enrollments
               FROM (SELECT customer_id, key_id, (sum(uses) - sum(releases))::bigint AS uses,
                         sum(re_enrollments)::bigint AS re_enrollments

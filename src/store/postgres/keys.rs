@@ -2,8 +2,8 @@
 
 use super::encoding::Count;
 use super::errors::{ApplyError, Error};
-use super::session::{Row, Session};
-use super::{customers, groups, signing_certificates};
+use super::session::{Row, Session, Values};
+use super::{customers, groups, peppers, signing_certificates, webhooks};
 use crate::clock::Timestamp;
 use crate::domain::key::{KeyUsage, LastUse, ManagedBy};
 use crate::domain::{AddressList, IndexedKey, Kind, Networks, ProvisioningKey, Revision};
@@ -13,7 +13,7 @@ use crate::store::gone::DeletedKey;
 use crate::store::revisions::{next_revision, require_revision};
 use crate::store::rows::INDEXED_KEY as INDEXED_COLUMNS;
 pub(super) use crate::store::rows::KEY as COLUMNS;
-use crate::store::{BrokenRule, ObjectRef, encoding};
+use crate::store::{BrokenRule, ObjectRef, SigningCertificateReplacement, encoding};
 
 /// Settings and counters side by side. The counters' `key_id` is renamed away, as a key has one of
 /// its own: the public key id.
@@ -170,6 +170,7 @@ pub(super) async fn insert(session: &Session, key: &ProvisioningKey) -> Result<O
     groups::require(session, key.customer_id, key.group_id, key.kind).await?;
     signing_certificates::require(session, key.customer_id, key.signing_certificate_id).await?;
     require_free_name(session, key, key.kind).await?;
+    peppers::require(session, key.pepper).await?;
     insert_digest(session, key).await?;
     session
         .execute(
@@ -220,32 +221,28 @@ pub(super) async fn insert(session: &Session, key: &ProvisioningKey) -> Result<O
     Ok(ObjectRef::Key(key.customer_id, key.id))
 }
 
-/// All settings but the fixed ones: kind, group, version, hint, public key id and creation. The
-/// digest moves when a pepper is replaced.
+/// All settings but the fixed ones: kind, group, version, hint, public key id and creation. The digest only
+/// [`super::peppers`] replaces: whoever read the row before must not put the old one back.
 pub(super) async fn update(session: &Session, key: &ProvisioningKey) -> Result<ObjectRef, ApplyError> {
     // Between the count that is noted and the new maximum no use is taken.
     lock(session, key.customer_id, &[key.id]).await?;
     let found = session
         .find(
-            "SELECT revision, kind, digest FROM provisioning_keys WHERE customer_id = $1 AND id = $2",
+            "SELECT revision, kind FROM provisioning_keys WHERE customer_id = $1 AND id = $2",
             &[&key.customer_id, &key.id],
-            |row| Ok((row.get(0)?, row.get(1)?, KeyDigest::from_bytes(row.bytes(2)?))),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .await?;
-    let (found, kind, digest) = found.ok_or(BrokenRule::NotFound)?;
+    let (found, kind) = found.ok_or(BrokenRule::NotFound)?;
     let next = next_revision(Some(found), key.revision)?;
     signing_certificates::require(session, key.customer_id, key.signing_certificate_id).await?;
     require_free_name(session, key, kind).await?;
-    if digest.as_bytes() != key.digest.as_bytes() {
-        delete_digest(session, &digest).await?;
-        insert_digest(session, key).await?;
-    }
     session
         .execute(
             "UPDATE provisioning_keys SET revision = $3, signing_certificate_id = $4, name = $5, description = $6,
                  maximum = $7, enabled = $8, allow_re_enrollment = $9, expires_at = $10, addresses = $11,
-                 digest = $12, pepper = $13, sealed_string = $14, managed_by_client_id = $15, managed_by_label = $16,
-                 successor_id = $17, modified_at = $18, modified_by = $19, ui_config = $20,
+                 sealed_string = CASE WHEN $12 THEN sealed_string END, managed_by_client_id = $13, managed_by_label = $14,
+                 successor_id = $15, modified_at = $16, modified_by = $17, ui_config = $18,
                  uses_when_set = (SELECT n.uses FROM key_counters n WHERE n.customer_id = $1 AND n.key_id = $2)
              WHERE customer_id = $1 AND id = $2",
             &[
@@ -260,9 +257,7 @@ pub(super) async fn update(session: &Session, key: &ProvisioningKey) -> Result<O
                 &key.allow_re_enrollment,
                 &key.expires_at,
                 &key.addresses,
-                &key.digest.as_bytes().as_slice(),
-                &key.pepper,
-                &key.sealed_string,
+                &key.sealed_string.is_some(),
                 &key.managed_by.as_ref().map(|managed| managed.client_id),
                 &key.managed_by.as_ref().map(|managed| &managed.label),
                 &key.successor_id,
@@ -309,19 +304,7 @@ pub(super) async fn delete_of_group(
     group: GroupId,
     by: Option<ApiClientId>,
 ) -> Result<Vec<DeletedKey>, ApplyError> {
-    let managed = session
-        .find(
-            "SELECT managed_by_label FROM provisioning_keys
-             WHERE customer_id = $1 AND group_id = $2 AND id > 0 AND managed_by_client_id IS NOT NULL
-                 AND managed_by_client_id IS DISTINCT FROM $3
-             ORDER BY id LIMIT 1",
-            &[&customer, &group, &by],
-            |row| row.get(0),
-        )
-        .await?;
-    if let Some(label) = managed {
-        return Err(BrokenRule::Managed { label }.into());
-    }
+    refuse_managed(session, "group_id", &[&customer, &group, &by]).await?;
     session
         .execute(
             "SELECT key_id FROM key_counters
@@ -331,6 +314,16 @@ pub(super) async fn delete_of_group(
                  SELECT p.key_id FROM components p
                  WHERE p.customer_id = $1 AND p.group_id = $2 AND p.deleted_at IS NULL AND p.id > 0)
              ORDER BY key_id FOR UPDATE",
+            &[&customer, &group],
+        )
+        .await?;
+    // Those whose keys are gone have no lock but their own against a renewal.
+    session
+        .execute(
+            "SELECT p.id FROM components p
+             WHERE p.customer_id = $1 AND p.group_id = $2 AND p.deleted_at IS NULL AND p.id > 0
+                 AND NOT EXISTS (SELECT 1 FROM key_counters n WHERE n.customer_id = $1 AND n.key_id = p.key_id)
+             ORDER BY p.id FOR UPDATE",
             &[&customer, &group],
         )
         .await?;
@@ -351,6 +344,52 @@ pub(super) async fn delete_of_group(
     deleted.sort_unstable_by_key(|key| key.id);
     delete_what_counts(session, customer, &deleted.iter().map(|key| key.id).collect::<Vec<_>>()).await?;
     Ok(deleted)
+}
+
+/// All keys that have the one signing certificate get the other; answers which. Refused while one is managed by
+/// another API client. What is being signed with the one is there before this answers.
+pub(super) async fn replace_signing_certificate(
+    session: &Session,
+    replacement: &SigningCertificateReplacement,
+) -> Result<Vec<ProvisioningKeyId>, ApplyError> {
+    let SigningCertificateReplacement { customer, from, to, at, by, client } = replacement;
+    refuse_managed(session, "signing_certificate_id", &[customer, from, client]).await?;
+    session
+        .execute(
+            "SELECT key_id FROM key_counters
+             WHERE customer_id = $1 AND key_id IN (
+                 SELECT id FROM provisioning_keys WHERE customer_id = $1 AND signing_certificate_id = $2 AND id > 0)
+             ORDER BY key_id FOR UPDATE",
+            &[customer, from],
+        )
+        .await?;
+    let replaced = session
+        .list(
+            "UPDATE provisioning_keys
+             SET signing_certificate_id = $3, revision = revision + 1, modified_at = $4, modified_by = $5
+             WHERE customer_id = $1 AND signing_certificate_id = $2 AND id > 0 RETURNING id",
+            &[customer, from, to, at, &by.map(Count)],
+            |row| row.get(0),
+        )
+        .await?;
+    Ok(replaced)
+}
+
+/// `given`: the customer, the value of `column` that the keys in question have, and whose managed keys do not count.
+async fn refuse_managed(session: &Session, column: &str, given: Values<'_>) -> Result<(), ApplyError> {
+    let managed = session
+        .find(
+            &format!(
+                "SELECT managed_by_label FROM provisioning_keys
+                 WHERE customer_id = $1 AND {column} = $2 AND id > 0 AND managed_by_client_id IS NOT NULL
+                     AND managed_by_client_id IS DISTINCT FROM $3
+                 ORDER BY id LIMIT 1"
+            ),
+            given,
+            |row| row.get(0),
+        )
+        .await?;
+    managed.map_or(Ok(()), |label| Err(BrokenRule::Managed { label }.into()))
 }
 
 /// What a component of this group is attached to.
@@ -379,14 +418,14 @@ async fn insert_digest(session: &Session, key: &ProvisioningKey) -> Result<(), A
     if inserted == 1 { Ok(()) } else { Err(BrokenRule::DuplicateDigest.into()) }
 }
 
-/// Counters and refusals of keys that were deleted right before. Since then no refusal comes any more, see
-/// [`ledger::add_refusals`](super::ledger::add_refusals).
+/// Counters, refusals and webhooks' marks of keys that were deleted right before. Since then no refusal comes any
+/// more, see [`ledger::add_refusals`](super::ledger::add_refusals), and no mark.
 async fn delete_what_counts(session: &Session, customer: CustomerId, ids: &[ProvisioningKeyId]) -> Result<(), Error> {
     for table in ["key_counters", "key_refusals"] {
         let delete = format!("DELETE FROM {table} WHERE customer_id = $1 AND key_id = ANY ($2)");
         session.execute(&delete, &[&customer, &ids]).await?;
     }
-    Ok(())
+    webhooks::forget_keys(session, customer, ids).await
 }
 
 async fn delete_digest(session: &Session, digest: &KeyDigest) -> Result<(), Error> {

@@ -56,22 +56,48 @@ pub(super) async fn list(
     let (Some(first), Some(last)) = (first, last) else { return Ok(Page { rows: Vec::new(), total: 0 }) };
     let rows = session
         .list(
-            &format!(
-                "SELECT {}, p.name
-                 FROM key_uses u LEFT JOIN components p ON p.customer_id = u.customer_id AND p.id = u.component_id
-                 WHERE u.customer_id = $1 AND u.key_id = $2 AND u.sequence <= $3 ORDER BY u.sequence DESC LIMIT $4",
-                columns_of("u", COLUMNS)
-            ),
+            &format!("{} AND u.sequence <= $3 ORDER BY u.sequence DESC LIMIT $4", named_rows()),
             &[
                 &customer,
                 &key,
                 &Count(last.saturating_sub(page.offset)),
                 &Count(page.limit.clamp(1, PageRequest::LIMIT_MAX)),
             ],
-            |row| Ok(KeyUse { row: read(row)?, component_name: row.get(COLUMNS_END)? }),
+            read_named,
         )
         .await?;
     Ok(Page { rows, total: last - first + 1 })
+}
+
+/// Oldest first.
+pub(super) async fn list_after(
+    session: &Session,
+    customer: CustomerId,
+    key: ProvisioningKeyId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<KeyUse>, Error> {
+    session
+        .list(
+            &format!("{} AND u.sequence > $3 ORDER BY u.sequence LIMIT $4", named_rows()),
+            &[&customer, &key, &Count(after), &Count(limit)],
+            read_named,
+        )
+        .await
+}
+
+/// A key's rows with the names of their components.
+fn named_rows() -> String {
+    format!(
+        "SELECT {}, p.name
+         FROM key_uses u LEFT JOIN components p ON p.customer_id = u.customer_id AND p.id = u.component_id
+         WHERE u.customer_id = $1 AND u.key_id = $2",
+        columns_of("u", COLUMNS)
+    )
+}
+
+fn read_named(row: &Row) -> Result<KeyUse, Error> {
+    Ok(KeyUse { row: read(row)?, component_name: row.get(COLUMNS_END)? })
 }
 
 /// Newest first. The index has them in this order.

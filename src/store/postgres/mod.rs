@@ -15,6 +15,7 @@ mod commits;
 mod components;
 mod connections;
 mod counts;
+mod crls;
 mod customers;
 mod encoding;
 mod enroll;
@@ -27,14 +28,18 @@ mod ledger;
 mod lists;
 mod migrations;
 mod pages;
+mod peppers;
 mod preferences;
+mod renew;
 mod saved_filters;
+mod sealed;
 mod server;
 mod session;
 mod sessions;
 mod settings;
 mod signing_certificates;
 mod transfer;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -54,28 +59,34 @@ use self::migrations::Schema;
 use self::session::{Mode, Session};
 use super::{
     AdministratorField, AnswerId, ApiClientField, AuditQuery, BatchSettings, Change, ChangeError, ChangeSequence,
-    ChangedObject, CommitObserver, ComponentField, ComponentRelations, CustomerField, EndedComponent, EndingComponent,
-    EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding, GroupContents, GroupField, KeyField, KeyHours,
-    KeyUse, KindCounts, ListQuery, Page, PageRequest, Remark, SealedSecret, SigningCertificateField,
-    SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    ChangedObject, ClaimedDelivery, CommitObserver, ComponentField, ComponentRelations, CustomerField, DeliveryAttempt,
+    DigestCounts, EndedComponent, EndingComponent, EnrollmentCommit, EnrollmentOutcome, EnrollmentStore, Finding,
+    GroupContents, GroupField, KeyField, KeyHours, KeyUnderPepper, KeyUse, KindCounts, ListQuery, NewDigest, Page,
+    PageRequest, Remark, RenewalCommit, RenewalOutcome, Revocations, SealedColumn, SealedCounts, SealedSecret,
+    SealedValue, ServedWebhook, SigningCertificateField, SigningCertificateReferences, Store, StoreError, StoredAnswer,
+    UntoldLedger, WebhookField, WebhookNews,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::domain::audit::{AuditEvent, AuditKey, AuditRow};
 use crate::domain::key::IndexedKey;
 use crate::domain::ledger::{HourTally, LedgerRow, RefusalSum, RefusalTally};
 use crate::domain::redemption::KnownComponent;
+use crate::domain::renewal::KnownCertificate;
+use crate::domain::revocation::{Crl, CrlHead, CrlNumber};
+use crate::domain::webhook::WebhookMark;
 use crate::domain::{
     Administrator, ApiClient, Attention, CertificateRecord, CleanUpSchedule, Component, Customer, Fingerprint, Group,
     Kind, Name, PageName, Preference, ProvisioningKey, SavedFilter, SerialNumber, SessionRecord, SigningCertificate,
+    Webhook, WebhookDelivery,
 };
 use crate::id::{
-    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId,
+    AdministratorId, ApiClientId, ComponentId, CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId, WebhookId,
 };
-use crate::secret::pepper::KeyDigest;
+use crate::secret::pepper::{KeyDigest, PepperNumber};
 use crate::store::lists::is_walk_of_audit;
 
 pub use connections::PostgresSettings;
-pub(in crate::store) use transfer::PostgresTarget;
+pub(in crate::store) use transfer::{PostgresSource, PostgresTarget};
 
 /// How long a long list waits for those before it.
 const WALK_PATIENCE: Duration = Duration::from_secs(20);
@@ -351,6 +362,19 @@ impl EnrollmentStore for PostgresStore {
         self.commits()?.enroll(commit).await
     }
 
+    async fn commit_renewal(&self, commit: RenewalCommit) -> Result<RenewalOutcome, StoreError> {
+        self.commits()?.renew(commit).await
+    }
+
+    async fn find_known_certificate(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        serial: SerialNumber,
+    ) -> Result<Option<KnownCertificate>, StoreError> {
+        Ok(components::find_known_certificate(&*self.session().await?, customer, component, serial).await?)
+    }
+
     async fn find_known_component(
         &self,
         customer: CustomerId,
@@ -482,15 +506,6 @@ impl Store for PostgresStore {
         serial: SerialNumber,
     ) -> Result<Option<CertificateRecord>, StoreError> {
         Ok(certificates::find(&*self.session().await?, customer, component, serial).await?)
-    }
-
-    async fn find_certificates(
-        &self,
-        customer: CustomerId,
-        component: ComponentId,
-        serials: &[SerialNumber],
-    ) -> Result<Vec<CertificateRecord>, StoreError> {
-        Ok(certificates::find_many(&*self.session().await?, customer, component, serials).await?)
     }
 
     async fn find_clean_up_schedule(
@@ -674,6 +689,15 @@ impl Store for PostgresStore {
         Ok(ledger::list_re_enrollments(&*self.session().await?, customer, component, limit).await?)
     }
 
+    async fn list_certificates(
+        &self,
+        customer: CustomerId,
+        component: ComponentId,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>, StoreError> {
+        Ok(certificates::list(&*self.session().await?, customer, component, limit).await?)
+    }
+
     async fn list_refusals(
         &self,
         customer: CustomerId,
@@ -785,6 +809,172 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<EndedComponent>, StoreError> {
         Ok(components::scan_ended(&*self.session().await?, customer, ended_by, after, limit).await?)
+    }
+
+    async fn list_unpublished_revocations(&self) -> Result<Vec<(CustomerId, SigningCertificateId)>, StoreError> {
+        Ok(crls::list_with_news(&*self.session().await?).await?)
+    }
+
+    async fn find_revocations(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+        now: Timestamp,
+    ) -> Result<Revocations, StoreError> {
+        self.walk(async |session| crls::find_revocations(session, customer, id, now).await).await
+    }
+
+    async fn publish_crl(
+        &self,
+        crl: Crl,
+        after: Option<CrlNumber>,
+        news: Vec<SerialNumber>,
+    ) -> Result<bool, StoreError> {
+        self.commits()?;
+        let (turns, connections, clock) = (Arc::clone(&self.turns), Arc::clone(&self.connections), self.clock.clone());
+        let published =
+            tokio::spawn(async move { turns.take(crls::publish(&connections, &clock, &crl, after, &news)).await });
+        published.await.unwrap_or_else(|error| Err(StoreError::Unknown { reason: error.to_string() }))
+    }
+
+    async fn find_crl(&self, customer: CustomerId, id: SigningCertificateId) -> Result<Option<Crl>, StoreError> {
+        Ok(crls::find(&*self.session().await?, customer, id).await?)
+    }
+
+    async fn find_crl_head(
+        &self,
+        customer: CustomerId,
+        id: SigningCertificateId,
+    ) -> Result<Option<CrlHead>, StoreError> {
+        Ok(crls::find_head(&*self.session().await?, customer, id).await?)
+    }
+
+    async fn find_webhook(&self, customer: CustomerId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        Ok(webhooks::find(&*self.session().await?, customer, id).await?)
+    }
+
+    async fn list_webhooks(
+        &self,
+        customer: CustomerId,
+        query: &ListQuery<WebhookField>,
+    ) -> Result<Page<Webhook>, StoreError> {
+        let now = self.clock.given();
+        self.in_snapshot(async |session| pages::webhooks(session, customer, query, now).await).await
+    }
+
+    async fn list_webhook_deliveries(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        page: PageRequest,
+    ) -> Result<Page<WebhookDelivery>, StoreError> {
+        self.in_snapshot(async |session| webhooks::list_deliveries(session, customer, id, page).await).await
+    }
+
+    async fn list_served_webhooks(&self) -> Result<Vec<ServedWebhook>, StoreError> {
+        Ok(webhooks::list_served(&*self.session().await?).await?)
+    }
+
+    async fn list_webhook_marks(&self, customer: CustomerId, id: WebhookId) -> Result<Vec<WebhookMark>, StoreError> {
+        Ok(webhooks::list_marks(&*self.session().await?, customer, id).await?)
+    }
+
+    async fn list_untold_ledgers(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UntoldLedger>, StoreError> {
+        self.walk(async |session| webhooks::list_untold(session, customer, id, since, limit).await).await
+    }
+
+    async fn list_ledger_after(
+        &self,
+        customer: CustomerId,
+        key: ProvisioningKeyId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<KeyUse>, StoreError> {
+        Ok(ledger::list_after(&*self.session().await?, customer, key, after, limit).await?)
+    }
+
+    async fn queue_webhook_news(&self, news: WebhookNews) -> Result<bool, StoreError> {
+        self.commits()?;
+        webhooks::queue(&self.connections, &news).await
+    }
+
+    async fn list_due_webhooks(
+        &self,
+        now: Timestamp,
+        are_failing: bool,
+        limit: u32,
+    ) -> Result<Vec<(CustomerId, WebhookId)>, StoreError> {
+        Ok(webhooks::list_due(&*self.session().await?, now, are_failing, limit).await?)
+    }
+
+    async fn claim_delivery(
+        &self,
+        customer: CustomerId,
+        id: WebhookId,
+        now: Timestamp,
+        part: f64,
+    ) -> Result<Option<ClaimedDelivery>, StoreError> {
+        self.commits()?;
+        webhooks::claim(&self.connections, customer, id, now, part).await
+    }
+
+    async fn finish_delivery_attempt(&self, attempt: DeliveryAttempt) -> Result<(), StoreError> {
+        self.commits()?;
+        webhooks::finish_attempt(&self.connections, &attempt).await
+    }
+
+    async fn list_sealed_otherwise(
+        &self,
+        column: SealedColumn,
+        header: &[u8],
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<SealedValue>, StoreError> {
+        Ok(sealed::list_otherwise(&*self.session().await?, column, header, after, limit).await?)
+    }
+
+    async fn replace_sealed(
+        &self,
+        column: SealedColumn,
+        by: &str,
+        values: Vec<(SealedValue, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        Ok(sealed::replace(&self.writing_session().await?, column, by, &values).await?)
+    }
+
+    async fn count_sealed(&self, header: &[u8]) -> Result<SealedCounts, StoreError> {
+        Ok(sealed::count(&*self.session().await?, header).await?)
+    }
+
+    async fn count_digests(&self) -> Result<Vec<DigestCounts>, StoreError> {
+        self.walk(async |session| peppers::count(session).await).await
+    }
+
+    async fn list_keys_under(
+        &self,
+        pepper: PepperNumber,
+        after: ProvisioningKeyId,
+        limit: u32,
+    ) -> Result<Vec<KeyUnderPepper>, StoreError> {
+        Ok(peppers::list_keys(&*self.session().await?, pepper, after, limit).await?)
+    }
+
+    async fn list_api_clients_under(&self, pepper: PepperNumber, limit: u32) -> Result<Vec<ApiClient>, StoreError> {
+        Ok(peppers::list_clients(&*self.session().await?, pepper, limit).await?)
+    }
+
+    async fn replace_digests(&self, digests: Vec<NewDigest<ProvisioningKeyId>>) -> Result<u64, StoreError> {
+        self.commits()?;
+        let (turns, connections, clock) = (Arc::clone(&self.turns), Arc::clone(&self.connections), self.clock.clone());
+        let replaced =
+            tokio::spawn(async move { turns.take(peppers::replace_of_keys(&connections, &clock, &digests)).await });
+        replaced.await.unwrap_or_else(|error| Err(StoreError::Unknown { reason: error.to_string() }))
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {

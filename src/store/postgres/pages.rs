@@ -3,15 +3,17 @@
 use super::encoding::Count;
 use super::errors::Error;
 use super::session::Session;
-use super::{administrators, audit, components, customers, groups, keys, lists, signing_certificates};
+use super::{administrators, audit, components, customers, groups, keys, lists, signing_certificates, webhooks};
 use crate::clock::Timestamp;
 use crate::domain::audit::AuditRow;
-use crate::domain::{Administrator, ApiClient, Component, Customer, Group, Kind, ProvisioningKey, SigningCertificate};
+use crate::domain::{
+    Administrator, ApiClient, Component, Customer, Group, Kind, ProvisioningKey, SigningCertificate, Webhook,
+};
 use crate::id::CustomerId;
 use crate::store::lists::{Dialect, List};
 use crate::store::{
     AdministratorField, ApiClientField, AuditQuery, Comparison, ComponentField, Condition, CustomerField, GroupField,
-    KeyField, ListQuery, Page, SigningCertificateField, Value,
+    KeyField, ListQuery, Page, SigningCertificateField, Value, WebhookField,
 };
 
 pub(super) async fn administrators(
@@ -34,6 +36,16 @@ pub(super) async fn api_clients(
     let dialect = Dialect::Postgres { now };
     let list = List::of_customer(administrators::CLIENT_COLUMNS, "api_clients", customer, dialect);
     lists::page(session, list, query, administrators::read_client).await
+}
+
+pub(super) async fn webhooks(
+    session: &Session,
+    customer: CustomerId,
+    query: &ListQuery<WebhookField>,
+    now: Option<Timestamp>,
+) -> Result<Page<Webhook>, Error> {
+    let list = List::of_customer(webhooks::COLUMNS, "webhooks", customer, Dialect::Postgres { now });
+    lists::page(session, list, query, webhooks::read).await
 }
 
 pub(super) async fn customers(

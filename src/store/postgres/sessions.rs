@@ -82,6 +82,11 @@ pub(super) async fn end_of(
     Ok(())
 }
 
+pub(super) async fn end_all(session: &Session, at: Timestamp) -> Result<(), Error> {
+    session.execute("UPDATE sessions SET ended_at = $1 WHERE ended_at IS NULL", &[&at]).await?;
+    Ok(())
+}
+
 async fn write(session: &Session, row: &SessionRecord) -> Result<(), Error> {
     session
         .execute(

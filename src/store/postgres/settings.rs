@@ -35,12 +35,35 @@ pub(super) async fn put(session: &Session, name: &str, value: &str) -> Result<Ob
     Ok(ObjectRef::Service)
 }
 
+/// Changes are one at a time, so what is found stays so.
+pub(super) async fn replace(
+    session: &Session,
+    name: &str,
+    value: &str,
+    before: Option<&str>,
+) -> Result<ObjectRef, ApplyError> {
+    if find(session, name).await?.as_deref() != before {
+        return Err(BrokenRule::NotFound.into());
+    }
+    Ok(put(session, name, value).await?)
+}
+
 pub(super) async fn list_secrets(session: &Session, purpose: &str) -> Result<Vec<SealedSecret>, Error> {
     session
         .list("SELECT purpose, name, sealed FROM secrets WHERE purpose = $1 ORDER BY name", &[&purpose], |row| {
             Ok(SealedSecret { purpose: row.get(0)?, name: row.get(1)?, sealed: row.get(2)? })
         })
         .await
+}
+
+pub(super) async fn insert_secret(session: &Session, secret: &SealedSecret) -> Result<ObjectRef, ApplyError> {
+    let inserted = session
+        .execute(
+            "INSERT INTO secrets (purpose, name, sealed) VALUES ($1, $2, $3) ON CONFLICT (purpose, name) DO NOTHING",
+            &[&secret.purpose, &secret.name, &secret.sealed],
+        )
+        .await?;
+    if inserted == 1 { Ok(ObjectRef::Service) } else { Err(BrokenRule::DuplicateName.into()) }
 }
 
 pub(super) async fn put_secret(session: &Session, secret: &SealedSecret) -> Result<ObjectRef, Error> {
@@ -52,6 +75,30 @@ pub(super) async fn put_secret(session: &Session, secret: &SealedSecret) -> Resu
         )
         .await?;
     Ok(ObjectRef::Service)
+}
+
+pub(super) async fn replace_secret(
+    session: &Session,
+    secret: &SealedSecret,
+    before: &[u8],
+) -> Result<ObjectRef, ApplyError> {
+    let replaced = session
+        .execute(
+            "UPDATE secrets SET sealed = $3 WHERE purpose = $1 AND name = $2 AND sealed = $4",
+            &[&secret.purpose, &secret.name, &secret.sealed, &before],
+        )
+        .await?;
+    if replaced == 1 { Ok(ObjectRef::Service) } else { Err(BrokenRule::NotFound.into()) }
+}
+
+pub(super) async fn delete_secret(session: &Session, secret: &SealedSecret) -> Result<ObjectRef, ApplyError> {
+    let deleted = session
+        .execute(
+            "DELETE FROM secrets WHERE purpose = $1 AND name = $2 AND sealed = $3",
+            &[&secret.purpose, &secret.name, &secret.sealed],
+        )
+        .await?;
+    if deleted == 1 { Ok(ObjectRef::Service) } else { Err(BrokenRule::NotFound.into()) }
 }
 
 /// The first of `count` ids that nobody else gets. `None`: there are not that many left.

@@ -1,16 +1,16 @@
 //! `signing_certificates`, and `signed_ends`, which enrollments write.
 
-use super::customers;
 use super::encoding::{Count, Exactly};
 use super::errors::{ApplyError, Error};
 use super::session::{Row, Session};
+use super::{crls, customers, groups, keys};
 use crate::clock::Timestamp;
 use crate::domain::{Revision, SigningCertificate};
-use crate::id::{CustomerId, SigningCertificateId};
+use crate::id::{CustomerId, GroupId, ProvisioningKeyId, SigningCertificateId};
 use crate::store::encoding::Chain;
 use crate::store::revisions::{next_revision, require_revision};
 pub(super) use crate::store::rows::SIGNING_CERTIFICATE as COLUMNS;
-use crate::store::{BrokenRule, ObjectRef, SigningCertificateReferences};
+use crate::store::{BrokenRule, ObjectRef, SigningCertificateReferences, SigningCertificateReplacement};
 
 pub(super) fn read(row: &Row) -> Result<SigningCertificate, Error> {
     let Chain(chain) = row.get(5)?;
@@ -110,7 +110,7 @@ pub(super) async fn update(session: &Session, row: &SigningCertificate) -> Resul
     session
         .execute(
             "UPDATE signing_certificates SET revision = $3, name = $4, description = $5, certificate = $6, chain = $7,
-                 sealed_private_key = $8, csr = $9, parent_id = $10, allow_signing = $11, lifetime_seconds = $12,
+                 sealed_private_key = CASE WHEN $8 THEN sealed_private_key END, csr = $9, parent_id = $10, allow_signing = $11, lifetime_seconds = $12,
                  purpose = $13, not_before = $14, not_after = $15, modified_at = $16, modified_by = $17,
                  public_key_hash = $18
              WHERE customer_id = $1 AND id = $2",
@@ -122,7 +122,7 @@ pub(super) async fn update(session: &Session, row: &SigningCertificate) -> Resul
                 &row.description,
                 &row.certificate,
                 &Chain(row.chain.clone()),
-                &row.sealed_private_key,
+                &row.sealed_private_key.is_some(),
                 &row.csr,
                 &row.parent_id,
                 &row.allow_signing,
@@ -157,7 +157,18 @@ pub(super) async fn delete(
     session
         .execute("DELETE FROM signed_ends WHERE customer_id = $1 AND signing_certificate_id = $2", &[&customer, &id])
         .await?;
+    crls::delete(session, customer, id).await?;
     Ok(ObjectRef::SigningCertificate(customer, id))
+}
+
+/// Puts one in the place of another; the keys and groups that have it now.
+pub(super) async fn replace(
+    session: &Session,
+    replacement: &SigningCertificateReplacement,
+) -> Result<(Vec<ProvisioningKeyId>, Vec<GroupId>), ApplyError> {
+    require(session, replacement.customer, replacement.to).await?;
+    let keys = keys::replace_signing_certificate(session, replacement).await?;
+    Ok((keys, groups::replace_signing_certificate(session, replacement).await?))
 }
 
 pub(super) async fn find_references(

@@ -1,4 +1,4 @@
-//! A database that takes in another store, in one transaction.
+//! A database that takes in another store, in one transaction; or that is read as of one moment, to be taken in elsewhere.
 
 use std::pin::pin;
 
@@ -9,12 +9,15 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::connections::Connections;
 use super::errors::Error;
-use super::session::{Mode, Session};
-use super::{OpenError, PostgresSettings, PostgresStore, integrity, unreadable};
+use super::session::{Mode, Row, Session};
+use super::{OpenError, PostgresSettings, PostgresStore, integrity, migrations, require_usable, unreadable};
 use crate::domain::audit::AuditKey;
 use crate::store::encoding::NotStorable;
 use crate::store::transfer::{Cell, Piece, TABLES, Table};
 use crate::store::{Finding, StoreError};
+
+/// Rows that are read at a time; the widest has some kilobytes, but for a CRL.
+const ROWS_PER_PIECE: u32 = 1_000;
 
 /// The one table that has a row from the beginning.
 const FEED_END: &str = "changes_end";
@@ -105,6 +108,68 @@ impl PostgresTarget {
     pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
         Ok(self.session.commit().await?)
     }
+}
+
+/// All of a store as of one moment. Its nodes go on meanwhile.
+pub(in crate::store) struct PostgresSource {
+    session: Session,
+}
+
+impl PostgresSource {
+    /// # Errors
+    /// As for [`PostgresStore::open_read_only`].
+    pub(in crate::store) async fn open(settings: &PostgresSettings) -> Result<Self, OpenError> {
+        let mut session = Connections::new(settings)?.get().await.map_err(OpenError::Unreachable)?;
+        require_usable(migrations::schema(&session).await.map_err(unreadable)?)?;
+        session.begin(Mode::Snapshot).await.map_err(unreadable)?;
+        session.take_time().await.map_err(unreadable)?;
+        Ok(Self { session })
+    }
+
+    /// Gives all tables in their order, until nobody takes them any more.
+    pub(in crate::store) async fn read(&self, give: &mpsc::Sender<Piece>) -> Result<(), StoreError> {
+        for table in &TABLES {
+            if !self.read_table(table, give).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody takes more. A cursor, so that memory holds a piece and not a table.
+    async fn read_table(&self, table: &Table, give: &mpsc::Sender<Piece>) -> Result<bool, StoreError> {
+        let Table { name, columns } = table;
+        let declare = format!("DECLARE piece NO SCROLL CURSOR FOR SELECT {columns} FROM {name}");
+        self.session.batch(&declare).await?;
+        let fetch = format!("FETCH {ROWS_PER_PIECE} FROM piece");
+        loop {
+            // Planned for this cursor, and not kept: the next one has other columns.
+            let rows = self.session.rows_once(&fetch, &[]).await?;
+            if rows.is_empty() {
+                break;
+            }
+            let rows: Result<Vec<_>, Error> = rows.iter().map(cells).collect();
+            if give.send(Piece::Rows(rows?)).await.is_err() {
+                return Ok(false);
+            }
+        }
+        self.session.batch("CLOSE piece").await?;
+        Ok(give.send(Piece::End).await.is_ok())
+    }
+}
+
+fn cells(row: &Row) -> Result<Vec<Cell>, Error> {
+    let columns = row.0.columns().iter().enumerate();
+    columns
+        .map(|(column, kind)| {
+            Ok(match *kind.type_() {
+                Type::BOOL => row.get::<Option<bool>>(column)?.map_or(Cell::Null, |flag| Cell::Integer(flag.into())),
+                Type::INT8 => row.get::<Option<i64>>(column)?.map_or(Cell::Null, Cell::Integer),
+                Type::TEXT => row.get::<Option<String>>(column)?.map_or(Cell::Null, Cell::Text),
+                _ => row.get::<Option<Vec<u8>>>(column)?.map_or(Cell::Null, Cell::Bytes),
+            })
+        })
+        .collect()
 }
 
 /// Flags are numbers on the way.

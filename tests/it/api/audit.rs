@@ -108,11 +108,18 @@ async fn an_export_is_checked_with_the_key() {
     reordered.swap(6, 7);
     let mut cut = whole.clone();
     cut[2].truncate(40);
+    let mut endless = whole.clone();
+    endless[3] = " ".repeat((4 << 20) + 1 - whole[3].len()) + &whole[3];
+    let mut longest = endless.clone();
+    longest[3].remove(0);
+    let (code, text) = verify(&longest);
+    assert_eq!((code, text.contains("rows 1 to 14 are whole")), (Some(0), true), "{text}");
     for (lines, expected) in [
         (changed, "row 11 was changed"),
         (missing, "row 5 is missing"),
         (reordered, "row 7 is missing"),
         (cut, "line 3 is none of an export"),
+        (endless, "line 4 is none of an export: it is longer than 4194304 bytes"),
     ] {
         let (code, text) = verify(&lines);
         assert_eq!((code, text.contains(expected)), (Some(1), true), "{expected}: {text}");

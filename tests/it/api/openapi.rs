@@ -13,6 +13,7 @@ use muster::server::api::wire::key::association;
 use serde_json::{Value, json};
 
 use super::support::{Client, id, string};
+use crate::support::tools::python;
 use crate::support::{Device, Service};
 
 /// What the fuzzer holds answers to. Not here: that bad input is refused, since unknown members and looser
@@ -32,10 +33,7 @@ const COMPONENTS: usize = 8;
 
 /// A program of the environment that `tests/python-env` makes.
 fn program(name: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-    let program = target.join("python/openapi/bin").join(name);
-    assert!(program.is_file(), "{} is needed (tests/run installs it)", program.display());
-    program
+    python("openapi").with_file_name(name)
 }
 
 /// `tests/long` says more than the default, which takes about a minute.
@@ -88,7 +86,13 @@ async fn a_contract_fuzzer_finds_nothing_undeclared() {
         ("customers.create", &owner),
         ("customers.edit", &owner),
         ("customers.list", &owner),
+        ("pepper.finish", &owner),
+        ("pepper.get", &owner),
+        ("pepper.rotate", &owner),
         ("sign_in.sign_out", &signed_out),
+        ("tls_anchor.finish", &owner),
+        ("tls_anchor.get", &owner),
+        ("tls_anchor.roll", &owner),
     ] {
         config += &format!(
             "\n[[operations]]\ninclude-operation-id = \"{operation}\"\nheaders = {{ Authorization = \"Bearer {token}\" }}\n"
@@ -187,6 +191,10 @@ async fn objects(service: &Service, client: &Client) -> Value {
     ids["administrators"] = json!(administrators);
     ids["administrators/sessions"] = json!([id(&guest)]);
     ids["apiClients"] = json!(api_clients);
+    let webhook = json!({ "name": "hook", "url": "https://hooks.example.com/", "events": ["key.expiring"] });
+    ids["webhooks"] = json!([id(&client.make("webhooks", &webhook).await)]);
+    members["url"] = json!(["https://hooks.example.com/a", "https://hooks.example.com/b"]);
+    members["events"] = json!([["key.expiring"], ["key.exhausted", "component.enrolled"]]);
     ids["sessionId"] = json!(sessions);
     ids["versionProfiles"] = json!(["0"]);
     members["operation"] = json!(["enable", "disable"]);

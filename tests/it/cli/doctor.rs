@@ -46,6 +46,43 @@ async fn a_count_that_is_wrong_is_found_while_serving_and_while_stopped() {
     }
 }
 
+/// Overwrites the beginning of a table's first page.
+fn damage(service: &Service, table: &str) {
+    use std::os::unix::fs::FileExt as _;
+    let path = service.data_dir().join("muster.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let root = "SELECT (rootpage - 1) * (SELECT page_size FROM pragma_page_size) FROM sqlite_schema WHERE name = ?1";
+    let at = database.query_row(root, [table], |row| row.get::<_, u64>(0)).unwrap();
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(database);
+    fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(&[0xff; 100], at).unwrap();
+}
+
+#[test]
+fn a_damaged_page_is_told_with_what_to_do_and_backed_up_all_the_same() {
+    // What the checks read, what is only counted, and what the checks need: the audit log's key.
+    for (table, is_checked) in [("components", true), ("customers", true), ("secrets", false)] {
+        let mut service = Service::start();
+        service.create_group("machine", "HQ");
+        service.stop();
+        damage(&service, table);
+        let output = service.cli(&["doctor"]);
+        assert_eq!(output.status.code(), Some(1), "{table}: {}", stderr(&output));
+        assert!(stdout(&output).starts_with("store: "), "{table}: {}", stdout(&output));
+        assert!(stderr(&output).contains("store: the file or the database is damaged"), "{table}: {}", stderr(&output));
+        let file = service.dir().join("backup");
+        let output = service.cli(&["backup", "--output", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{table}: {}", stderr(&output));
+        assert_eq!(
+            stderr(&output).contains("The backup was made all the same"),
+            is_checked,
+            "{table}: {}",
+            stderr(&output)
+        );
+        assert_eq!(file.exists(), is_checked, "{table}");
+    }
+}
+
 #[test]
 fn without_a_store_or_its_master_key_it_says_so() {
     let directory = tempfile::tempdir().unwrap();

@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use muster::domain::key_string::{Inspection, inspect};
 use muster::domain::{KeySecret, KeyVersion};
@@ -17,6 +13,7 @@ use serde_json::Value;
 
 use super::{FINGERPRINT, muster, stderr, stdout, with_stdin};
 use crate::support::Service;
+use crate::support::wire::Wire;
 
 const KIND: &str = "app-connector";
 
@@ -297,57 +294,4 @@ fn one_run_repairs_a_lost_answer_by_itself() {
     assert!(stderr(&output).contains("\nnotice:Trying again in 1 s.\n"), "{}", stderr(&output));
     assert_eq!(member(&record(&service, "state"), "outcome"), "replayed");
     assert_eq!(service.uses(KIND, "k"), 1);
-}
-
-/// Between device and service; passes bytes on, but the first connection ends where its answer begins.
-struct Wire {
-    address: SocketAddr,
-}
-
-impl Wire {
-    fn that_loses_the_first_answer(service: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            for (n, device) in listener.incoming().map_while(Result::ok).enumerate() {
-                pass_on(&device, &TcpStream::connect(service).unwrap(), n == 0);
-            }
-        });
-        Self { address }
-    }
-}
-
-/// A TLS 1.3 server sends its whole flight before the client's second, and nothing of its own until
-/// it answers: what comes from it after the client has spoken twice is the answer.
-fn pass_on(device: &TcpStream, service: &TcpStream, lose_answer: bool) {
-    let spoke_twice = Arc::new(AtomicBool::new(false));
-    let heard = Arc::new(AtomicBool::new(false));
-    let upwards = {
-        let (mut device, mut service) = (device.try_clone().unwrap(), service.try_clone().unwrap());
-        let (spoke_twice, heard) = (Arc::clone(&spoke_twice), Arc::clone(&heard));
-        thread::spawn(move || {
-            let mut bytes = [0; 16 * 1024];
-            while let Ok(read @ 1..) = device.read(&mut bytes) {
-                spoke_twice.fetch_or(heard.load(Ordering::SeqCst), Ordering::SeqCst);
-                if service.write_all(&bytes[..read]).is_err() {
-                    break;
-                }
-            }
-            let _ = service.shutdown(Shutdown::Write);
-        })
-    };
-    let (mut from, mut to) = (service, device);
-    let mut bytes = [0; 16 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut bytes) {
-        if lose_answer && spoke_twice.load(Ordering::SeqCst) {
-            break;
-        }
-        heard.store(true, Ordering::SeqCst);
-        if to.write_all(&bytes[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = device.shutdown(Shutdown::Both);
-    let _ = service.shutdown(Shutdown::Both);
-    let _ = upwards.join();
 }

@@ -168,6 +168,12 @@ fn the_master_key_is_taken_from_the_named_file_or_the_credential() {
         assert!(stderr(&output).contains("MUSTER_MASTER_KEY_FILE"), "{name}: {}", stderr(&output));
         assert!(!data_dir.join("master.key").exists(), "{name}: another one was made");
     }
+    // A unit without the file hands over an empty credential: that is none.
+    fs::write(&outside, "\n").unwrap();
+    let data_dir = directory.path().join("empty");
+    let output = init(&data_dir, &[credential]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(data_dir.join("master.key").exists());
     // A named file that is not there is an error, whatever else there is.
     let output = init(&directory.path().join("refused"), &[("MUSTER_MASTER_KEY_FILE", &missing), credential]);
     assert_eq!(output.status.code(), Some(1));

@@ -184,6 +184,9 @@ fn what_cannot_begin_says_why_and_sends_nobody() {
     let key = ours.create_key(KIND, "Load", "k", &[]);
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let connect = other.enroll.to_string();
+    let earlier = ours.dir().join("earlier.json");
+    fs::write(&earlier, "{}").unwrap();
+    let report = ["--report", earlier.to_str().unwrap()];
     let damaged = &key[..key.len() - 1];
     for (key, more, code, expected) in [
         (damaged, &[][..], 3, "error: key 1 of 1: the provisioning key is damaged, copy it again"),
@@ -192,15 +195,16 @@ fn what_cannot_begin_says_why_and_sends_nobody() {
         (&key, &["--from", "192.0.2.1"][..], 5, "error: no device was sent: localhost is unreachable: "),
         ("", &[][..], 1, "error: - holds no provisioning key"),
     ] {
-        let output = with_stdin(loadtest(&ours, &[&["--devices", "3", "--yes"], more].concat()), key);
+        let output = with_stdin(loadtest(&ours, &[&["--devices", "3", "--yes"], &report[..], more].concat()), key);
         assert_eq!(output.status.code(), Some(code), "{expected}: {}", stderr(&output));
         assert!(stderr(&output).contains(expected), "{expected}: {}", stderr(&output));
         assert_eq!(stdout(&output), "");
     }
     for more in [&[][..], &["--devices", "0"], &["--devices", "1", "--rate", "0"], &["--devices", "1", "--from", "x"]] {
-        let output = with_stdin(loadtest(&ours, more), &key);
+        let output = with_stdin(loadtest(&ours, &[more, &report[..]].concat()), &key);
         assert_eq!(output.status.code(), Some(2), "{more:?}: {}", stderr(&output));
     }
+    assert_eq!(fs::read_to_string(&earlier).unwrap(), "{}", "the report of an earlier one stays");
     assert_eq!((ours.uses(KIND, "k"), other.metric("muster_enroll_requests_total{outcome=\"invalid-key\"}")), (0, 0.0));
 }
 

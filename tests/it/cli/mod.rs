@@ -9,6 +9,7 @@ use crate::support::Service;
 
 mod admin;
 mod administrators;
+mod certificates;
 mod components;
 mod credentials;
 mod db;

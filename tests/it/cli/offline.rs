@@ -167,11 +167,19 @@ fn the_version_is_printed() {
     } else {
         ("ring", key_exchanges.to_vec())
     };
-    let expected = format!("muster {version}\nTLS by {provider}: {}\n", key_exchanges.join(", "));
-    assert_eq!(stdout(&output), expected);
+    let features: &[&str] = if cfg!(feature = "aws-lc-rs") { &["aws-lc-rs"] } else { &[] };
+    let said = stdout(&output);
+    assert!(said.starts_with(&format!("muster {version}\nCommit: ")), "{said}");
+    assert!(said.ends_with(&format!("\nTLS by {provider}: {}\n", key_exchanges.join(", "))), "{said}");
 
     let output = muster(&["version", "--json"]).output().unwrap();
     let printed: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     let tls = serde_json::json!({ "provider": provider, "keyExchanges": key_exchanges });
-    assert_eq!(printed, serde_json::json!({ "version": version, "tls": tls }));
+    let target = printed["target"].as_str().expect("a target");
+    assert!(target.starts_with(std::env::consts::ARCH) && said.contains(&format!(" for {target}, ")), "{said}");
+    let compiler = printed["compiler"].as_str().expect("a compiler");
+    assert!(compiler.starts_with("rustc 1.") && said.contains(&format!("\nBuilt by {compiler} for ")), "{said}");
+    for (name, expected) in [("version", version.into()), ("tls", tls), ("features", features.into())] {
+        assert_eq!(printed[name], expected, "{name}");
+    }
 }

@@ -1,20 +1,13 @@
 //! The published Python clients, each with a scenario in `tests/clients/` that asserts every step by itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::Service;
+use crate::support::tools::python;
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The interpreter of the environment that `tests/python-env` made.
-fn python(environment: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-    let python = target.join("python").join(environment).join("bin/python");
-    assert!(python.is_file(), "{} is needed (tests/run installs it)", python.display());
-    python
 }
 
 /// Runs `tests/clients/<client>/<scenario>.py` against a fresh service, and shows all it said when it fails.

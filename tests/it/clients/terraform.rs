@@ -2,12 +2,14 @@
 //! and plans by comparing it with the configuration, attribute by attribute.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::go::{AppConnectorGroup, Named, NotFound, ProvisioningKey, Sdk, ServiceEdgeGroup, SignIn};
+use crate::support::tools::python;
 use crate::support::{Device, Service};
 
 /// How Terraform treats an attribute that the configuration does not have.
@@ -433,4 +435,68 @@ async fn terraform_imports_a_key_by_id_and_by_name() {
         assert_eq!(found, [("NP_ASSISTANT_GRP", "Odd Key".to_owned())]);
         assert_eq!(sdk.assert_calm(), 1);
     }
+}
+
+/// The directory that ships as an example, as a parser of Terraform's language that is not ours reads it.
+fn example() -> Value {
+    let script = "import hcl2, json, sys; print(json.dumps(hcl2.load(open(sys.argv[1]))))";
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/terraform/main.tf");
+    let output = Command::new(python("packaging")).args(["-c", script, file]).output().expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// What stands in one block, under the names of the API. Texts come in their quotes.
+fn block(example: &Value, of: &str, kind: &str, name: &str) -> Configuration {
+    let blocks = example[of].as_array().expect("blocks").iter();
+    let block = blocks.map(|block| &block[format!("{kind:?}")][format!("{name:?}")]).find(|block| block.is_object());
+    let attributes = block.unwrap_or_else(|| panic!("no {kind} {name}")).as_object().expect("attributes");
+    let attributes = attributes.iter().filter(|(name, _)| !name.starts_with("__"));
+    let plain = attributes.map(|(name, value)| {
+        let value = match value.as_str() {
+            Some(text) => json!(text.trim_matches('"')),
+            None => value.clone(),
+        };
+        (camel_case(name), value)
+    });
+    plain.collect()
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |text, word| text + &word[..1].to_uppercase() + &word[1..])
+}
+
+/// What the shipped example describes is made, planned again without differences, and enrolls a connector.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_example_is_applied() {
+    let service = Service::start();
+    let mut sdk = Sdk::new(&service, SignIn::Legacy);
+    let example = example();
+    let certificate = block(&example, "data", "zpa_enrollment_cert", "connector");
+    let name = certificate["name"].as_str().expect("a name").to_owned();
+    let found: Vec<Named> = sdk.list("v2 enrollmentCert", Some(&name)).await;
+    let certificate = found.into_iter().find(|row| row.name == name).expect("a signing certificate of that name");
+
+    let group = block(&example, "resource", "zpa_app_connector_group", "headquarters");
+    let mut group = Managed::create(&mut sdk, ConnectorGroup, Value::Object(group)).await;
+    let mut key = block(&example, "resource", "zpa_provisioning_key", "headquarters");
+    assert_eq!(key.remove("associationType"), Some(json!("CONNECTOR_GRP")));
+    for (attribute, reference, id) in [
+        ("enrollmentCertId", "${data.zpa_enrollment_cert.connector.id}", &certificate.id),
+        ("zcomponentId", "${zpa_app_connector_group.headquarters.id}", &group.id),
+    ] {
+        assert_eq!(key.insert(attribute.to_owned(), json!(id)), Some(json!(reference)));
+    }
+    let key = Managed::create(&mut sdk, Key("CONNECTOR_GRP"), Value::Object(key)).await;
+    group.refresh(&mut sdk).await;
+    group.assert_clean("after its key was made");
+
+    let user_data = example["output"][0]["\"user_data\""]["value"].as_str().expect("an expression");
+    assert!(user_data.contains("../cloud-init/connector.yaml"), "{user_data}");
+    assert!(user_data.contains("zpa_provisioning_key.headquarters.provisioning_key"), "{user_data}");
+    assert_eq!(code(&service, key.text("provisioningKey"), "connector").await, "enrolled");
+    // The group stays, as Terraform would be told: it has a component now.
+    key.destroy(&mut sdk).await;
 }

@@ -1,14 +1,18 @@
 //! `POST /v1/enroll` and its neighbours: what is answered to what, whoever stands behind the door.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use muster::clock::{ManualClock, Timestamp};
 use muster::domain::address::SourcePrefix;
 use muster::domain::{Kind, Reference, Refusal, RefusalReason, SerialNumber};
+use muster::enrollment::renewal::{CertificateFault, RenewalError, RenewalRequest};
 use muster::enrollment::{ClockDifference, Enrollment, EnrollmentError, EnrollmentRequest};
 use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId};
 use muster::metrics::Metrics;
@@ -19,18 +23,20 @@ use muster::server::enroll::{
 use muster::server::http::failures::FailureRate;
 use muster::server::listener::Limits;
 use muster::telemetry::{LogFormat, Telemetry};
+use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncWriteExt as _;
 
 use super::support::{Gate, Reply, SHORT, Server, ask, get, patiently, read_reply, read_to_close};
 
-const CUSTOMER: u64 = 72_057_594_037_927_936;
-const KEY: u64 = 42;
-const FINGERPRINT: &str = "oXaN4RRiMc0123456789abcdefABCDEF+/0123456789=";
+pub(super) const CUSTOMER: u64 = 72_057_594_037_927_936;
+pub(super) const GROUP: u64 = 72_057_594_037_927_937;
+pub(super) const KEY: u64 = 42;
+pub(super) const FINGERPRINT: &str = "oXaN4RRiMc0123456789abcdefABCDEF+/0123456789=";
 const CSR: &str = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n";
-const NOW: &str = "2026-11-20T16:06:00Z";
+pub(super) const NOW: &str = "2026-11-20T16:06:00Z";
 
 /// A key string that verifies; what follows the prefix says what becomes of the request.
-fn key(what: &str) -> String {
+pub(super) fn key(what: &str) -> String {
     format!("3|localhost|{SECRET}{what}")
 }
 
@@ -38,15 +44,15 @@ const SECRET: &str = "0dZ6lDTCanaryCanaryCanaryCanaryCanary";
 
 /// Stands behind the door and does as the key string says.
 #[derive(Default)]
-struct Script {
-    gate: Gate,
-    seen: Mutex<Vec<Seen>>,
+pub(super) struct Script {
+    pub(super) gate: Gate,
+    pub(super) seen: Mutex<Vec<Seen>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    fingerprint: String,
-    csr: String,
+pub(super) struct Seen {
+    pub(super) fingerprint: String,
+    pub(super) csr: String,
     hostname: Option<String>,
     address: IpAddr,
 }
@@ -54,21 +60,30 @@ struct Seen {
 impl Enroller for Script {
     type Presented = String;
     type Key = String;
+    type Device = Infallible;
 
     fn present(&self, text: &str) -> String {
         text.to_owned()
     }
 
-    async fn verify_key(&self, presented: String) -> Result<Option<String>, EnrollmentError> {
+    async fn verify_key(&self, presented: &String) -> Result<Option<String>, EnrollmentError> {
         match presented.strip_prefix(&key("")) {
             Some("unsure") => Err(EnrollmentError::StoreUnavailable { reason: "no answer: /inside".to_owned() }),
             what => Ok(what.map(str::to_owned)),
         }
     }
 
+    fn is_overtaken(&self, _: &String) -> bool {
+        false
+    }
+
     fn identify(&self, key: &String) -> KeyIdentity {
         let key_id = if key == "another" { KEY + 1 } else { KEY };
-        KeyIdentity { customer_id: CustomerId::from_raw(CUSTOMER), key_id: ProvisioningKeyId::from_raw(key_id) }
+        KeyIdentity {
+            customer_id: CustomerId::from_raw(CUSTOMER),
+            group_id: GroupId::from_raw(GROUP),
+            key_id: ProvisioningKeyId::from_raw(key_id),
+        }
     }
 
     async fn enroll(&self, key: String, request: EnrollmentRequest<'_>) -> Result<Enrollment, EnrollmentError> {
@@ -94,6 +109,19 @@ impl Enroller for Script {
         }
         Ok(enrollment())
     }
+
+    /// Certificates are shown to the service itself, see `renewal`.
+    async fn authenticate(&self, _: &CertificateDer<'_>, _: Duration) -> Result<Infallible, RenewalError> {
+        Err(CertificateFault::Foreign.into())
+    }
+
+    fn identify_device(&self, device: &Infallible) -> (ComponentId, KeyIdentity) {
+        match *device {}
+    }
+
+    async fn renew(&self, device: Infallible, _: RenewalRequest<'_>) -> Result<Enrollment, RenewalError> {
+        match device {}
+    }
 }
 
 fn enrollment() -> Enrollment {
@@ -116,10 +144,10 @@ fn enrollment() -> Enrollment {
     }
 }
 
-type Note = (KeyIdentity, (Refusal, RefusalReason), SourcePrefix, Reference);
+pub(super) type Note = (KeyIdentity, (Refusal, RefusalReason), SourcePrefix, Reference);
 
 #[derive(Default)]
-struct Notes(Mutex<Vec<Note>>);
+pub(super) struct Notes(pub(super) Mutex<Vec<Note>>);
 
 impl RefusalSink for Notes {
     fn note(&self, key: KeyIdentity, refusal: (Refusal, RefusalReason), source: SourcePrefix, reference: Reference) {
@@ -127,37 +155,56 @@ impl RefusalSink for Notes {
     }
 }
 
-struct Roots;
+/// Of the one customer, or of one among others.
+#[derive(Default)]
+pub(super) struct Customers {
+    pub(super) only: AtomicBool,
+}
 
-impl CustomerTrustAnchors for Roots {
+impl CustomerTrustAnchors for Customers {
     fn trust_anchors_pem(&self, customer: CustomerId) -> Option<PemText> {
         (customer.raw() == CUSTOMER).then(|| "roots of the customer\n".into())
     }
+
+    fn authorities(&self, customer: CustomerId) -> Option<Arc<[u8]>> {
+        (customer.raw() == CUSTOMER).then(|| b"roots and CAs below".as_slice().into())
+    }
+
+    fn only_customer(&self) -> Option<CustomerId> {
+        self.only.load(Ordering::Relaxed).then_some(CustomerId::from_raw(CUSTOMER))
+    }
+
+    fn customer_of_group(&self, group: GroupId) -> Option<CustomerId> {
+        (group.raw() == GROUP).then_some(CustomerId::from_raw(CUSTOMER))
+    }
 }
 
-struct Door {
-    server: Server,
-    script: Arc<Script>,
-    notes: Arc<Notes>,
+pub(super) struct Door {
+    pub(super) server: Server,
+    pub(super) script: Arc<Script>,
+    pub(super) notes: Arc<Notes>,
+    pub(super) customers: Arc<Customers>,
     anchors: Arc<ArcSwap<PemText>>,
     limits: Arc<ArcSwap<EnrollLimits>>,
 }
 
 impl Door {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self::open_with(EnrollLimits::default())
     }
 
-    fn open_with(limits: EnrollLimits) -> Self {
+    pub(super) fn open_with(limits: EnrollLimits) -> Self {
         let script = Arc::new(Script::default());
         let notes = Arc::new(Notes::default());
         let anchors = Arc::new(ArcSwap::from_pointee("anchor\n".into()));
+        let customers = Arc::new(Customers::default());
         let limits = Arc::new(ArcSwap::from_pointee(limits));
         let metrics = Arc::new(Metrics::new());
         let door = EnrollDoor::new(Parts {
             enroller: script.clone(),
             server_trust_anchors: anchors.clone(),
-            customer_trust_anchors: Arc::new(Roots),
+            customer_trust_anchors: customers.clone(),
+            crls: Arc::default(),
             refusals: notes.clone(),
             limits: limits.clone(),
             clock: Arc::new(ManualClock::new(Timestamp::from_rfc3339(NOW).unwrap())),
@@ -165,20 +212,20 @@ impl Door {
         });
         let asked = Some(muster::server::tls::ClientCertificates::Asked);
         let server = Server::start(Arc::new(door), Limits::default(), asked, SHORT, metrics);
-        Self { server, script, notes, anchors, limits }
+        Self { server, script, notes, customers, anchors, limits }
     }
 
     /// One request on a connection of its own.
-    async fn ask(&self, request: impl AsRef<[u8]>) -> Reply {
+    pub(super) async fn ask(&self, request: impl AsRef<[u8]>) -> Reply {
         ask(&mut self.server.connect().await, request).await
     }
 
-    async fn enroll(&self, key: &str) -> Reply {
+    pub(super) async fn enroll(&self, key: &str) -> Reply {
         self.ask(post(&body(key))).await
     }
 }
 
-fn body(key: &str) -> Vec<u8> {
+pub(super) fn body(key: &str) -> Vec<u8> {
     let request = EnrollRequest {
         provisioning_key: key,
         fingerprint: FINGERPRINT,
@@ -190,7 +237,7 @@ fn body(key: &str) -> Vec<u8> {
     request.to_json().to_vec()
 }
 
-fn post(body: &[u8]) -> Vec<u8> {
+pub(super) fn post(body: &[u8]) -> Vec<u8> {
     post_as("Content-Type: application/json\r\n", body)
 }
 

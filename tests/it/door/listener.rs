@@ -113,6 +113,30 @@ async fn silence_from_one_source_leaves_places_to_others() {
 }
 
 #[tokio::test]
+async fn who_connects_first_and_speaks_later_has_to_wait_for_a_turn() {
+    let server = Server::tls(Arc::new(Mirror), patient());
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(server.pki.client()), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+
+    let mut silent = Vec::new();
+    for _ in 0..150 {
+        silent.push(server.tcp().await);
+    }
+    server.expect_metric("muster_connections_open{listener=\"enroll\"} 150").await;
+    // All at once: nothing else has a turn on this thread meanwhile.
+    for stream in &silent {
+        stream.writable().await.unwrap();
+    }
+    for stream in &silent {
+        assert_eq!(stream.try_write(&hello).unwrap(), hello.len());
+    }
+    // A few are through before it shows that the node does not keep up; who comes too late for its queue was told so there.
+    server.expect_count("muster_tls_handshake_wait_seconds_count", 75).await;
+}
+
+#[tokio::test]
 async fn changed_limits_count_for_the_next_connection() {
     let server = Server::tls(Arc::new(Mirror), patient());
     let mut before = server.connect().await;

@@ -1,8 +1,9 @@
 //! The doors over real sockets: listener, TLS, PROXY protocol, HTTP and what devices may ask.
 
 mod enroll;
+mod est;
 mod listener;
 pub mod ops;
 mod proxy;
-mod support;
+pub mod support;
 mod tls;

@@ -30,7 +30,9 @@ impl HealthSource for Parts {
             index: IndexHealth { is_ready: true, keys: 3, changes_behind: Some(0) },
             clock: ClockHealth { is_after_first_start: true, difference },
             endpoints: Vec::new(),
+            anchor: None,
             unknown_keys: 0,
+            last_backup: None,
         }
     }
 }

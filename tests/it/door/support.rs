@@ -167,6 +167,22 @@ impl Server {
         })
         .await;
     }
+
+    /// Whether a metric without labels comes to so much at least; waits for it.
+    pub async fn expect_count(&self, metric: &str, at_least: u64) {
+        patiently(metric, async {
+            loop {
+                let text = self.metrics.render();
+                let mut lines = text.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+                let count: u64 = lines.next().expect("it is there").parse().expect("a number");
+                if count >= at_least {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
 }
 
 /// An answer as it came.
@@ -206,12 +222,13 @@ pub async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Reply {
         }
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let status: u16 = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers: HashMap<_, _> = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let mut body = vec![0; headers["content-length"].parse().unwrap()];
+        let length = if status == 204 { 0 } else { headers["content-length"].parse().unwrap() };
+        let mut body = vec![0; length];
         stream.read_exact(&mut body).await.unwrap();
         Reply { status, headers, head, body: String::from_utf8(body).unwrap() }
     })

@@ -16,16 +16,23 @@ async fn devices_racing_over_three_nodes_share_the_uses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_node_loses_no_answered_enrollment_and_counts_none_twice() {
-    let database = Cluster::shared().database();
-    let mut nodes = Nodes::start(&database.url(), 3);
-    let (devices, uses) = field();
-    let race = Race::begin(&nodes, (devices, uses));
-    race.is_under_way().await;
-    nodes[1].kill();
-    let finish = race.finish().await;
-    assert!(finish.cut() > 0, "the kill hit no open request");
-    nodes[1].launch();
-    finish.assert_exact(&nodes, &database.url(), uses).await;
+    // On a busy machine the kill may find nobody asking that node.
+    for _ in 0..5 {
+        let database = Cluster::shared().database();
+        let mut nodes = Nodes::start(&database.url(), 3);
+        let (devices, uses) = field();
+        let race = Race::begin(&nodes, (devices, uses));
+        race.is_under_way().await;
+        nodes[1].kill();
+        let finish = race.finish().await;
+        nodes[1].launch();
+        let cut = finish.cut();
+        finish.assert_exact(&nodes, &database.url(), uses).await;
+        if cut > 0 {
+            return;
+        }
+    }
+    panic!("no kill hit an open request");
 }
 
 #[tokio::test(flavor = "multi_thread")]

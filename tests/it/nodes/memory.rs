@@ -27,14 +27,14 @@ struct Node {
 impl Node {
     async fn beside(world: &World) -> Self {
         let inner: Arc<dyn Store> = Arc::<_>::clone(&world.store) as _;
-        let store = SharedStore::new(inner);
+        let store = SharedStore::well(inner);
         let parts = world.node(Arc::<SharedStore>::clone(&store)).await;
         let service = Arc::new(EnrollmentService::new(parts.clone()));
         Self { store, parts, service }
     }
 
     async fn verify(&self, text: &str) -> Result<Option<VerifiedKey>, EnrollmentError> {
-        self.service.verify_key(self.service.present(text)).await
+        self.service.verify_key(&self.service.present(text)).await
     }
 
     async fn knows(&self, text: &str) -> bool {

@@ -4,11 +4,14 @@
 mod balancer;
 mod beginning;
 mod changes;
+mod crls;
 mod cuts;
 mod exact;
 mod false_keys;
 mod memory;
 mod outages;
+mod peppers;
 mod race;
 mod restarts;
-mod support;
+pub mod support;
+mod tls_anchor;

@@ -10,6 +10,7 @@ mod health;
 mod log;
 mod proxy;
 mod reload;
+mod sockets;
 
 /// A process that does not outlive its test, however that ends.
 struct Process(Child);
@@ -20,8 +21,13 @@ impl Process {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
     fn terminate(&self) {
-        assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
+        self.signal("TERM");
     }
 }
 

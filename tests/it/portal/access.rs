@@ -17,6 +17,7 @@ use muster::domain::{Actor, Administrator, ApiClient, Kind, Role};
 use muster::id::CustomerId;
 use muster::management::Input;
 use muster::management::keys::KeyInput;
+use muster::management::webhooks::WebhookInput;
 use muster::server::http::{Handler as _, Peer};
 use muster::server::portal::{Parts, Portal, pages};
 use muster::store::{AuditQuery, Change, ListQuery, PageRequest, Store as _};
@@ -159,6 +160,14 @@ impl Arranged {
             objects.insert(("signing-certificates", kind), certificate.to_string());
             objects.insert(("administrators", kind), somebody.clone());
             objects.insert(("api-clients", kind), "900000".to_owned());
+            let input = WebhookInput {
+                name: Input::Given(format!("hook {kind}")),
+                url: Input::Given("https://hooks.example.com/".to_owned()),
+                events: Input::Given(vec!["key.expiring".to_owned()]),
+                enabled: Input::Absent,
+            };
+            let webhook = world.management.create_webhook(&Actor::system(), world.customer, input).await;
+            objects.insert(("webhooks", kind), webhook.expect("a webhook").webhook.id.to_string());
             // The short form shows its beginning.
             secrets.push(string.rsplit('|').next().expect("three parts")[16..].to_owned());
         }

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::browser::{Browser, Scripts};
 use super::visitor::{Visitor, copied, hidden};
+use crate::support::tools::python;
 use crate::support::{Answer, Service};
 
 const ENTER: char = '\u{e007}';
@@ -331,11 +332,8 @@ async fn cloud_init_reads_the_same_from_its_lines_whatever_names_are() {
 fn yaml(service: &Service, text: &str) -> serde_json::Value {
     let file = service.dir().join("user-data");
     fs::write(&file, text).expect("a file");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-    let python = target.join("python/openapi/bin/python");
-    assert!(python.is_file(), "{} is needed (tests/run installs it)", python.display());
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
-    let output = Command::new(python).args(["-c", script]).arg(&file).output().expect("python runs");
+    let output = Command::new(python("openapi")).args(["-c", script]).arg(&file).output().expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

@@ -14,6 +14,12 @@ fn break_after_a_change_of(service: &Service, table: &str, event: &str) {
     database.execute_batch(&trigger).expect("a trigger");
 }
 
+/// The subject of the notice that was left, a line break, and its sentence.
+fn notice(visitor: &Visitor) -> String {
+    let notice = URL_SAFE_NO_PAD.decode(&visitor.cookies[NOTICE]).expect("base64url");
+    String::from_utf8(notice).expect("UTF-8")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_was_made_is_shown_whatever_happens_then() {
     let of_customer = |path: &'static str| move |customer: &str| format!("/c/{customer}{path}");
@@ -64,7 +70,34 @@ async fn of_groups_that_were_ticked_it_is_told_which_stayed_as_they_were() {
     let fields: Vec<_> = [("do", "disable")].into_iter().chain(ids).collect();
     let answer = visitor.post(&format!("/c/{}/machine/groups/bulk", visitor.customer), &fields).await;
     assert_eq!(answer.status, 303, "{}", answer.body);
-    let notice = URL_SAFE_NO_PAD.decode(&visitor.cookies[NOTICE]).expect("base64url");
-    let notice = String::from_utf8(notice).expect("UTF-8");
+    let notice = notice(&visitor);
     assert_eq!(notice, "\n1 group disabled, 2 are left as before, because the store did not answer.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_was_done_is_told_as_done_whatever_can_be_read_then() {
+    let service = Service::start();
+    let url = ("url", "https://hooks.example.com/");
+    service.cli_ok(&["webhook", "create", "--name", "one", "--url", url.1, "--event", "key.expiring"]);
+    service.cli_ok(&["api-client", "create", "--name", "one", "--role", "operator"]);
+    let mut visitor = Visitor::owner(&service).await;
+    let database = rusqlite::Connection::open(service.data_dir().join("muster.db")).expect("the database");
+    database.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
+    for (table, place, more) in [
+        ("webhooks", "webhooks", [url, ("key.expiring", "on")]),
+        ("api_clients", "api-clients", [("role", "auditor"), ("managing", "")]),
+    ] {
+        let id: i64 = database
+            .query_row(&format!("SELECT id FROM {table} WHERE name = 'one'"), [], |row| row.get(0))
+            .expect("it was made");
+        let trigger = format!(
+            "CREATE TRIGGER broken_{table} AFTER UPDATE ON {table} BEGIN
+                 UPDATE {table} SET name = '' WHERE id = new.id; END"
+        );
+        database.execute_batch(&trigger).expect("a trigger");
+        let fields: Vec<_> = [("revision", "1"), ("name", "two"), ("enabled", "on")].into_iter().chain(more).collect();
+        let path = format!("/c/{}/{place}/{id}/edit", visitor.customer);
+        let answer = visitor.post(&path, &fields).await;
+        assert_eq!((answer.status, &*notice(&visitor)), (303, "two\nwas saved."), "{table}: {}", answer.body);
+    }
 }

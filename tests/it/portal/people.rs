@@ -210,3 +210,39 @@ async fn an_auditor_sees_people_and_programs_without_a_button() {
         assert_eq!(auditor.get(&format!("{list}/add")).await.status, 403);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_gets_its_secret_once_and_shows_how_its_deliveries_went() {
+    let service = Service::start();
+    let mut owner = Visitor::owner(&service).await;
+    let list = format!("/c/{}/webhooks", owner.customer);
+    assert!(owner.page(&list).await.contains("No webhooks yet"));
+    let internal = [("name", "pager"), ("url", "https://127.0.0.1/"), ("key.expiring", "on"), ("enabled", "on")];
+    let refused = owner.post(&format!("{list}/add"), &internal).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("internal address"), "{}", refused.body);
+    let none = owner.post(&format!("{list}/add"), &[("name", "pager"), ("url", "https://localhost:1/")]).await;
+    assert!(none.status == 422 && none.body.contains("at least one"), "{}", none.body);
+    let fields = [("name", "pager"), ("url", "https://localhost:1/a"), ("key.expiring", "on"), ("enabled", "on")];
+    let shown = owner.post(&format!("{list}/add"), &fields).await;
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    let secret = copied(&shown.body, "id=\"webhook-secret\"");
+    assert!(secret.starts_with("whsec_"), "{secret}");
+
+    let path = path_of(&mut owner, &list, "pager").await;
+    let page = owner.page(&path).await;
+    assert!(page.contains("Key expires soon") && page.contains("Nothing was to be told yet"), "{page}");
+    assert!(!page.contains(&secret));
+    led_to(&owner.post(&format!("{path}/test"), &[]).await);
+    assert!(owner.page(&path).await.contains("Test"));
+
+    let edit = format!("{path}/edit");
+    let revision = hidden(&owner.page(&edit).await, "revision");
+    let fields = [("revision", &*revision), ("name", "pager"), ("url", "https://localhost:1/a"), ("key.expired", "on")];
+    led_to(&owner.post(&edit, &fields).await);
+    let page = owner.page(&path).await;
+    assert!(page.contains("Disabled") && page.contains("Key expired") && !page.contains("Key expires soon"), "{page}");
+    let revision = hidden(&owner.page(&format!("{path}/delete")).await, "revision");
+    led_to(&owner.post(&format!("{path}/delete"), &[("revision", &revision)]).await);
+    assert!(owner.page(&list).await.contains("No webhooks yet"));
+}

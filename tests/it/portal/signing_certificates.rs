@@ -182,6 +182,35 @@ async fn an_edit_that_was_overtaken_shows_both_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_is_replaced_for_all_its_keys_and_groups() {
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    service.create_key("machine", "HQ", "k", &[]);
+    let mut visitor = Visitor::owner(&service).await;
+    let list = format!("/c/{}/signing-certificates", visitor.customer);
+    let successor = made(&mut visitor, &[("way", "make"), ("name", "Next"), ("lifetime", "400")]).await;
+    let successor = successor.rsplit('/').next().expect("its id").to_owned();
+    let old = service.key("machine", "k")["enrollmentCertId"].as_str().expect("an id").to_owned();
+    let path = format!("{list}/{old}");
+    assert!(visitor.page(&path).await.contains(&format!("{path}/replace")));
+    let asked = visitor.page(&format!("{path}/replace")).await;
+    assert!(asked.contains("1 key and 1 group have it."), "{asked}");
+    let (_, offered) = asked.split_once("id=\"successor\"").expect("the field");
+    let (offered, _) = offered.split_once("</select>").expect("its end");
+    assert!(offered.contains(&successor) && !offered.contains(&old), "{offered}");
+
+    for wrong in ["", "7", old.as_str()] {
+        let refused = visitor.post(&format!("{path}/replace"), &[("successor", wrong)]).await;
+        assert_eq!(refused.status, 422, "{wrong:?}");
+    }
+    assert_eq!(service.key("machine", "k")["enrollmentCertId"], old.as_str());
+    let done = visitor.post(&format!("{path}/replace"), &[("successor", &successor)]).await;
+    let shown = visitor.page(&led_to(&done)).await;
+    assert!(shown.contains("was replaced.") && !shown.contains(&format!("{path}/replace")), "{shown}");
+    assert_eq!(service.key("machine", "k")["enrollmentCertId"], successor.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_auditor_reads_everything_and_changes_nothing() {
     let service = Service::start();
     let mut auditor = Visitor::with_role(&service, "auditor").await;
@@ -193,7 +222,7 @@ async fn an_auditor_reads_everything_and_changes_nothing() {
     let shown = auditor.page(&path).await;
     assert!(!shown.contains(&format!("{path}/delete")) && shown.contains("/certificate.pem"), "{shown}");
     auditor.page(&format!("{path}/certificate.pem")).await;
-    for what in ["/edit", "/delete", "/certificate"] {
+    for what in ["/edit", "/delete", "/certificate", "/replace"] {
         assert_eq!(auditor.get(&format!("{path}{what}")).await.status, 403, "{what}");
     }
     assert_eq!(auditor.get(&format!("{list}/add")).await.status, 403);

@@ -58,19 +58,9 @@ impl WebDriver {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("downloads")).expect("a directory");
         trust(anchor, dir.path());
-        let log = File::create(dir.path().join(LOG)).expect("a log file");
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            // The browser looks for its trust anchors and keeps its settings below it.
-            .env("HOME", dir.path())
-            .env("TMPDIR", dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("chromedriver is needed (tests/run installs it)");
-        let mut said = BufReader::new(driver.stdout.take().expect("it is piped"));
-        let port = port_said(&mut said);
+        // It wants the port that it took of IPv4 from IPv6, too, where another test's may have it; then it ends.
+        let (driver, said, port) =
+            (0..DRIVERS_MAX).find_map(|_| start_driver(dir.path())).expect("chromedriver listens");
         let mut started = Self { driver, _said: said, port, session: String::new(), dir };
         let settings = capabilities(&started.downloads(), has_scripts);
         let session = started.exchange("POST", "/session", &settings).expect("a browser starts");
@@ -236,12 +226,34 @@ fn chromium() -> PathBuf {
     found.expect("chromium is needed (tests/run installs it)")
 }
 
+/// How often it is tried to start a driver.
+const DRIVERS_MAX: u32 = 5;
+
+/// A driver, what it says, and its port; `None`: it ended before it listened.
+fn start_driver(dir: &Path) -> Option<(Child, BufReader<ChildStdout>, u16)> {
+    let log = File::options().create(true).append(true).open(dir.join(LOG)).expect("a log file");
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        // The browser looks for its trust anchors and keeps its settings below it.
+        .env("HOME", dir)
+        .env("TMPDIR", dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .expect("chromedriver is needed (tests/run installs it)");
+    let mut said = BufReader::new(driver.stdout.take().expect("it is piped"));
+    let Some(port) = port_said(&mut said) else {
+        driver.wait().expect("it has ended");
+        return None;
+    };
+    Some((driver, said, port))
+}
+
 /// The port that the driver took, from what it prints once it listens.
-fn port_said(said: &mut impl BufRead) -> u16 {
+fn port_said(said: &mut impl BufRead) -> Option<u16> {
     let mut lines = said.lines().map_while(Result::ok);
-    let port =
-        lines.find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok());
-    port.expect("chromedriver says where it listens")
+    lines.find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok())
 }
 
 /// One exchange on a connection of its own: status and body.

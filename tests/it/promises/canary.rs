@@ -45,6 +45,11 @@ async fn secrets_appear_nowhere_in_clear() {
     );
     assert!(contains(&enrolled_here, b"fingerprint-of-a-canary"), "the command was seen running");
 
+    let webhook =
+        ["webhook", "create", "--name", "hook", "--url", "https://hooks.example.com/", "--event", "key.expired"];
+    let webhook_secret = service.cli_ok(&webhook).trim_end().strip_prefix("whsec_").expect("a prefix").to_owned();
+    service.cli_ok(&["webhook", "show", "--json", "hook"]);
+
     let first_start = json_of(&service.data_dir().join("first-start.json"));
     let password = member(&first_start["administrator"], "password");
     let client_secret = member(&first_start["apiClient"], "clientSecret");
@@ -68,12 +73,15 @@ async fn secrets_appear_nowhere_in_clear() {
     let metrics = service.ops("/metrics").1;
     let command_lines = command_lines().into_iter().flatten().collect();
     let running = copies_of(&service.data_dir());
+    let backup = service.dir().join("backup");
+    service.cli_ok(&["backup", "--output", backup.to_str().expect("UTF-8")]);
     service.stop();
     let stopped = copies_of(&service.data_dir());
 
     let mut places = vec![
         ("log".to_owned(), fs::read(service.log_file()).expect("a log")),
         ("metrics".to_owned(), metrics.into_bytes()),
+        ("backup".to_owned(), fs::read(&backup).expect("a backup")),
         ("command lines".to_owned(), command_lines),
         ("what others see of key create".to_owned(), made_here),
         ("what others see of enroll".to_owned(), enrolled_here),
@@ -95,6 +103,8 @@ async fn secrets_appear_nowhere_in_clear() {
         needles.push((format!("bytes of {}", &secret[..16]), STANDARD.decode(random).expect("base64")));
     }
     needles.push(("access token".to_owned(), token.into_bytes()));
+    needles.push(("bytes of the webhook's secret".to_owned(), STANDARD.decode(&webhook_secret).expect("base64")));
+    needles.push(("text of the webhook's secret".to_owned(), webhook_secret.into_bytes()));
     needles.push(("P-256 private key".to_owned(), P256_PRIVATE_KEY.to_vec()));
     needles.push(("P-256 private key in PEM".to_owned(), STANDARD.encode(P256_PRIVATE_KEY).into_bytes()));
     needles.push(("private key in PEM".to_owned(), b"PRIVATE KEY-----".to_vec()));

@@ -3,8 +3,9 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::device::{connect, http_request};
-use crate::support::{Device, Endpoint, Service};
+use crate::support::device::{connect, http_request, post, try_post};
+use crate::support::wire::Wire;
+use crate::support::{Device, Endpoint, Random, Service};
 
 /// Where the connection is cut.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,36 @@ async fn a_cut_at_any_stage_is_repaired_by_the_retry() {
     service.assert_healthy();
 }
 
+/// On the wire, wherever in the answer: `LOST_ANSWER_STEP=1` cuts at every byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_at_any_byte_of_the_answer_is_repaired() {
+    let service = Service::start();
+    service.create_group("app-connector", "HQ");
+    let key = service.create_key("app-connector", "HQ", "k", &["--max-uses", "100000"]);
+    let step = std::env::var("LOST_ANSWER_STEP").map_or(97, |text| text.parse().expect("a number of bytes"));
+    let first = usize::try_from(Random::seeded().below(step as u64)).expect("it is below a usize");
+    // Every other connection, a retry, passes whole.
+    let wire = Wire::that_cuts(service.enroll, move |n| (n % 2 == 0).then_some(first + n / 2 * step));
+    let endpoint = Endpoint { address: wire.address, ..service.endpoint() };
+    for n in 0.. {
+        let device = Device::new(&format!("cut-{n}"));
+        let request = device.request(&key);
+        let answer = try_post(&endpoint, &request).await;
+        let retry = post(&endpoint, &request).await;
+        assert_eq!((retry.status, retry.text("outcome").as_str()), (200, "replayed"), "{n}: {}", retry.body);
+        assert_eq!(service.uses("app-connector", "k"), n + 1, "{n}");
+        if let Some(whole) = answer {
+            assert_eq!(
+                (whole.text("outcome"), whole.text("serialNumber")),
+                ("enrolled".into(), retry.text("serialNumber"))
+            );
+            assert!(n > 3_000 / step as u64, "an answer has some thousand bytes");
+            break;
+        }
+    }
+    service.assert_healthy();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_between_answer_and_retry_changes_nothing() {
     let mut service = Service::start();
@@ -69,10 +100,7 @@ async fn two_requests_of_one_device_at_once_get_one_certificate() {
     let device = Device::new("device");
     let request = device.request(&key);
     let endpoint = service.endpoint();
-    let (one, two) = tokio::join!(
-        crate::support::device::post(&endpoint, &request),
-        crate::support::device::post(&endpoint, &request)
-    );
+    let (one, two) = tokio::join!(post(&endpoint, &request), post(&endpoint, &request));
     let mut outcomes = [one.text("outcome"), two.text("outcome")];
     outcomes.sort();
     assert_eq!(outcomes, ["enrolled", "replayed"]);

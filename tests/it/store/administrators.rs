@@ -269,6 +269,8 @@ pub async fn sessions_end_one_by_one_or_all_at_once(world: World) {
     world.apply(vec![all]).await;
     assert_eq!(live(&ada, at(30)).await, [""; 0]);
     assert_eq!(live(&eve, at(30)).await, ["e-1"], "another's go on");
+    world.apply(vec![Change::EndSessionsOfAll { at: at(40) }]).await;
+    assert_eq!(live(&eve, at(40)).await, [""; 0]);
     assert_eq!(world.store.find_session("a-2").await.unwrap().unwrap().ended_at, Some(at(10)));
     assert_eq!(world.store.last_change().await.unwrap(), feed);
 }

@@ -126,8 +126,8 @@ pub async fn ends_are_told_while_they_are_near(world: World) {
     let expiring = Attention::SigningCertificateExpiring { certificate: signer(), expires_at: end, keys: 1 };
     let expired = Attention::SigningCertificateExpired { certificate: signer(), expired_at: end, keys: 1 };
     for (now, expected) in [
-        (end.saturating_sub(30 * DAY + second), None),
-        (end.saturating_sub(30 * DAY), Some(&expiring)),
+        (end.saturating_sub(60 * DAY + second), None),
+        (end.saturating_sub(60 * DAY), Some(&expiring)),
         (end.saturating_sub(second), Some(&expiring)),
         (end, Some(&expired)),
         (end.saturating_add(1_000 * DAY), Some(&expired)),

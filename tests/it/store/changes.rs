@@ -1,9 +1,13 @@
 //! Administrative transactions: all or nothing, and the rules they keep.
 
-use muster::domain::{CertificateStatus, ComponentState, Kind, Revision};
-use muster::id::{ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+use muster::domain::audit::AuditEvent;
+use muster::domain::key::ManagedBy;
+use muster::domain::{CertificateStatus, ComponentState, Kind, ProvisioningKey, Revision, RevocationReason};
+use muster::id::{ApiClientId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
+use muster::secret::pepper::PepperNumber;
 use muster::store::{
     BrokenRule, Change, ChangeError, EnrollmentOutcome, ListQuery, ObjectRef, SigningCertificateReferences,
+    SigningCertificateReplacement,
 };
 
 use super::world::{World, committed};
@@ -144,19 +148,13 @@ pub async fn two_keys_never_share_a_digest(world: World) {
     same.digest = key.digest;
     assert_eq!(world.broken_rule(Change::InsertKey(same)).await, BrokenRule::DuplicateDigest);
 
-    let mut second = world.key(&other, None).await;
-    let own = second.digest;
-    second.digest = key.digest;
-    assert_eq!(world.broken_rule(Change::UpdateKey(second.clone())).await, BrokenRule::DuplicateDigest);
-
-    // A digest that moved leaves its old one free.
-    second.digest = muster::secret::pepper::KeyDigest::from_bytes([0xee; 32]);
-    world.apply(vec![Change::UpdateKey(second.clone())]).await;
-    let found = world.store.find_indexed_keys(second.customer_id, &[second.id]).await.unwrap();
-    assert_eq!(found[0].digest.as_bytes(), &[0xee; 32]);
-    let mut third = rows::key(world.id(), &tenant.group, "third", None);
-    third.digest = own;
-    world.apply(vec![Change::InsertKey(third)]).await;
+    // No edit changes a digest, so none takes another's.
+    let second = world.key(&other, None).await;
+    let mut edited = second.clone();
+    (edited.digest, edited.pepper) = (key.digest, PepperNumber(7));
+    world.apply(vec![Change::UpdateKey(edited)]).await;
+    let stored = world.stored(&second).await;
+    assert_eq!((stored.digest.as_bytes(), stored.pepper), (second.digest.as_bytes(), second.pepper));
     world.assert_sound().await;
 }
 
@@ -214,6 +212,86 @@ pub async fn a_signing_certificate_that_something_refers_to_is_not_deleted(world
     world.apply(vec![delete(signer.id)]).await;
     assert_eq!(references().await, None);
     assert!(world.store.find_signing_certificate(customer, signer.id).await.unwrap().is_none());
+}
+
+pub async fn a_replaced_signing_certificate_is_nobodys_any_more(world: World) {
+    let (tenant, stranger) = (world.tenant().await, world.tenant().await);
+    let customer = tenant.customer.id;
+    let (one, successor) = (tenant.signer.clone(), rows::signing_certificate(world.id(), customer, "Successor"));
+    let other = rows::signing_certificate(world.id(), customer, "Other");
+    world
+        .apply(vec![
+            Change::InsertSigningCertificate(successor.clone()),
+            Change::InsertSigningCertificate(other.clone()),
+        ])
+        .await;
+    let (first, second) = (world.key(&tenant, Some(5)).await, world.key(&tenant, None).await);
+    let mut unrelated = rows::key(world.id(), &tenant.group, "unrelated", None);
+    unrelated.signing_certificate_id = other.id;
+    world.apply(vec![Change::InsertKey(unrelated.clone())]).await;
+    let foreign = world.key(&stranger, None).await;
+    let component = world.enrolled(&tenant, &first, "d").await;
+    let underway = world.commit(&tenant, &second, "underway");
+
+    let replacement =
+        SigningCertificateReplacement { customer, from: one.id, to: successor.id, at: NOW, by: Some(7), client: None };
+    for to in [SigningCertificateId::from_raw(1), stranger.signer.id] {
+        let unknown = Change::ReplaceSigningCertificate(SigningCertificateReplacement { to, ..replacement });
+        assert_eq!(world.broken_rule(unknown).await, BrokenRule::UnknownReference { what: "signing certificate" });
+    }
+    let before = world.store.last_change().await.unwrap();
+    let event = AuditEvent { after: Some("{\"replacedBy\":\"x\"}".to_owned()), ..world.event(customer, "1") };
+    let change = Change::ReplaceSigningCertificate(replacement);
+    world.store.commit_changes(vec![change.clone()], vec![event], &world.audit_key).await.unwrap();
+
+    for key in [&first, &second] {
+        let found = world.stored(key).await;
+        assert_eq!((found.signing_certificate_id, found.revision), (successor.id, Revision(2)));
+        assert_eq!((found.modified_at, found.modified_by), (NOW, Some(7)));
+    }
+    let group = world.store.find_group(customer, tenant.group.id).await.unwrap().unwrap();
+    assert_eq!((group.signing_certificate_id, group.revision), (successor.id, Revision(2)));
+    assert_eq!(world.stored(&unrelated).await.signing_certificate_id, other.id);
+    assert_eq!(world.stored(&foreign).await.revision, Revision::FIRST);
+    let certificate = world.certificate(customer, component.id, component.current_serial).await;
+    assert_eq!(certificate.signing_certificate_id, one.id, "what it signed stays");
+    let feed = world.store.list_changes(before, 10).await.unwrap();
+    let mut announced: Vec<_> = feed.iter().map(|row| row.object).collect();
+    announced.sort_by_key(|object| matches!(object, ObjectRef::Group(..)));
+    let key = |key: &ProvisioningKey| ObjectRef::Key(customer, key.id);
+    assert!(announced == [key(&first), key(&second), ObjectRef::Group(customer, tenant.group.id)], "{announced:?}");
+    let audit = world.store.list_audit(customer, 0, 10).await.unwrap();
+    let after: serde_json::Value = serde_json::from_str(audit[0].event.after.as_deref().unwrap()).unwrap();
+    assert_eq!(after, serde_json::json!({ "replacedBy": "x", "keys": 2, "groups": 1 }));
+    assert_eq!(world.store.commit_enrollment(underway).await.unwrap(), EnrollmentOutcome::Outdated);
+
+    world.apply(vec![change]).await;
+    assert_eq!(world.stored(&first).await.revision, Revision(2), "there is nothing left to be replaced");
+    world.assert_sound().await;
+}
+
+pub async fn a_signing_certificate_of_a_key_managed_by_others_is_not_replaced(world: World) {
+    let tenant = world.tenant().await;
+    let customer = tenant.customer.id;
+    let (free, managed) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
+    let manager = ApiClientId::from_raw(7);
+    world
+        .change_key(&managed, |key| key.managed_by = Some(ManagedBy { client_id: manager, label: name("Terraform") }))
+        .await;
+    let successor = rows::signing_certificate(world.id(), customer, "Successor");
+    world.apply(vec![Change::InsertSigningCertificate(successor.clone())]).await;
+    let replace = |client| {
+        let (from, to) = (tenant.signer.id, successor.id);
+        let replacement = SigningCertificateReplacement { customer, from, to, at: NOW, by: None, client };
+        Change::ReplaceSigningCertificate(replacement)
+    };
+    for client in [None, Some(ApiClientId::from_raw(8))] {
+        assert_eq!(world.broken_rule(replace(client)).await, BrokenRule::Managed { label: name("Terraform") });
+    }
+    assert_eq!(world.stored(&free).await.signing_certificate_id, tenant.signer.id, "all or none");
+    world.apply(vec![replace(Some(manager))]).await;
+    assert_eq!(world.stored(&managed).await.signing_certificate_id, successor.id);
+    world.assert_sound().await;
 }
 
 pub async fn a_signing_certificate_stays_until_what_it_signed_has_ended(world: World) {
@@ -310,7 +388,16 @@ pub async fn a_component_in_a_group_keeps_the_group(world: World) {
     world.apply(vec![Change::DeleteKey { customer, id: key.id, revision: None, revoke: None }]).await;
 
     assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
-    world.apply(vec![Change::RevokeComponent { customer, id: component.id, revision: None, at: NOW, by: None }]).await;
+    world
+        .apply(vec![Change::RevokeComponent {
+            customer,
+            id: component.id,
+            revision: None,
+            at: NOW,
+            reason: RevocationReason::Unspecified,
+            by: None,
+        }])
+        .await;
     assert_eq!(world.broken_rule(delete_group.clone()).await, BrokenRule::Referenced { by: "components" });
 
     // Its use cannot go back to a key that is gone; it is deleted all the same.
@@ -351,7 +438,14 @@ pub async fn a_deleted_key_revokes_its_components_when_asked(world: World) {
     let elsewhere = world.enrolled(&tenant, &neighbour, "a").await;
     world
         .apply(vec![
-            Change::RevokeComponent { customer, id: revoked.id, revision: None, at: NOW, by: None },
+            Change::RevokeComponent {
+                customer,
+                id: revoked.id,
+                revision: None,
+                at: NOW,
+                reason: RevocationReason::Unspecified,
+                by: None,
+            },
             Change::DeleteComponent { customer, id: deleted.id, revision: None, at: NOW, release_use: false },
         ])
         .await;
@@ -370,13 +464,14 @@ pub async fn a_deleted_key_revokes_its_components_when_asked(world: World) {
         assert_eq!((stored.state, stored.modified_by), (ComponentState::Revoked { at: later }, Some(5)));
         assert!(stored.revision > component.revision);
         let certificate = world.certificate(customer, component.id, component.current_serial).await;
-        assert_eq!(certificate.status, CertificateStatus::Revoked { at: later });
+        assert_eq!(certificate.status, CertificateStatus::Revoked { at: later, reason: RevocationReason::Unspecified });
     }
     assert_eq!(world.component(customer, revoked.id).await.state, ComponentState::Revoked { at: NOW });
     assert_eq!(world.component(customer, deleted.id).await.state, ComponentState::Deleted { at: NOW });
-    for component in [&revoked, &deleted] {
+    let (unspecified, deletion) = (RevocationReason::Unspecified, RevocationReason::CessationOfOperation);
+    for (component, reason) in [(&revoked, unspecified), (&deleted, deletion)] {
         let certificate = world.certificate(customer, component.id, component.current_serial).await;
-        assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW }, "an end that was there stays");
+        assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW, reason }, "an end that was there stays");
     }
     assert_eq!(world.component(customer, elsewhere.id).await, elsewhere);
 
@@ -444,7 +539,7 @@ pub async fn deleting_a_component_revokes_its_certificate(world: World) {
     world.apply(vec![Change::DeleteComponent { customer, id, revision: None, at, release_use: false }]).await;
 
     let certificate = world.certificate(customer, component.id, component.current_serial).await;
-    assert_eq!(certificate.status, CertificateStatus::Revoked { at });
+    assert_eq!(certificate.status, CertificateStatus::Revoked { at, reason: RevocationReason::CessationOfOperation });
     assert_eq!(world.component(customer, id).await.state, ComponentState::Deleted { at });
     let known = world.store.find_known_component(customer, key.id, &rows::fingerprint("d"), NOW).await.unwrap();
     assert_eq!(known, None);
@@ -474,15 +569,40 @@ pub async fn revoking_is_done_once(world: World) {
     let component = world.enrolled(&tenant, &key, "d").await;
     let (customer, id) = (key.customer_id, component.id);
     let later = NOW.saturating_add(std::time::Duration::from_secs(60));
-    let first = world.apply(vec![Change::RevokeComponent { customer, id, revision: None, at: NOW, by: None }]).await;
-    let second = world.apply(vec![Change::RevokeComponent { customer, id, revision: None, at: later, by: None }]).await;
+    let first = world
+        .apply(vec![Change::RevokeComponent {
+            customer,
+            id,
+            revision: None,
+            at: NOW,
+            reason: RevocationReason::Unspecified,
+            by: None,
+        }])
+        .await;
+    let second = world
+        .apply(vec![Change::RevokeComponent {
+            customer,
+            id,
+            revision: None,
+            at: later,
+            reason: RevocationReason::Unspecified,
+            by: None,
+        }])
+        .await;
 
     assert_eq!(first, second, "nothing was changed the second time");
     assert_eq!(world.component(customer, id).await.state, ComponentState::Revoked { at: NOW });
     let certificate = world.certificate(customer, component.id, component.current_serial).await;
-    assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW });
+    assert_eq!(certificate.status, CertificateStatus::Revoked { at: NOW, reason: RevocationReason::Unspecified });
     assert_eq!(world.enroll(&tenant, &key, "d").await, EnrollmentOutcome::Known);
-    let unknown = Change::RevokeComponent { customer, id: ComponentId::from_raw(1), revision: None, at: NOW, by: None };
+    let unknown = Change::RevokeComponent {
+        customer,
+        id: ComponentId::from_raw(1),
+        revision: None,
+        at: NOW,
+        reason: RevocationReason::Unspecified,
+        by: None,
+    };
     assert_eq!(world.broken_rule(unknown).await, BrokenRule::NotFound);
     world.assert_sound().await;
 }
@@ -533,7 +653,14 @@ pub async fn no_change_reaches_another_customer(world: World) {
         Change::DeleteKey { customer, id: key.id, revision: None, revoke: None },
         Change::DeleteSigningCertificate { customer, id: tenant.signer.id, revision: None, at: NOW },
         Change::DeleteComponent { customer, id: component.id, revision: None, at: NOW, release_use: true },
-        Change::RevokeComponent { customer, id: component.id, revision: None, at: NOW, by: None },
+        Change::RevokeComponent {
+            customer,
+            id: component.id,
+            revision: None,
+            at: NOW,
+            reason: RevocationReason::Unspecified,
+            by: None,
+        },
         Change::UpdateComponent(stolen_component),
         Change::UpdateGroup(stolen_group),
         Change::UpdateKey(stolen_key),

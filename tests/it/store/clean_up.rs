@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use muster::clock::Timestamp;
-use muster::domain::{CleanUpDays, CleanUpSchedule, Component, ComponentState, Group, Kind, Revision};
+use muster::domain::{
+    CleanUpDays, CleanUpSchedule, Component, ComponentState, Group, Kind, Revision, RevocationReason,
+};
 use muster::id::{CleanUpScheduleId, ComponentId, CustomerId, Id};
 use muster::store::{BrokenRule, Change, EndedComponent, EnrollmentIntent, GroupContents};
 
@@ -94,7 +96,14 @@ pub async fn only_what_ended_and_is_current_is_scanned(world: World) {
     world.store.commit_enrollment(again).await.unwrap();
     world
         .apply(vec![
-            Change::RevokeComponent { customer, id: revoked.id, revision: None, at: NOW, by: None },
+            Change::RevokeComponent {
+                customer,
+                id: revoked.id,
+                revision: None,
+                at: NOW,
+                reason: RevocationReason::Unspecified,
+                by: None,
+            },
             Change::DeleteComponent { customer, id: deleted.id, revision: None, at: NOW, release_use: false },
         ])
         .await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::domain::key::ManagedBy;
-use muster::domain::{CertificateStatus, ComponentState, Kind, Revision};
+use muster::domain::{CertificateStatus, ComponentState, Kind, Revision, RevocationReason};
 use muster::id::{ApiClientId, ComponentId, GroupId, Id};
 use muster::store::{
     BrokenRule, Change, ChangeError, EnrollmentOutcome, GroupContents, KindCounts, ListQuery, ObjectRef,
@@ -39,7 +39,14 @@ pub async fn a_group_goes_with_all_it_has(world: World) {
     world
         .apply(vec![
             Change::DeleteKey { customer, id: gone.id, revision: None, revoke: None },
-            Change::RevokeComponent { customer, id: revoked, revision: None, at: later, by: None },
+            Change::RevokeComponent {
+                customer,
+                id: revoked,
+                revision: None,
+                at: later,
+                reason: RevocationReason::KeyCompromise,
+                by: None,
+            },
             Change::DeleteComponent { customer, id: deleted, revision: None, at: later, release_use: false },
         ])
         .await;
@@ -57,7 +64,12 @@ pub async fn a_group_goes_with_all_it_has(world: World) {
         assert_eq!(world.component(customer, component.id).await.state, ComponentState::Deleted { at });
         let ended = if component.id == revoked || component.id == deleted { later } else { NOW };
         let certificate = world.certificate(customer, component.id, component.current_serial).await;
-        assert_eq!(certificate.status, CertificateStatus::Revoked { at: ended }, "each keeps the end it had");
+        let reason = match component.id == revoked {
+            true => RevocationReason::KeyCompromise,
+            false => RevocationReason::CessationOfOperation,
+        };
+        let expected = CertificateStatus::Revoked { at: ended, reason };
+        assert_eq!(certificate.status, expected, "each keeps the end it had");
     }
     let event = world.store.list_audit(customer, 0, 10).await.unwrap().pop().unwrap().event;
     assert_eq!(event.after.as_deref(), Some(r#"{"deletedComponents":3,"deletedKeys":2}"#));
@@ -103,7 +115,14 @@ pub async fn endings_based_on_an_old_revision_are_refused(world: World) {
     let (customer, id, at) = (tenant.customer.id, component.id, NOW);
     world.apply(vec![Change::UpdateComponent(component.clone())]).await;
     let delete = |revision| Change::DeleteComponent { customer, id, revision, at, release_use: true };
-    let revoke = |revision| Change::RevokeComponent { customer, id, revision, at, by: Some(5) };
+    let revoke = |revision| Change::RevokeComponent {
+        customer,
+        id,
+        revision,
+        at,
+        reason: RevocationReason::Unspecified,
+        by: Some(5),
+    };
     for stale in [delete(Some(Revision(1))), revoke(Some(Revision(1))), delete(Some(Revision(3)))] {
         assert_eq!(world.broken_rule(stale).await, BrokenRule::Outdated { found: Revision(2) });
     }
@@ -292,7 +311,16 @@ pub async fn certificates_end_in_the_order_of_their_ends(world: World) {
     assert_eq!(ending(NOW, end(3), 2).await, all[..2]);
     assert_eq!(ending(end(1), end(2), 10).await, all[2..3], "what has ended is not about to");
 
-    world.apply(vec![Change::RevokeComponent { customer, id: first, revision: None, at: NOW, by: None }]).await;
+    world
+        .apply(vec![Change::RevokeComponent {
+            customer,
+            id: first,
+            revision: None,
+            at: NOW,
+            reason: RevocationReason::Unspecified,
+            by: None,
+        }])
+        .await;
     assert_eq!(ending(NOW, end(1), 10).await, all[1..2]);
     let found = world.store.list_ending_components(customer, NOW, end(1), 1).await.unwrap().remove(0);
     let component = world.component(customer, also_first).await;

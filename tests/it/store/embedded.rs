@@ -44,6 +44,10 @@ impl StoreUnderTest for UnderTest {
     async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
         EmbeddedStore::open(self.data_dir.path(), clock, self.batch, Arc::new(Batches::default())).unwrap()
     }
+
+    fn count(&self, table: &str) -> u64 {
+        count(self.data_dir.path(), table)
+    }
 }
 
 /// Remembers how large the batches were.
@@ -66,6 +70,10 @@ fn open(data_dir: &Path) -> Result<Arc<EmbeddedStore>, OpenError> {
 
 fn database(data_dir: &Path) -> Connection {
     Connection::open(data_dir.join("muster.db")).unwrap()
+}
+
+fn count(data_dir: &Path, table: &str) -> u64 {
+    database(data_dir).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
 /// Enough for every check to have something to look at, left closed in its directory.
@@ -227,6 +235,9 @@ async fn each_deliberate_damage_is_found() {
         ("I3", "DROP INDEX components_by_fingerprint; UPDATE components SET fingerprint = 'the same for both of them'"),
         ("I4", "DELETE FROM certificates WHERE status = 1 AND rowid = (SELECT max(rowid) FROM certificates)"),
         ("I4", "DELETE FROM certificates WHERE status = 2"),
+        ("I4", "UPDATE certificates SET status = 1, status_at = NULL WHERE status = 2"),
+        ("I4", "UPDATE components SET previous_serial = x'07'"),
+        ("I4", "UPDATE components SET previous_serial = current_serial"),
         ("I4", "UPDATE certificates SET status = 1, status_at = NULL; UPDATE components SET deleted_at = 5"),
         ("I5", "UPDATE audit_events SET actor_name = 'nobody' WHERE sequence = 2"),
         ("I5", "DELETE FROM audit_events WHERE sequence = 2"),
@@ -238,14 +249,14 @@ async fn each_deliberate_damage_is_found() {
             "UPDATE audit_events SET sequence = 9 WHERE sequence = 1; UPDATE audit_events SET sequence = 1 WHERE \
              sequence = 2; UPDATE audit_events SET sequence = 2 WHERE sequence = 9",
         ),
-        ("store", "DELETE FROM digests"),
-        ("store", "DELETE FROM provisioning_keys"),
-        ("store", "UPDATE key_totals SET keys = keys + 1"),
-        ("store", "UPDATE component_blocks SET components = 0"),
-        ("store", "DELETE FROM component_blocks WHERE list < 0"),
-        ("store", "INSERT INTO component_names SELECT customer_id, kind, 'another', id FROM components"),
-        ("store", "DELETE FROM component_names; UPDATE component_names_end SET certificate = 99"),
-        ("store", "INSERT OR REPLACE INTO component_name_buckets VALUES (1, 4, '', 0, 99)"),
+        ("digests", "DELETE FROM digests"),
+        ("digests", "DELETE FROM provisioning_keys"),
+        ("lists", "UPDATE key_totals SET keys = keys + 1"),
+        ("lists", "UPDATE component_blocks SET components = 0"),
+        ("lists", "DELETE FROM component_blocks WHERE list < 0"),
+        ("lists", "INSERT INTO component_names SELECT customer_id, kind, 'another', id FROM components"),
+        ("lists", "DELETE FROM component_names; UPDATE component_names_end SET certificate = 99"),
+        ("lists", "INSERT OR REPLACE INTO component_name_buckets VALUES (1, 4, '', 0, 99)"),
     ];
     for (invariant, damage) in damages {
         let dir = tempfile::tempdir().unwrap();
@@ -287,7 +298,7 @@ async fn a_damaged_page_is_found() {
 async fn a_full_disk_refuses_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
-    let world = World::open(Given(store.clone())).await;
+    let world = World::open(Given(store.clone(), dir.path().to_owned())).await;
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;
 
@@ -336,12 +347,16 @@ async fn a_store_whose_directory_was_replaced_is_not_ready_and_says_so() {
 }
 
 /// Opens what is open already.
-struct Given(Arc<EmbeddedStore>);
+struct Given(Arc<EmbeddedStore>, PathBuf);
 
 #[async_trait]
 impl StoreUnderTest for Given {
     async fn open(&self, _: Arc<dyn Clock>) -> Arc<dyn Store> {
         self.0.clone()
+    }
+
+    fn count(&self, table: &str) -> u64 {
+        count(&self.1, table)
     }
 }
 
@@ -378,7 +393,7 @@ async fn what_waits_together_is_committed_together() {
     let batches = Arc::new(Batches::default());
     let settings = BatchSettings { size_max: 8, queue_max: 20, linger: Duration::ZERO };
     let store = EmbeddedStore::open(dir.path(), clock(), settings, batches.clone()).unwrap();
-    let world = World::open(Given(store)).await;
+    let world = World::open(Given(store, dir.path().to_owned())).await;
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;
 
@@ -439,7 +454,7 @@ async fn an_abandoned_enrollment_is_done_all_the_same() {
 async fn many_refusals_are_written_in_parts_between_which_others_get_their_turn() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
-    let world = World::open(Given(store.clone())).await;
+    let world = World::open(Given(store.clone(), dir.path().to_owned())).await;
     let tenant = world.tenant().await;
     let (first, second) = (world.key(&tenant, None).await, world.key(&tenant, None).await);
     let tally = |key: &ProvisioningKey, n: u64| RefusalTally {

@@ -73,6 +73,32 @@ pub async fn racing_devices_get_exactly_what_is_left(world: World) {
     world.assert_sound().await;
 }
 
+/// They are gathered, so those of one key are decided next to those of another.
+pub async fn racing_devices_of_several_keys_take_uses_of_their_own(world: World) {
+    let tenant = world.tenant().await;
+    let keys = [world.key(&tenant, Some(3)).await, world.key(&tenant, Some(7)).await, world.key(&tenant, None).await];
+    let tasks: Vec<_> = (0..60)
+        .map(|n| {
+            let key = &keys[n % keys.len()];
+            let (store, commit) = (world.store.clone(), world.commit(&tenant, key, &format!("device-{n}")));
+            let of_key = format!("{}-", key.name);
+            tokio::spawn(async move { (of_key, store.commit_enrollment(commit).await.unwrap()) })
+        })
+        .collect();
+    for task in tasks {
+        match task.await.unwrap() {
+            (of_key, EnrollmentOutcome::Committed { component_name, .. }) => {
+                assert!(component_name.starts_with(&of_key), "{component_name}: {of_key}");
+            }
+            (_, outcome) => assert!(matches!(outcome, EnrollmentOutcome::Exhausted { uses: 3 | 7 }), "{outcome:?}"),
+        }
+    }
+    for (key, uses) in keys.iter().zip([3, 7, 20]) {
+        assert_eq!((world.uses(key).await, world.ledger(key).await.len()), (uses, uses as usize));
+    }
+    world.assert_sound().await;
+}
+
 pub async fn racing_requests_of_one_device_take_one_use(world: World) {
     let tenant = world.tenant().await;
     let key = world.key(&tenant, None).await;

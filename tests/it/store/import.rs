@@ -7,20 +7,24 @@ use muster::clock::Timestamp;
 use muster::domain::address::SourcePrefix;
 use muster::domain::key::ManagedBy;
 use muster::domain::ledger::RefusalTally;
+use muster::domain::webhook::{DeliveryState, WebhookMark};
 use muster::domain::{
     AddressList, Administrator, ApiClient, CleanUpDays, CleanUpSchedule, Component, FilterName, Kind, PageName,
-    Preference, ProvisioningKey, QueryText, Reference, Refusal, RefusalReason, Revision, SavedFilter, SessionRecord,
-    SigningCertificate,
+    Preference, ProvisioningKey, QueryText, Reference, Refusal, RefusalReason, Revision, RevocationReason, SavedFilter,
+    SessionRecord, SigningCertificate, Webhook, WebhookEvent,
 };
 use muster::id::{
     ApiClientId, CleanUpScheduleId, ComponentId, CustomerId, GroupId, Id, ProvisioningKeyId, SigningCertificateId,
 };
 use muster::store::transfer::{self, ImportError, Progress};
 use muster::store::{
-    AnswerId, AuditQuery, Change, ChangeSequence, ComponentField, EnrollmentOutcome, KeyField, ListQuery, Page,
-    PageRequest, SealedSecret, Sort, Store, StoreError, StoredAnswer,
+    AnswerId, AuditQuery, Change, ChangeSequence, ClaimedDelivery, ComponentField, DeliveryAttempt, EnrollmentOutcome,
+    KeyField, ListQuery, Page, PageRequest, RenewalOutcome, Revocations, SealedSecret, ServedWebhook, Sort, Store,
+    StoreError, StoredAnswer,
 };
 
+use super::crls::crl;
+use super::webhooks::{delivery, news, webhook};
 use super::world::{Tenant, World, committed};
 use super::{embedded, postgres};
 use crate::support::rows::{self, NOW};
@@ -86,6 +90,25 @@ async fn all_of_a_store_is_moved_and_goes_on() {
     let event = world.event(tenant.customer.id, "after");
     world.store.commit_changes(vec![], vec![event], &world.audit_key).await.unwrap();
     world.assert_sound().await;
+
+    // And back, into a file, while the database goes on.
+    let back = embedded::UnderTest::new();
+    let file = back.path().join("muster.db");
+    std::fs::File::create(&file).unwrap();
+    let before = told(&world.store).await;
+    transfer::export(&settings, &file).await.unwrap();
+    let next_id = world.store.reserve_ids(1).await.unwrap();
+    let world = world.move_to(back).await;
+    let after = told(&world.store).await;
+    for (before, after) in before.iter().zip(&after) {
+        assert_same(before, after);
+    }
+    assert_eq!(before.len(), after.len());
+    world.assert_sound().await;
+    assert_eq!(world.store.reserve_ids(1).await.unwrap(), next_id);
+    let known = world.store.commit_enrollment(world.commit(&tenant, &key, "limited-3")).await.unwrap();
+    assert_eq!(known, EnrollmentOutcome::Known);
+    assert!(matches!(world.enroll(&tenant, &key, "late").await, EnrollmentOutcome::Exhausted { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,7 +194,14 @@ async fn populate(world: &World) -> (Tenant, Keys) {
     let attached = world.store.list_group_components(customer, tenant.group.id, 6).await.unwrap();
     let mut changes = vec![
         delete(devices[0].id, true),
-        Change::RevokeComponent { customer, id: devices[1].id, revision: None, at, by: Some(7) },
+        Change::RevokeComponent {
+            customer,
+            id: devices[1].id,
+            revision: None,
+            at,
+            reason: RevocationReason::Unspecified,
+            by: Some(7),
+        },
         Change::UpdateComponent(disabled),
         Change::UpdateComponent(Component { key_id: limited.id, ..attached[5].clone() }),
     ];
@@ -180,7 +210,10 @@ async fn populate(world: &World) -> (Tenant, Keys) {
     world.clock.advance(HOUR);
     let again = world.re_enrollment(&tenant, &limited, "limited-3", &devices[3]);
     world.store.commit_enrollment(again).await.unwrap();
+    let renewal = world.renewal(&tenant, Some(&limited), &devices[4]);
+    assert_eq!(world.store.commit_renewal(renewal).await.unwrap(), RenewalOutcome::Committed);
 
+    assert!(world.store.publish_crl(crl(&tenant, 1, NOW), None, vec![]).await.unwrap());
     let gone = world.key(&tenant, None).await;
     world.enrolled(&tenant, &gone, "of a key that is gone").await;
     let group = rows::group(world.id(), &tenant.signer, Kind::ServiceEdge, "All of it goes");
@@ -251,6 +284,7 @@ async fn populate(world: &World) -> (Tenant, Keys) {
             ])
             .await;
     }
+    add_webhooks(world, &tenant, limited.id).await;
     let client = rows::api_client(world.id(), customer, "Terraform", "tf-1");
     let (id, at) = (AnswerId([7; 32]), world.now());
     world
@@ -267,6 +301,31 @@ async fn populate(world: &World) -> (Tenant, Keys) {
     }
     let component = world.component(customer, devices[3].id).await;
     (tenant, Keys { limited: world.stored(&limited).await, component })
+}
+
+/// One that is told of things, has messages that wait, were delivered and were given up, and one that is off.
+async fn add_webhooks(world: &World, tenant: &Tenant, key: ProvisioningKeyId) {
+    let customer = tenant.customer.id;
+    let mut off = webhook(world, customer, "off");
+    off.enabled = false;
+    off.modified_by = None;
+    let served = webhook(world, customer, "served");
+    let (of, id) = (served.customer_id, served.id);
+    world.apply(vec![Change::InsertWebhook(off), Change::InsertWebhook(served.clone())]).await;
+    let deliveries: Vec<_> = (0..5).map(|_| delivery(world, &served, WebhookEvent::KeyExpiring)).collect();
+    let mark = |event, object: u64, value| WebhookMark { event, object, value };
+    let told = vec![mark(WebhookEvent::KeyExpiring, 7, 8), mark(WebhookEvent::ComponentEnrolled, key.raw(), 2)];
+    assert!(world.store.queue_webhook_news(news(&served, 0, deliveries.clone(), told)).await.unwrap());
+    let states = [DeliveryState::Delivered, DeliveryState::GivenUp, DeliveryState::Waiting];
+    for (hour, state) in (0..).zip(states) {
+        // A webhook that failed pauses.
+        let now = world.now().saturating_add(HOUR * hour);
+        let claimed = world.store.claim_delivery(of, id, now, 0.5).await.unwrap().expect("it is its turn");
+        let ClaimedDelivery { delivery, failures, .. } = claimed;
+        let (delivery, result) = (delivery.id, format!("answered {state:?}"));
+        let attempt = DeliveryAttempt { customer: of, webhook: id, delivery, failures, at: now, state, result };
+        world.store.finish_delivery_attempt(attempt).await.unwrap();
+    }
 }
 
 fn schedule(world: &World, customer_id: CustomerId, kind: Kind) -> CleanUpSchedule {
@@ -362,6 +421,30 @@ fn told_administrator(administrator: Administrator) -> String {
     )
 }
 
+fn told_webhook(webhook: Webhook) -> String {
+    told_row!(
+        webhook,
+        Webhook {
+            id,
+            customer_id,
+            name,
+            url,
+            events,
+            sealed_secret,
+            enabled,
+            since,
+            last_success_at,
+            last_failure_at,
+            last_failure,
+            failing_since,
+            created_at,
+            modified_at,
+            modified_by,
+            revision
+        }
+    )
+}
+
 fn told_client(client: ApiClient) -> String {
     told_row!(client, ApiClient {
         id, customer_id, name, client_id, pepper, secret_generation, role, enabled, managing, last_used_at, created_at,
@@ -387,16 +470,29 @@ async fn told(store: &Arc<dyn Store>) -> Vec<String> {
     tell!(store.list_secrets("pepper").await.unwrap());
     tell!(store.find_answer(AnswerId([7; 32])).await.unwrap());
     tell!(store.list_clean_up_schedules().await.unwrap());
+    tell!(store.list_unpublished_revocations().await.unwrap());
     tell!(store.scan_groups(GroupId::from_raw(0), 1_000).await.unwrap());
     for signer in store.scan_signing_certificates(SigningCertificateId::from_raw(0), 1_000).await.unwrap() {
         let (customer, id) = (signer.customer_id, signer.id);
         tell!(store.find_signing_certificate_references(customer, id).await.unwrap());
+        tell!(store.find_crl(customer, id).await.unwrap());
+        let Revocations { previous, certificates, news } = store.find_revocations(customer, id, NOW).await.unwrap();
+        // A file keeps one of the news, which is enough to know that there are some.
+        tell!((previous, certificates, news.is_empty()));
         tell!("signing certificate", told_signer(signer));
     }
     for key in store.scan_keys(ProvisioningKeyId::from_raw(0), 1_000).await.unwrap() {
         tell!(store.find_key_by_digest(&key.digest).await.unwrap());
     }
     tell!(store.find_session("Root-one").await.unwrap());
+    for are_failing in [false, true] {
+        tell!(store.list_due_webhooks(now.saturating_add(HOUR * 24), are_failing, 500).await.unwrap());
+    }
+    for ServedWebhook { webhook, attention_looks, component_looks, waiting } in
+        store.list_served_webhooks().await.unwrap()
+    {
+        tell!((webhook.id, attention_looks, component_looks, waiting));
+    }
     let client = store.find_api_client("tf-1").await.unwrap().unwrap();
     tell!("API client", told_client(client));
     let customers: Vec<_> = store.scan_customers().await.unwrap();
@@ -427,8 +523,10 @@ async fn told(store: &Arc<dyn Store>) -> Vec<String> {
                     let ids: Vec<_> = part.iter().map(|component| component.id).collect();
                     tell!(store.find_component_relations(customer, &ids).await.unwrap());
                     for component in part {
-                        let (id, serial) = (component.id, component.current_serial);
-                        tell!(store.find_certificate(customer, id, serial).await.unwrap());
+                        let mut certificates = store.list_certificates(customer, component.id, 100).await.unwrap();
+                        // The clock stands still here: of one second they come in any order.
+                        certificates.sort_by_key(|certificate| certificate.serial);
+                        tell!(certificates);
                     }
                 }
                 for Component { key_id, fingerprint, .. } in
@@ -437,6 +535,13 @@ async fn told(store: &Arc<dyn Store>) -> Vec<String> {
                     tell!(store.find_known_component(customer, *key_id, fingerprint, since).await.unwrap());
                 }
             }
+        }
+        for webhook in store.list_webhooks(customer, &ListQuery::first(500)).await.unwrap().rows {
+            let id = webhook.id;
+            tell!(store.list_webhook_deliveries(customer, id, PageRequest::first(500)).await.unwrap());
+            tell!(store.list_webhook_marks(customer, id).await.unwrap());
+            tell!(store.list_untold_ledgers(customer, id, since, 500).await.unwrap());
+            tell!("webhook", told_webhook(webhook));
         }
         tell!(store.list_customer_hours(customer, since).await.unwrap());
         tell!(store.sum_refusals(customer, since).await.unwrap());

@@ -12,14 +12,15 @@ use muster::domain::key::ManagedBy;
 use muster::domain::ledger::RefusalTally;
 use muster::domain::{
     Administrator, ApiClient, Component, ComponentState, Customer, Description, Group, KeyVersion, Kind, Networks,
-    ProvisioningKey, Reference, Refusal, RefusalReason, Revision, Role, SessionRecord, SigningCertificate,
+    ProvisioningKey, Reference, Refusal, RefusalReason, Revision, RevocationReason, Role, SessionRecord,
+    SigningCertificate,
 };
 use muster::id::{ApiClientId, ComponentId, GroupId, Id, ProvisioningKeyId, SigningCertificateId};
-use muster::secret::pepper::KeyDigest;
+use muster::secret::pepper::{KeyDigest, PepperNumber};
 use muster::store::{
     AdministratorField, ApiClientField, BrokenRule, Change, Comparison, ComponentField, Condition, CustomerField,
-    EnrollmentIntent, EnrollmentOutcome, GroupContents, GroupField, KeyField, ListField, ListQuery, Page, PageRequest,
-    SigningCertificateField, Sort, Value,
+    EnrollmentIntent, EnrollmentOutcome, GroupContents, GroupField, KeyField, ListField, ListQuery, NewDigest, Page,
+    PageRequest, SealedSecret, SigningCertificateField, Sort, Value,
 };
 
 use super::world::{Tenant, World};
@@ -345,7 +346,14 @@ pub async fn components_are_found_by_every_field(world: World) {
     world
         .apply(vec![
             Change::UpdateComponent(moved),
-            Change::RevokeComponent { customer, id: ids[3], revision: None, at: world.now(), by: None },
+            Change::RevokeComponent {
+                customer,
+                id: ids[3],
+                revision: None,
+                at: world.now(),
+                reason: RevocationReason::Unspecified,
+                by: None,
+            },
             Change::DeleteComponent { customer, id: ids[4], revision: None, at: world.now(), release_use: false },
             Change::DeleteKey { customer, id: gone.id, revision: None, revoke: None },
         ])
@@ -520,11 +528,13 @@ pub async fn a_digest_leads_to_its_key(world: World) {
     for at in [0, 16, 31] {
         assert_eq!(find(near(at)).await, None, "all of the digest counts");
     }
-    let moved = near(31);
-    world.change_key(&keys[0], |key| key.digest = moved).await;
-    assert_eq!(find(keys[0].digest).await, None);
-    assert_eq!(find(moved).await, Some((keys[0].customer_id, keys[0].id)));
-    let (customer, id) = (keys[0].customer_id, keys[0].id);
+    let (customer, id, before, moved) = (keys[0].customer_id, keys[0].id, keys[0].digest, near(31));
+    let pepper = SealedSecret { purpose: "pepper".into(), name: "2".into(), sealed: vec![1] };
+    world.apply(vec![Change::InsertSecret(pepper)]).await;
+    let new = NewDigest { customer, id, before, pepper: PepperNumber(2), digest: moved };
+    assert_eq!(world.store.replace_digests(vec![new]).await.unwrap(), 1);
+    assert_eq!(find(before).await, None);
+    assert_eq!(find(moved).await, Some((customer, id)));
     world.apply(vec![Change::DeleteKey { customer, id, revision: None, revoke: None }]).await;
     assert_eq!(find(moved).await, None);
 }

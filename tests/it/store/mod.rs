@@ -10,18 +10,23 @@ mod audit;
 mod changes;
 mod clean_up;
 mod components;
+mod crls;
 mod embedded;
 mod enrollment;
 mod feed;
 mod hours;
 mod import;
 mod lists;
+mod peppers;
 mod postgres;
 mod preferences;
 mod re_enrollment;
+mod renewal;
 mod reopening;
 mod rows;
+mod sealed;
 mod sequences;
+mod webhooks;
 mod world;
 
 macro_rules! hold_to_contract {
@@ -61,6 +66,8 @@ macro_rules! hold_to_contract {
                     a_deleted_key_leaves_its_components_and_ledger,
                     a_deleted_keys_name_and_digest_are_free_again,
                     a_group_with_keys_is_not_deleted,
+                    a_replaced_signing_certificate_is_nobodys_any_more,
+                    a_signing_certificate_of_a_key_managed_by_others_is_not_replaced,
                     a_signing_certificate_stays_until_what_it_signed_has_ended,
                     a_signing_certificate_that_something_refers_to_is_not_deleted,
                     an_update_based_on_an_old_revision_is_refused,
@@ -90,6 +97,13 @@ macro_rules! hold_to_contract {
                     groups_are_counted_and_their_components_listed,
                     racing_attachments_of_one_fingerprint_have_one_winner,
                     relations_come_in_the_order_asked;
+                crls:
+                    a_certificate_that_ends_is_on_one_more_crl,
+                    a_crl_replaces_the_one_that_it_follows_and_no_other,
+                    a_crl_tells_what_was_revoked_and_why,
+                    of_many_entries_each_is_read_once,
+                    what_is_revoked_while_a_crl_is_made_stays_news,
+                    what_was_renewed_goes_with_its_component;
                 enrollment:
                     a_changed_setting_makes_the_enrollment_outdated,
                     a_component_is_named_after_its_key_and_number,
@@ -102,6 +116,7 @@ macro_rules! hold_to_contract {
                     expiry_is_judged_by_the_stores_clock,
                     ordinals_never_go_back,
                     racing_devices_get_exactly_what_is_left,
+                    racing_devices_of_several_keys_take_uses_of_their_own,
                     racing_requests_of_one_device_take_one_use,
                     what_is_refused_writes_nothing;
                 feed:
@@ -135,6 +150,13 @@ macro_rules! hold_to_contract {
                     scans_visit_every_customer_in_order_of_id,
                     the_components_of_a_deleted_group_are_on_no_page,
                     the_ledger_is_listed_newest_first;
+                peppers:
+                    a_clients_digest_moves_with_its_sign_in_and_with_a_new_secret,
+                    a_digest_moves_only_as_it_was_read,
+                    a_pepper_goes_when_nothing_is_under_it,
+                    a_string_is_new_only_under_every_pepper,
+                    of_those_who_move_a_digest_at_once_one_does,
+                    what_is_given_up_with_a_pepper_is_refused_from_then_on;
                 preferences:
                     preferences_are_replaced_page_by_page,
                     saved_filters_have_a_name_each_on_their_page,
@@ -147,17 +169,41 @@ macro_rules! hold_to_contract {
                     only_the_current_serial_can_be_superseded,
                     racing_re_enrollments_have_one_winner,
                     recent_re_enrollments_are_counted;
+                renewal:
+                    a_certificate_is_known_with_its_component,
+                    a_certificates_time_is_judged_by_the_stores_clock,
+                    a_rekey_supersedes_whatever_had_the_old_key_pair,
+                    a_renewal_beside_an_end_leaves_no_current_certificate,
+                    a_renewal_needs_no_key,
+                    a_renewal_replaces_the_current_certificate,
+                    only_the_current_certificate_is_renewed,
+                    racing_renewals_have_one_winner,
+                    what_a_renewal_was_checked_against_must_hold;
                 reopening:
                     a_closed_store_is_unavailable,
                     everything_answered_is_there_again,
                     ids_are_never_given_twice;
                 rows:
+                    a_secret_is_replaced_or_deleted_only_as_it_was_read,
                     a_setting_is_inserted_once,
                     every_row_comes_back_as_it_was_written,
                     rows_of_other_customers_are_not_found,
                     settings_and_secrets_are_replaced;
+                sealed:
+                    an_update_leaves_what_was_sealed_anew_meanwhile,
+                    what_another_key_sealed_is_counted_listed_and_replaced,
+                    what_another_key_sealed_is_refused;
                 sequences:
                     random_sequences_agree_with_the_model;
+                webhooks:
+                    a_delivery_is_claimed_by_one,
+                    ledgers_are_told_from_where_they_were_left,
+                    marks_of_ledgers_go_with_their_keys,
+                    of_what_is_over_the_last_are_kept_and_one_test_waits,
+                    webhooks_are_changed_listed_and_deleted,
+                    webhooks_take_turns_and_one_that_fails_pauses,
+                    what_a_look_found_is_queued_by_one,
+                    what_failed_before_an_edit_says_nothing_after_it;
             }
         }
     };

@@ -45,6 +45,10 @@ impl StoreUnderTest for UnderTest {
     async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
         open(self.database.url(), StoreClock::Of(clock)).await
     }
+
+    fn count(&self, table: &str) -> u64 {
+        self.query(&format!("SELECT count(*) FROM {table}")).parse().expect("a number")
+    }
 }
 
 struct Unobserved;
@@ -150,16 +154,18 @@ async fn each_deliberate_damage_is_found() {
     world.assert_sound().await;
 
     for (invariant, told, damage) in [
-        ("store", "counts 3 components", "UPDATE component_counts SET components = components + 1"),
-        ("store", "the hours of key", "DELETE FROM key_hours"),
+        ("lists", "counts 3 components", "UPDATE component_counts SET components = components + 1"),
+        ("lists", "the hours of key", "DELETE FROM key_hours"),
         ("I1", "counts 1 uses", "UPDATE key_counters SET uses = uses - 1"),
         ("I1", "with 1 missing", "DELETE FROM key_uses WHERE sequence = 2"),
         ("I2", "its maximum is 1", "UPDATE provisioning_keys SET maximum = 1; UPDATE key_counters SET uses = 2"),
-        ("I4", "ledger row 1", "DELETE FROM certificates WHERE status = 2"),
+        ("I4", "no replaced certificate 07", "UPDATE components SET previous_serial = '\\x07'"),
+        ("I4", "passes for current", "UPDATE certificates SET status = 1 WHERE status = 2"),
+        ("I4", "ledger row 1", "DELETE FROM certificates WHERE serial NOT IN (SELECT current_serial FROM components)"),
         ("I4", "has no certificate", "UPDATE components SET revoked_at = 5"),
         ("I3", "has 2 components", "DROP INDEX components_by_fingerprint; UPDATE components SET fingerprint = 'f'"),
-        ("store", "a digest leads to key", "INSERT INTO digests VALUES ('\\x00', 1, 1)"),
-        ("store", "no row among the digests", "DELETE FROM digests"),
+        ("digests", "a digest leads to key", "INSERT INTO digests VALUES ('\\x00', 1, 1)"),
+        ("digests", "no row among the digests", "DELETE FROM digests"),
         ("I5", "audit log of customer", "UPDATE audit_events SET actor_name = 'nobody' WHERE sequence = 2"),
         ("store", "no value of so many bytes", "UPDATE audit_events SET mac = '\\x00' WHERE sequence = 1"),
     ] {

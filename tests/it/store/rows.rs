@@ -7,8 +7,7 @@ use muster::domain::certificate::SigningPurpose;
 use muster::domain::key::{LastUse, ManagedBy};
 use muster::domain::{AddressList, Description, KeyVersion, Kind, ProvisioningKey, Revision, Role, SigningCertificate};
 use muster::id::{ApiClientId, CustomerId, Id, ProvisioningKeyId};
-use muster::secret::pepper::PepperNumber;
-use muster::store::{BrokenRule, Change, ChangeError, SealedSecret};
+use muster::store::{BrokenRule, Change, ChangeError, ObjectRef, SealedSecret};
 
 use super::world::World;
 use crate::support::rows::{self, NOW, name};
@@ -100,7 +99,6 @@ pub async fn every_row_comes_back_as_it_was_written(world: World) {
     key.allow_re_enrollment = true;
     key.expires_at = Some(later);
     key.addresses = AddressList::parse(&["198.51.100.7"]).unwrap();
-    key.pepper = PepperNumber(2);
     key.sealed_string = None;
     key.managed_by = Some(ManagedBy { client_id: ApiClientId::from_raw(3), label: name("Terraform") });
     key.successor_id = Some(ProvisioningKeyId::from_raw(9));
@@ -202,4 +200,24 @@ pub async fn settings_and_secrets_are_replaced(world: World) {
     assert_eq!(world.store.find_setting("cloud").await.unwrap().as_deref(), Some("muster.example"));
     assert_eq!(world.store.list_secrets("pepper").await.unwrap(), [secret("pepper", "1", 2), secret("pepper", "2", 4)]);
     assert_eq!(world.store.list_secrets("token-key").await.unwrap(), []);
+}
+
+pub async fn a_secret_is_replaced_or_deleted_only_as_it_was_read(world: World) {
+    let secret =
+        |name: &str, byte| SealedSecret { purpose: "anchor".into(), name: name.into(), sealed: vec![byte; 40] };
+    let replace = |to, before| Change::ReplaceSecret { secret: secret("key", to), before: vec![before; 40] };
+    world.apply(vec![Change::PutSecret(secret("key", 1)), Change::PutSecret(secret("cross", 1))]).await;
+    for stale in [
+        replace(3, 2),
+        Change::ReplaceSecret { secret: secret("other", 3), before: vec![1; 40] },
+        Change::DeleteSecret(secret("cross", 2)),
+        Change::DeleteSecret(secret("other", 1)),
+    ] {
+        assert_eq!(world.broken_rule(stale).await, BrokenRule::NotFound);
+    }
+    let before = world.store.last_change().await.unwrap();
+    world.apply(vec![replace(2, 1), Change::DeleteSecret(secret("cross", 1))]).await;
+    assert_eq!(world.store.list_secrets("anchor").await.unwrap(), [secret("key", 2)]);
+    let feed = world.store.list_changes(before, 10).await.unwrap();
+    assert_eq!(feed.iter().map(|row| row.object).collect::<Vec<_>>(), [ObjectRef::Service]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use muster::domain::{Kind, ProvisioningKey};
+use muster::domain::{Kind, ProvisioningKey, RevocationReason};
 use muster::id::ComponentId;
 use muster::store::{BrokenRule, Change, ChangeError, EnrollmentOutcome, ListQuery};
 use proptest::prelude::*;
@@ -105,7 +105,14 @@ async fn follow(world: &World, operations: Vec<Operation>) {
                 let (_, model) = &mut keys[key];
                 let Some((id, is_revoked)) = model.present.get_mut(&device) else { continue };
                 world
-                    .apply(vec![Change::RevokeComponent { customer, id: *id, revision: None, at: NOW, by: None }])
+                    .apply(vec![Change::RevokeComponent {
+                        customer,
+                        id: *id,
+                        revision: None,
+                        at: NOW,
+                        reason: RevocationReason::Unspecified,
+                        by: None,
+                    }])
                     .await;
                 *is_revoked = true;
             }

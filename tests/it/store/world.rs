@@ -14,7 +14,7 @@ use muster::domain::{
 use muster::id::{ComponentId, CustomerId, Id};
 use muster::store::{
     BrokenRule, Change, ChangeError, ChangeSequence, EnrollmentCommit, EnrollmentIntent, EnrollmentOutcome,
-    PageRequest, SeenRevisions, Store, StoreError,
+    PageRequest, RenewalCommit, SeenForRenewal, SeenRevisions, Store, StoreError,
 };
 
 use crate::support::rows::{self, NOW};
@@ -23,6 +23,9 @@ use crate::support::rows::{self, NOW};
 #[async_trait]
 pub trait StoreUnderTest: Send + Sync {
     async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store>;
+
+    /// Rows of a table.
+    fn count(&self, table: &str) -> u64;
 }
 
 pub struct World {
@@ -68,6 +71,11 @@ impl World {
         let Self { clock, audit_key, next_id, .. } = self;
         let store = under_test.open(clock.clone()).await;
         Self { store, clock, audit_key, under_test: Box::new(under_test), next_id }
+    }
+
+    /// Rows of a table, for what no reader tells of.
+    pub fn count(&self, table: &str) -> u64 {
+        self.under_test.count(table)
     }
 
     pub fn id(&self) -> u64 {
@@ -179,6 +187,26 @@ impl World {
     ) -> EnrollmentCommit {
         let intent = EnrollmentIntent::ReEnroll { component: component.id, superseded: component.current_serial };
         EnrollmentCommit { intent, ..self.commit(tenant, key, device) }
+    }
+
+    /// With the same key pair, checked against the tenant's rows as they were inserted and against key and component
+    /// as they are given; `None`: the component's key is gone.
+    pub fn renewal(&self, tenant: &Tenant, key: Option<&ProvisioningKey>, component: &Component) -> RenewalCommit {
+        let certificate = rows::certificate();
+        RenewalCommit {
+            seen: SeenForRenewal {
+                customer: (tenant.customer.id, tenant.customer.revision),
+                group: (tenant.group.id, tenant.group.revision),
+                signing_certificate: (tenant.signer.id, tenant.signer.revision),
+                key: (component.key_id, key.map(|key| key.revision)),
+                component: (component.id, component.revision),
+            },
+            remote_address: component.remote_address,
+            replaced: component.current_serial,
+            is_rekey: false,
+            good_until: certificate.not_after,
+            certificate,
+        }
     }
 
     pub async fn component(&self, customer: CustomerId, id: ComponentId) -> Component {

@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ConfigBuilder};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -74,8 +76,7 @@ impl Device {
     /// With a fingerprint made from `name`, and a new P-256 key pair.
     pub fn new(name: &str) -> Self {
         let fingerprint = format!("{name:-<16}");
-        let key_pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key pair");
-        Self { fingerprint, key_pair }
+        Self { fingerprint, key_pair: key_pair() }
     }
 
     /// The same hardware with a new key pair, as after a reinstallation.
@@ -85,7 +86,7 @@ impl Device {
 
     /// PKCS#10 as PEM.
     pub fn csr(&self) -> String {
-        rcgen::CertificateParams::default().serialize_request(&self.key_pair).expect("a CSR").pem().expect("PEM")
+        csr(&self.key_pair)
     }
 
     pub fn request(&self, key: &str) -> Value {
@@ -111,8 +112,12 @@ pub async fn try_post(endpoint: &Endpoint, request: &Value) -> Option<Answer> {
 
 /// The bytes of a `POST /v1/enroll` with this body.
 pub fn http_request(body: &[u8]) -> Vec<u8> {
+    request("/v1/enroll", body)
+}
+
+fn request(path: &str, body: &[u8]) -> Vec<u8> {
     let mut request = format!(
-        "POST /v1/enroll HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n",
         body.len()
     )
@@ -133,21 +138,94 @@ pub async fn connect_to(address: SocketAddr, anchor_pem: &str) -> Option<TlsStre
 
 /// The same on a connection that is there already.
 pub async fn handshake(stream: TcpStream, anchor_pem: &str) -> Option<TlsStream<TcpStream>> {
+    handshake_with(stream, tls_config(anchor_pem)).await
+}
+
+async fn handshake_with(stream: TcpStream, config: ClientConfig) -> Option<TlsStream<TcpStream>> {
     stream.set_nodelay(true).ok()?;
-    let connector = TlsConnector::from(Arc::new(tls_config(anchor_pem)));
+    let connector = TlsConnector::from(Arc::new(config));
     connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await.ok()
 }
 
-pub fn tls_config(anchor_pem: &str) -> rustls::ClientConfig {
+/// A certificate with its private key, and what else is shown with it.
+#[derive(Clone)]
+pub struct Identity {
+    /// DER, the device's own first.
+    pub chain: Vec<Vec<u8>>,
+    /// PKCS#8 DER.
+    key: Vec<u8>,
+}
+
+impl Identity {
+    pub fn new(certificate: &[u8], key_pair: &rcgen::KeyPair) -> Self {
+        Self { chain: vec![certificate.to_vec()], key: key_pair.serialize_der() }
+    }
+
+    /// The certificate of an answer, which is for this key pair.
+    pub fn of(answer: &Answer, key_pair: &rcgen::KeyPair) -> Self {
+        Self::new(&certificate_der(&answer.text("certificate")), key_pair)
+    }
+
+    pub fn certificate(&self) -> &[u8] {
+        &self.chain[0]
+    }
+
+    pub fn key_pair(&self) -> rcgen::KeyPair {
+        rcgen::KeyPair::try_from(self.key.clone()).expect("a key pair")
+    }
+
+    pub fn show(&self, client: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
+        let chain = self.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        let key = PrivateKeyDer::try_from(self.key.clone()).expect("a private key");
+        client.with_client_auth_cert(chain, key).expect("a certificate and its private key")
+    }
+}
+
+pub fn key_pair() -> rcgen::KeyPair {
+    rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key pair")
+}
+
+/// PKCS#10 as PEM.
+pub fn csr(key_pair: &rcgen::KeyPair) -> String {
+    rcgen::CertificateParams::default().serialize_request(key_pair).expect("a CSR").pem().expect("PEM")
+}
+
+/// DER of a certificate in PEM.
+pub fn certificate_der(pem: &str) -> Vec<u8> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM").to_vec()
+}
+
+/// `POST /v1/renew` on a connection of its own; `None` when that broke before a whole answer was there.
+pub async fn renew(endpoint: &Endpoint, shown: &Identity, csr: &str) -> Option<Answer> {
+    let mut stream = connect_showing(endpoint, shown).await?;
+    stream.write_all(&renew_request(&json!({ "csr": csr }))).await.ok()?;
+    read_answer(&mut stream).await
+}
+
+/// The bytes of a `POST /v1/renew` with this JSON.
+pub fn renew_request(body: &Value) -> Vec<u8> {
+    request("/v1/renew", body.to_string().as_bytes())
+}
+
+/// A TLS connection to the enrollment listener that shows this certificate; `None` when it is refused.
+pub async fn connect_showing(endpoint: &Endpoint, shown: &Identity) -> Option<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(endpoint.address).await.ok()?;
+    handshake_with(stream, shown.show(trusting(&endpoint.anchor_pem))).await
+}
+
+pub fn tls_config(anchor_pem: &str) -> ClientConfig {
+    trusting(anchor_pem).with_no_client_auth()
+}
+
+fn trusting(anchor_pem: &str) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = rustls::RootCertStore::empty();
     for anchor in CertificateDer::pem_slice_iter(anchor_pem.as_bytes()) {
         roots.add(anchor.expect("PEM")).expect("an anchor");
     }
-    rustls::ClientConfig::builder_with_provider(muster::tls_provider::provider())
+    ClientConfig::builder_with_provider(muster::tls_provider::provider())
         .with_safe_default_protocol_versions()
         .expect("TLS versions")
         .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 /// Reads until a whole answer is there; `None` when the connection ends before.

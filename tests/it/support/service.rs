@@ -1,5 +1,6 @@
 //! The binary, serving from a temporary data directory.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ pub struct Service {
     child: Option<Child>,
     dir: tempfile::TempDir,
     config: PathBuf,
+    /// What a launch finds in its environment beside the test's own.
+    environment: Vec<(&'static str, OsString)>,
     /// Where the next launch listens for devices.
     enroll_listen: SocketAddr,
     pub enroll: SocketAddr,
@@ -48,6 +51,7 @@ impl Service {
             child: None,
             dir,
             config: file,
+            environment: Vec::new(),
             enroll_listen: nowhere,
             enroll: nowhere,
             admin: nowhere,
@@ -60,6 +64,12 @@ impl Service {
         self.enroll_listen = self.enroll;
     }
 
+    /// From the next launch on.
+    pub fn set_environment(&mut self, name: &'static str, value: &(impl AsRef<OsStr> + ?Sized)) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.as_ref().to_owned()));
+    }
+
     /// Writes the configuration file anew. Read at the next launch, or on `SIGHUP`.
     pub fn configure(&self, config: &str) {
         fs::write(&self.config, config).expect("a configuration file");
@@ -70,15 +80,28 @@ impl Service {
         assert!(self.child.is_none(), "it runs already");
         let ready = self.dir.path().join("ready.json");
         let _ = fs::remove_file(&ready);
-        let log = fs::OpenOptions::new().append(true).create(true).open(self.log_file()).expect("a log file");
-        let mut child = self.command().stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+        let spawn = || {
+            let log = fs::OpenOptions::new().append(true).create(true).open(self.log_file()).expect("a log file");
+            self.command().stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts")
+        };
+        let mut child = spawn();
         let started = Instant::now();
         let addresses: Value = loop {
             if let Ok(text) = fs::read(&ready) {
                 break serde_json::from_slice(&text).expect("the ready file is JSON");
             }
             if let Some(status) = child.try_wait().expect("the process can be asked") {
-                panic!("the service ended at its start with {status}:\n{}", self.log());
+                let log = self.log();
+                // A port that is kept may be some connection's for the moment.
+                let is_taken =
+                    log.trim_end().lines().next_back().is_some_and(|line| line.contains("Address already in use"));
+                let is_kept = self.enroll_listen.port() != 0;
+                assert!(
+                    is_kept && is_taken && started.elapsed() < START_MAX,
+                    "the service ended at its start with {status}:\n{log}"
+                );
+                std::thread::sleep(Duration::from_millis(200));
+                child = spawn();
             }
             assert!(started.elapsed() < START_MAX, "the service did not become ready:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
@@ -100,7 +123,8 @@ impl Service {
             .arg("--data-dir")
             .arg(self.data_dir())
             .arg("--ready-file")
-            .arg(self.dir.path().join("ready.json"));
+            .arg(self.dir.path().join("ready.json"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -214,6 +238,15 @@ impl Service {
         self.key(kind, name)["usageCount"].as_str().expect("a counter is a string").parse().expect("a number")
     }
 
+    /// From now on the service's certificates live so short; days are the least that the API takes.
+    pub fn shorten_certificates(&mut self, seconds: u32) {
+        assert!(self.stop().success());
+        let store = rusqlite::Connection::open(self.data_dir().join("muster.db")).expect("the store");
+        store.execute("UPDATE signing_certificates SET lifetime_seconds = ?1", [seconds]).expect("an update");
+        drop(store);
+        self.launch();
+    }
+
     /// `muster doctor` finds nothing, but for what a test's database leaves undone to be quick.
     pub fn assert_healthy(&self) {
         let config = self.config.to_str().expect("UTF-8"); // says where the store is
@@ -239,11 +272,11 @@ impl Service {
         (status, body.to_owned())
     }
 
-    /// The value of one sample of `/metrics`, e.g. `muster_index_keys`.
+    /// The value of one sample of `/metrics`, e.g. `muster_index_keys`; where it has labels, the sum over them.
     pub fn metric(&self, sample: &str) -> f64 {
         let (_, text) = self.ops("/metrics");
-        let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        let of_sample = |line: &&str| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with([' ', '{']));
+        text.lines().filter(of_sample).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,6 +33,9 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 /// An attempt that takes longer has failed.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
+/// Of the devices' ends, in turn; a power of two of them, for the counter to go round.
+const PORTS: std::ops::Range<u16> = 16_384..49_152;
+
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
@@ -52,6 +55,7 @@ pub struct Storm {
     csr: String,
     /// Devices made so far for [`Self::peak`].
     made: AtomicU64,
+    connections: AtomicU16,
 }
 
 /// What came of an offered load.
@@ -81,17 +85,37 @@ impl Storm {
     pub fn new(endpoint: &Endpoint) -> Arc<Self> {
         let mut config = tls_config(&endpoint.anchor_pem);
         config.resumption = rustls::client::Resumption::disabled();
+        Self::with(endpoint.address, config)
+    }
+
+    pub fn with(address: SocketAddr, config: rustls::ClientConfig) -> Arc<Self> {
         let tls = TlsConnector::from(Arc::new(config));
-        Arc::new(Self { address: endpoint.address, tls, csr: Device::new("").csr(), made: AtomicU64::new(0) })
+        Arc::new(Self {
+            address,
+            tls,
+            csr: Device::new("").csr(),
+            made: AtomicU64::new(0),
+            connections: AtomicU16::new(0),
+        })
     }
 
     /// A connection from this address of the loopback, its handshake done.
     pub async fn connect(&self, from: Ipv4Addr) -> Option<TlsStream<TcpStream>> {
         let socket = TcpSocket::new_v4().ok()?;
-        socket.bind((from, 0).into()).ok()?;
+        // The kernel's own search for a free port may take milliseconds behind many connections of one address.
+        socket.set_reuseaddr(true).ok()?;
+        while let Err(error) = socket.bind((from, self.next_port()).into()) {
+            if error.kind() != std::io::ErrorKind::AddrInUse {
+                return None;
+            }
+        }
         let stream = socket.connect(self.address).await.ok()?;
         stream.set_nodelay(true).ok()?;
         self.tls.connect(ServerName::try_from("localhost").ok()?, stream).await.ok()
+    }
+
+    fn next_port(&self) -> u16 {
+        PORTS.start + self.connections.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start)
     }
 
     pub async fn attempt(&self, from: Ipv4Addr, key: &str, fingerprint: &str) -> Attempt {

@@ -10,18 +10,25 @@ use async_trait::async_trait;
 use muster::auth::TokenKey;
 use muster::auth::token::{Claims, SubjectKind};
 use muster::ca::Profile;
+use muster::client::tls::Trust;
 use muster::clock::{Clock, ManualClock, Timestamp};
 use muster::domain::audit::AuditKey;
 use muster::domain::component::DeviceDescription;
-use muster::domain::{Actor, Administrator, Cloud, Fingerprint, Kind, SessionRecord, SigningCertificate, TrustPin};
+use muster::domain::peppers::open_peppers;
+use muster::domain::webhook::Destinations;
+use muster::domain::{
+    Actor, Administrator, Cloud, Fingerprint, Kind, SessionRecord, SigningCertificate, TrustPin, places,
+};
 use muster::enrollment::{
-    Directory, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService, StoreClock,
+    Directory, DirectoryError, Enrollment, EnrollmentError, EnrollmentParts, EnrollmentRequest, EnrollmentService,
+    StoreClock,
 };
 use muster::id::{CustomerId, GroupId, ProvisioningKeyId};
 use muster::index::KeyIndex;
 use muster::management::first_start::{FirstStart, PreparedFirstStart, ServiceSecrets, load_secrets};
 use muster::management::groups::GroupInput;
 use muster::management::keys::KeyInput;
+use muster::management::peppers::move_digests;
 use muster::management::sessions::TOKEN_LIFETIME;
 use muster::management::{Announce, AnnounceError, Input, Management, Parts};
 use muster::metrics::Metrics;
@@ -29,6 +36,7 @@ use muster::secret::master::MasterKeys;
 use muster::secret::pepper::Peppers;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{BatchSettings, Change, ChangeSequence, CommitObserver, EnrollmentStore, IdAllocator, Store};
+use muster::webhooks::{Parts as WebhookParts, Webhooks};
 
 /// 2026-11-20T16:06:00Z.
 pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_190_760);
@@ -46,9 +54,16 @@ pub struct World {
     pub token_key: Arc<TokenKey>,
     pub customer: CustomerId,
     parts: EnrollmentParts,
-    peppers: Arc<Peppers>,
-    master_keys: Arc<MasterKeys>,
+    secrets: Secrets,
     dir: tempfile::TempDir,
+}
+
+/// What all nodes on a store share.
+#[derive(Clone)]
+struct Secrets {
+    audit_key: Arc<AuditKey>,
+    master_keys: Arc<MasterKeys>,
+    token_key: Arc<TokenKey>,
 }
 
 /// A world that is shut down.
@@ -57,6 +72,14 @@ pub struct ClosedWorld {
     customer: CustomerId,
     master_keys: Arc<MasterKeys>,
     pub dir: tempfile::TempDir,
+}
+
+/// A world that is shut down, without a directory.
+pub struct PackedWorld {
+    now: Timestamp,
+    customer: CustomerId,
+    master_keys: Arc<MasterKeys>,
+    files: Vec<(std::ffi::OsString, Vec<u8>)>,
 }
 
 struct ToDirectory(Arc<Directory>);
@@ -80,6 +103,27 @@ impl ClosedWorld {
         let store = open_store(&self.dir, &self.clock);
         World::start(self, store).await
     }
+
+    /// Takes it into memory, to be had again as often as wanted.
+    pub fn pack(self) -> PackedWorld {
+        let files = std::fs::read_dir(self.dir.path()).expect("a directory").map(|entry| {
+            let entry = entry.expect("a file");
+            (entry.file_name(), std::fs::read(entry.path()).expect("a file"))
+        });
+        let files = files.collect();
+        PackedWorld { now: self.clock.now(), customer: self.customer, master_keys: self.master_keys, files }
+    }
+}
+
+impl PackedWorld {
+    /// Puts it into `dir`.
+    pub fn unpack(&self, dir: tempfile::TempDir) -> ClosedWorld {
+        for (name, bytes) in &self.files {
+            std::fs::write(dir.path().join(name), bytes).expect("a file");
+        }
+        let clock = Arc::new(ManualClock::new(self.now));
+        ClosedWorld { clock, customer: self.customer, master_keys: Arc::clone(&self.master_keys), dir }
+    }
 }
 
 impl World {
@@ -102,58 +146,28 @@ impl World {
         let ClosedWorld { clock, customer, master_keys, dir } = closed;
         let shared_clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let store: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&embedded);
-        let ids = Arc::new(IdAllocator::new(Arc::clone(&store)));
-        let ServiceSecrets { peppers, token_key, audit_key, .. } =
-            load_secrets(&*store, &master_keys).await.expect("secrets");
-        let (peppers, audit_key) = (Arc::new(peppers), Arc::new(audit_key));
-        let (profile, metrics) = (profile(), Arc::new(Metrics::new()));
-        let (index, directory) = memory(&store, &master_keys, &peppers, &metrics).await;
-        let parts = EnrollmentParts {
-            store: Arc::<EmbeddedStore>::clone(&embedded),
-            clock: Arc::clone(&shared_clock),
-            store_clock: Arc::new(StoreClock::new(Arc::clone(&shared_clock), Arc::clone(&metrics))),
-            index,
-            directory: Arc::clone(&directory),
-            ids: Arc::clone(&ids),
-            profile: Arc::clone(&profile),
-            metrics,
-        };
-        let token_key = Arc::new(token_key);
-        let management = Management::new(Parts {
-            store,
-            ids,
-            clock: shared_clock,
-            announce: Arc::new(ToDirectory(directory)),
-            master_keys: Arc::clone(&master_keys),
-            audit_key: Arc::clone(&audit_key),
-            peppers: Arc::clone(&peppers),
-            token_key: Arc::clone(&token_key),
-            cloud: Arc::new(ArcSwap::from_pointee(cloud())),
-            trust_pin: Arc::new(ArcSwap::from_pointee(TrustPin::NONE)),
-            profile,
-            component_lifetime_seconds: SigningCertificate::LIFETIME_SECONDS_DEFAULT,
-        });
-        let service = EnrollmentService::new(parts.clone());
-        let management = Arc::new(management);
+        let ServiceSecrets { token_key, audit_key, .. } = load_secrets(&*store, &master_keys).await.expect("secrets");
+        let (audit_key, token_key) = (Arc::new(audit_key), Arc::new(token_key));
+        let secrets = Secrets { audit_key, master_keys, token_key };
+        let (parts, management) = secrets.node(store, shared_clock).await.expect("a directory");
         Self {
             clock,
             store: embedded,
-            audit_key,
-            service,
-            management,
-            token_key,
+            audit_key: Arc::clone(&secrets.audit_key),
+            service: EnrollmentService::new(parts.clone()),
+            management: Arc::new(management),
+            token_key: Arc::clone(&secrets.token_key),
             customer,
             parts,
-            peppers,
-            master_keys,
+            secrets,
             dir,
         }
     }
 
     pub async fn close(self) -> ClosedWorld {
         self.store.close().await;
-        let Self { clock, customer, master_keys, dir, .. } = self;
-        ClosedWorld { clock, customer, master_keys, dir }
+        let Self { clock, customer, secrets, dir, .. } = self;
+        ClosedWorld { clock, customer, master_keys: secrets.master_keys, dir }
     }
 
     pub fn directory(&self) -> &Directory {
@@ -162,10 +176,41 @@ impl World {
 
     /// What another node's enrollment service is made of: a memory of its own, filled from `store`.
     pub async fn node(&self, store: Arc<dyn Store>) -> EnrollmentParts {
-        let (clock, metrics) = (Arc::clone(&self.parts.clock), Arc::new(Metrics::new()));
-        let (index, directory) = memory(&store, &self.master_keys, &self.peppers, &metrics).await;
-        let store_clock = Arc::new(StoreClock::new(clock, Arc::clone(&metrics)));
-        EnrollmentParts { store, store_clock, index, directory, metrics, ..self.parts.clone() }
+        let clock = Arc::clone(&self.parts.clock);
+        self.node_with_clock(store, clock).await.expect("a directory").0
+    }
+
+    /// Another node, with a clock of its own, and what its administrators work with.
+    ///
+    /// # Errors
+    /// It cannot fill its memory.
+    pub async fn node_with_clock(
+        &self,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(EnrollmentParts, Management), DirectoryError> {
+        self.secrets.node(store, clock).await
+    }
+
+    /// The use cases of administrators on such a node, whose way to the store is `store`.
+    pub fn management_of(&self, parts: &EnrollmentParts, store: Arc<dyn Store>) -> Management {
+        let ids = Arc::new(IdAllocator::new(Arc::clone(&store)));
+        self.secrets.management(store, EnrollmentParts { ids, ..parts.clone() })
+    }
+
+    /// A node that tells the world's webhooks.
+    pub fn webhooks(&self, destinations: Destinations, trust: Trust) -> Arc<Webhooks> {
+        let EnrollmentParts { ids, clock, metrics, .. } = &self.parts;
+        Arc::new(Webhooks::new(WebhookParts {
+            store: Arc::<EmbeddedStore>::clone(&self.store),
+            ids: Arc::clone(ids),
+            clock: Arc::clone(clock),
+            master_keys: Arc::clone(&self.secrets.master_keys),
+            metrics: Arc::clone(metrics),
+            management: Arc::clone(&self.management),
+            destinations,
+            trust,
+        }))
     }
 
     /// Another enrollment service on the same state, which talks to the store through `store`.
@@ -219,6 +264,22 @@ impl World {
         self.store.find_key(self.customer, id).await.expect("the store").expect("the key").usage.uses
     }
 
+    pub fn master_keys(&self) -> Arc<MasterKeys> {
+        Arc::clone(&self.secrets.master_keys)
+    }
+
+    /// What the running service does by itself while a pepper is rotated: key strings that are kept, …
+    pub async fn move_kept_digests(&self) {
+        let peppers = self.parts.index.peppers();
+        move_digests(&*self.store, &self.secrets.master_keys, peppers).await.expect("the store");
+        self.parts.directory.refresh().await.expect("the store");
+    }
+
+    /// … and those that were presented.
+    pub async fn move_presented_keys(&self) {
+        self.parts.directory.move_presented_keys().await.expect("the store");
+    }
+
     pub async fn enroll(&self, key: &str, device: &WorldDevice) -> Result<Enrollment, EnrollmentError> {
         enroll(&self.service, key, device).await
     }
@@ -247,16 +308,43 @@ fn profile() -> Arc<Profile> {
     })
 }
 
-async fn memory(
-    store: &Arc<dyn Store>,
-    master_keys: &Arc<MasterKeys>,
-    peppers: &Arc<Peppers>,
-    metrics: &Arc<Metrics>,
-) -> (Arc<KeyIndex>, Arc<Directory>) {
-    let index = Arc::new(KeyIndex::new(Arc::clone(peppers)));
-    let (store, master_keys) = (Arc::clone(store), Arc::clone(master_keys));
-    let directory = Directory::load(store, master_keys, Arc::clone(&index), Arc::clone(metrics)).await;
-    (index, directory.expect("a directory"))
+impl Secrets {
+    async fn node(
+        &self,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(EnrollmentParts, Management), DirectoryError> {
+        let (profile, metrics) = (profile(), Arc::new(Metrics::new()));
+        let sealed = store.list_secrets(places::PEPPER).await?;
+        let live = open_peppers(sealed.iter().map(|it| (&*it.name, &*it.sealed)), &self.master_keys).expect("peppers");
+        let index = Arc::new(KeyIndex::new(Arc::new(Peppers::new(&live))));
+        let (filled, feeding, master_keys) = (Arc::clone(&index), Arc::clone(&store), Arc::clone(&self.master_keys));
+        let directory = Directory::load(feeding, master_keys, filled, Arc::clone(&metrics)).await?;
+        let ids = Arc::new(IdAllocator::new(Arc::clone(&store)));
+        let store_clock = Arc::new(StoreClock::new(Arc::clone(&clock), Arc::clone(&metrics)));
+        let administered = Arc::clone(&store);
+        let parts = EnrollmentParts { store, clock, store_clock, index, directory, ids, profile, metrics };
+        Ok((parts.clone(), self.management(administered, parts)))
+    }
+
+    fn management(&self, store: Arc<dyn Store>, parts: EnrollmentParts) -> Management {
+        let Self { audit_key, master_keys, token_key } = self.clone();
+        Management::new(Parts {
+            store,
+            ids: parts.ids,
+            clock: parts.clock,
+            announce: Arc::new(ToDirectory(parts.directory)),
+            master_keys,
+            audit_key,
+            peppers: Arc::clone(parts.index.peppers()),
+            token_key,
+            cloud: Arc::new(ArcSwap::from_pointee(cloud())),
+            trust_pin: Arc::new(ArcSwap::from_pointee(TrustPin::NONE)),
+            profile: parts.profile,
+            component_lifetime_seconds: SigningCertificate::LIFETIME_SECONDS_DEFAULT,
+            webhook_destinations: Destinations { allowed: vec!["127.0.0.0/8".parse().expect("a network")] },
+        })
+    }
 }
 
 /// A device as the service sees it behind the door.
@@ -270,8 +358,12 @@ pub struct WorldDevice {
 impl WorldDevice {
     /// With a fingerprint made from `name`, and a new P-256 key pair.
     pub fn new(name: &str) -> Self {
+        Self::with_csr(name, new_csr())
+    }
+
+    pub fn with_csr(name: &str, csr: String) -> Self {
         let fingerprint = Fingerprint::new(&format!("{name:-<16}")).expect("a fingerprint");
-        Self { fingerprint, csr: new_csr(), address: SOMEWHERE }
+        Self { fingerprint, csr, address: SOMEWHERE }
     }
 
     /// The same hardware with a new key pair.
@@ -286,7 +378,7 @@ pub async fn enroll(
     key: &str,
     device: &WorldDevice,
 ) -> Result<Enrollment, EnrollmentError> {
-    let verified = service.verify_key(service.present(key)).await.expect("the store").expect("a known key");
+    let verified = service.verify_key(&service.present(key)).await.expect("the store").expect("a known key");
     let request = EnrollmentRequest {
         fingerprint: device.fingerprint.clone(),
         device: DeviceDescription::default(),

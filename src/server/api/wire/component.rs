@@ -79,6 +79,15 @@ pub static COMPONENT_IDS: Shape = Shape::new(
     &[Member::new("ids", Form::Ids, "1 to 500; those that are not there are passed over").required().write_only()],
 );
 
+/// What is said of a revocation.
+pub static REVOCATION: Shape = Shape::new(
+    "Revocation",
+    &[Member::word("reason", REASONS, "As it stands on the CRL (RFC 5280, section 5.3.1); unspecified by default")
+        .writable()],
+);
+
+const REASONS: &[&str] = &["unspecified", "keyCompromise", "cessationOfOperation", "privilegeWithdrawn"];
+
 /// What PEM is served as in practice; nobody registered one for a single certificate.
 pub const PEM: &str = "application/x-pem-file";
 
@@ -203,5 +212,16 @@ const fn group_members(kind: Kind) -> (&'static str, &'static str) {
         Kind::ServiceEdge => ("serviceEdgeGroupId", "serviceEdgeGroupName"),
         Kind::NetworkConnector => ("networkConnectorGroupId", "networkConnectorGroupName"),
         Kind::Machine => ("machineGroupId", "machineGroupName"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::RevocationReason;
+
+    #[test]
+    fn the_reasons_are_those_that_can_be_chosen() {
+        assert_eq!(REASONS, RevocationReason::CHOICES.map(RevocationReason::as_str));
     }
 }

@@ -19,9 +19,12 @@ pub mod key_bulk;
 pub mod key_check;
 pub mod key_history;
 pub mod members;
+pub mod pepper;
 pub mod session;
 pub mod signing_certificate;
+pub mod tls_anchor;
 pub mod version_profile;
+pub mod webhook;
 
 use std::fmt::Display;
 
@@ -49,6 +52,7 @@ pub fn member_of(field: Field) -> &'static str {
         Field::DeleteDisabled => "deleteDisabled",
         Field::Description => "description",
         Field::Enabled => "enabled",
+        Field::Events => "events",
         Field::ExpiresAt => "expirationInEpochSec",
         Field::Exportable => "exportable",
         Field::Group => "zcomponentId",
@@ -70,10 +74,12 @@ pub fn member_of(field: Field) -> &'static str {
         Field::PrivateKey => "privateKey",
         Field::ProvisioningKey => "provisioningKeyId",
         Field::Query => "query",
+        Field::RevocationReason => "reason",
         Field::Revoke => "revoke",
         Field::Role => "role",
         Field::SigningCertificate => "enrollmentCertId",
         Field::UiConfig => "uiConfig",
+        Field::Url => "url",
         Field::Username => "username",
         Field::Version => "keyVersion",
     }

@@ -115,6 +115,11 @@ pub static SIGNING_CERTIFICATE_REQUEST: Shape = Shape::new(
     ],
 );
 
+pub static SIGNING_CERTIFICATE_REPLACEMENT: Shape = Shape::new(
+    "SigningCertificateReplacement",
+    &[Member::id("enrollmentCertId", "What its keys and groups have from then on").required()],
+);
+
 pub static SIGNING_CERTIFICATE_DELETION: Shape = Shape::new(
     "SigningCertificateDeletion",
     &[
@@ -139,6 +144,9 @@ pub fn decode_new(members: &Members) -> NewSigningCertificate {
         parent: members.id("parentCertId"),
     }
 }
+
+/// RFC 2585 §4.2.
+pub const PKIX_CRL: &str = "application/pkix-crl";
 
 /// `name`, `description`, `componentLifetimeInDays`, `certificate` and `chain` (PEM), `privateKey` (PEM), which is
 /// taken out.
@@ -179,6 +187,11 @@ pub fn decode_edit(members: &Members) -> SigningCertificateInput {
         certificate: members.text("certificate"),
         chain: members.text("chain"),
     }
+}
+
+/// `enrollmentCertId`.
+pub fn decode_replacement(members: &Members) -> Input<SigningCertificateId> {
+    members.id("enrollmentCertId")
 }
 
 fn key_algorithm(members: &Members) -> Input<KeyAlgorithm> {

@@ -1,7 +1,9 @@
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tokio::io::AsyncReadExt as _;
 
 use super::*;
 
@@ -52,6 +54,22 @@ fn a_source_that_comes_and_goes_has_one_place_in_the_round() {
     assert_eq!(popped(&mut queue), [7]);
     queue.push(source(2), Instant::now(), 2);
     assert_eq!((queue.new.len() + queue.served.len(), queue.sources.len()), (1, 1));
+}
+
+#[test]
+fn those_who_went_away_cost_nobody_a_turn_and_hide_nobodys_wait() {
+    let mut queue = queue([0; 1_000]);
+    queue.pop();
+    for number in 1..=1_000 {
+        let ticket = queue.push(source(number), Instant::now(), number);
+        queue.remove(source(number), ticket);
+    }
+    assert!(queue.sources.len() <= 2 * queue.waiting + GONE_MAX);
+    let now = Instant::now();
+    queue.push(source(2_000), now, 2_000);
+    assert!(!queue.has_room(source(3_000), now + STANDING));
+    let others_before = popped(&mut queue).into_iter().take_while(|number| *number != 2_000).count();
+    assert!(others_before <= 1, "{others_before}");
 }
 
 #[test]
@@ -130,37 +148,57 @@ proptest! {
     }
 }
 
-/// A gate with its usher, on this thread.
-fn gate() -> (Arc<Gate>, tokio::task::JoinHandle<Infallible>) {
-    let gate = Arc::new(Gate::new(1));
+#[tokio::test(start_paused = true)]
+async fn all_that_wait_are_let_in_or_go_away() {
+    let gate = Arc::new(Gate::new(1)); // its usher comes later
+    let wait = |number: u32| {
+        let gate = Arc::clone(&gate);
+        tokio::spawn(async move { gate.wait(source(number % 7)).await })
+    };
+    let (gone, let_in): (Vec<_>, Vec<_>) = (0..100).map(|number| (wait(number), wait(number))).unzip();
+    timeout(STANDING / 2, async {
+        while gate.waiting() < 200 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .expect("all of them wait");
+    for waiter in gone {
+        waiter.abort();
+        assert!(waiter.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(gate.waiting(), 100, "who went away does not wait");
+
     let usher = tokio::spawn({
         let gate = Arc::clone(&gate);
         async move { gate.usher().await }
     });
-    (gate, usher)
+    for waiter in let_in {
+        assert_eq!(waiter.await.unwrap(), Ok(()));
+    }
+    assert_eq!(gate.waiting(), 0);
+    usher.abort();
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_wait_are_let_in_or_go_away() {
-    let (gate, _usher) = gate();
-    let waiting: Vec<_> = (0..200)
-        .map(|number| {
-            let gate = Arc::clone(&gate);
-            tokio::spawn(async move { gate.wait(source(number % 7)).await })
-        })
-        .collect();
-    for (number, waiter) in waiting.iter().enumerate() {
-        if number % 3 == 0 {
-            waiter.abort();
-        }
-    }
-    for (number, waiter) in waiting.into_iter().enumerate() {
-        let ended = waiter.await;
-        assert!(if number % 3 == 0 { ended.is_err() } else { ended.unwrap().is_ok() });
-    }
-    assert_eq!(gate.waiting(), 0);
-    assert!(gate.is_open(Duration::ZERO));
-    assert!(!gate.is_open(LATE));
+async fn whoever_speaks_late_is_measured_when_it_speaks() {
+    let gate = Arc::new(Gate::new(1));
+    let accepted_at = Instant::now();
+    let busy = || tokio::spawn(tokio::time::advance(LATE));
+    busy();
+    assert!(gate.is_open(accepted_at).await, "it spoke at once; what is ready now is none of its business");
+    tokio::time::advance(LATE).await;
+    assert!(gate.is_open(accepted_at).await, "it was silent, and nothing is to do");
+    busy();
+    assert!(!gate.is_open(accepted_at).await, "what is ready takes too long");
+
+    let waiting = tokio::spawn({
+        let gate = Arc::clone(&gate);
+        async move { gate.wait(source(1)).await }
+    });
+    assert!(!gate.is_open(accepted_at).await, "somebody has begun to wait meanwhile");
+    assert!(!gate.is_open(Instant::now()).await, "somebody waits");
+    waiting.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,4 +221,72 @@ async fn a_queue_that_stands_takes_nobody_more_of_its_source() {
     assert_eq!(first.await.unwrap(), Err(Turned::WaitedTooLong));
     assert_eq!(second.await.unwrap(), Err(Turned::WaitedTooLong));
     assert_eq!(gate.waiting(), 0);
+}
+
+/// What happens on a runtime with one worker, where every handshake makes somebody ready who is in already: the handshakes
+/// of each round, and that one's steps.
+fn happened(gate: &Arc<Gate>, handshakes: usize) -> Vec<&'static str> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (said, heard) = std::os::unix::net::UnixStream::pair().unwrap();
+    said.set_nonblocking(true).unwrap();
+    heard.set_nonblocking(true).unwrap();
+    // Not by `wait`: however slow the machine, nobody waits too long here.
+    let began = Arc::new(AtomicUsize::new(0));
+    let waiting: Vec<_> = (0..handshakes)
+        .map(|_| {
+            let (turn, comes) = oneshot::channel();
+            let mut queue = gate.queue();
+            queue.push(source(1), Instant::now(), turn);
+            gate.waiting.store(queue.waiting, Ordering::SeqCst);
+            gate.arrived.notify_one();
+            let (log, said, began) = (Arc::clone(&log), said.try_clone().unwrap(), Arc::clone(&began));
+            async move {
+                began.fetch_add(1, Ordering::SeqCst);
+                comes.await.unwrap();
+                log.lock().unwrap().push("handshake");
+                (&said).write_all(b".").unwrap();
+            }
+        })
+        .collect();
+    let steps = {
+        let log = Arc::clone(&log);
+        async move {
+            let mut heard = tokio::net::UnixStream::from_std(heard).unwrap();
+            while heard.read(&mut [0; 64]).await.unwrap() > 0 {
+                log.lock().unwrap().push("step");
+            }
+        }
+    };
+    runtime.block_on(async {
+        let steps = tokio::spawn(steps);
+        let waiting: Vec<_> = waiting.into_iter().map(tokio::spawn).collect();
+        while began.load(Ordering::SeqCst) < handshakes {
+            tokio::task::yield_now().await;
+        }
+        let gate = Arc::clone(gate);
+        let usher = tokio::spawn(async move { gate.usher().await });
+        for waiter in waiting {
+            waiter.await.unwrap();
+        }
+        drop(said);
+        steps.await.unwrap();
+        usher.abort();
+    });
+    mem::take(&mut *log.lock().unwrap())
+}
+
+#[test]
+fn whoever_is_in_takes_a_step_before_the_next_round() {
+    let gate = Arc::new(Gate::new(1));
+    assert_eq!(happened(&gate, 40), ["handshake", "handshake", "step"].repeat(20));
+}
+
+#[test]
+fn rounds_are_halved_while_most_answers_go_to_nobody() {
+    let gate = Arc::new(Gate::new(1));
+    (0..LATEST).for_each(|_| gate.note_answer(true));
+    assert_eq!(happened(&gate, 40), ["handshake", "step"].repeat(40));
+    (0..LATEST).for_each(|_| gate.note_answer(false));
+    assert_eq!(happened(&gate, 40), ["handshake", "handshake", "step"].repeat(20));
 }

@@ -30,9 +30,6 @@ const LIMIT_LABEL_MAX: f64 = 60.0;
 /// A maximum of more than so many times what was used is left out of the picture: one would see nothing else.
 const LIMIT_TIMES_MAX: u64 = 10;
 
-/// A forecast that is further away is none: the rate of one day says nothing of the next season.
-const FORECAST_DAYS_MAX: u64 = 60;
-
 /// What there is to draw.
 struct Uses<'a> {
     found: &'a KeyUsageOverTime,
@@ -278,8 +275,7 @@ fn sentence(uses: &Uses<'_>, last: u64) -> String {
     };
     if let (Some(maximum), Some(rate)) = (uses.maximum, uses.uses_last_day) {
         let full = full_in(u32::try_from(last).unwrap_or(u32::MAX), maximum, rate);
-        let near = full.filter(|full| full.as_secs() <= FORECAST_DAYS_MAX * crate::clock::DAY.as_secs());
-        if let Some(full) = near {
+        if let Some(full) = full {
             sentence += &format!("; at today’s rate the key is full in about {}", say::span(full));
         }
     }

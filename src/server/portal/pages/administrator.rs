@@ -10,13 +10,13 @@ use crate::management::administrators::{AdministratorInput, NewAdministrator};
 use crate::management::sessions::Session;
 use crate::management::{Error, Field as Subject, Input};
 use crate::server::portal::Portal;
-use crate::server::portal::ask::{Confirmation, FormPage};
+use crate::server::portal::ask::FormPage;
 use crate::server::portal::form::{Faults, Field, Form, Names, text};
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::head::{HeadAction, Link, PageHead};
 use crate::server::portal::object::{
-    Again, Body, Edited, Grid, GridButton, GridRow, ObjectPage, Other, Panel, REVISION, Remark, ShownOncePage,
-    ShownValue, Stat, author, changed_meanwhile, modified, revision,
+    Body, Edited, Grid, GridButton, GridRow, ObjectForms, ObjectPage, Panel, REVISION, Remark, ShownOncePage,
+    ShownValue, Stat, add_form, author, modified, revision, saved,
 };
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Badge, Cell, Detail};
@@ -39,6 +39,19 @@ const NAMES: &Names = &[
 
 fn address(customer: CustomerId, id: AdministratorId, what: &str) -> String {
     format!("{}/{id}{what}", PLACE.address(customer))
+}
+
+fn forms(administrator: &Administrator) -> ObjectForms<'_> {
+    ObjectForms {
+        place: PLACE,
+        customer: administrator.customer_id,
+        address: address(administrator.customer_id, administrator.id, ""),
+        name: &administrator.username,
+        what: "administrator",
+        buttons: ["Save administrator", "Delete administrator"],
+        revision: administrator.revision,
+        modified: (administrator.modified_at, administrator.modified_by),
+    }
 }
 
 pub(in crate::server::portal) async fn show(
@@ -259,24 +272,14 @@ async fn add_page(
     values: &Fields,
     faults: &Faults,
 ) -> Result<FormPage, Trouble> {
-    const TITLE: &str = "Add Administrator";
-    let customer = visit.customer()?;
     let form = Form::new(vec![
         Field::text("username", "User name", values).hint("Unique over all customers; one signs in with it alone."),
-        role_field(values, customer, session.actor.role),
+        role_field(values, visit.customer()?, session.actor.role),
         password_field(),
         Field::text("description", "Description", values).optional(),
         enabled_field(values),
     ]);
-    Ok(FormPage {
-        frame: Frame::around(portal, visit, session, customer, PLACE, TITLE).await?,
-        head: PageHead::below_place(customer, PLACE, TITLE),
-        form: form.with_faults(faults),
-        action: format!("{}/add", PLACE.address(customer)),
-        hidden: Vec::new(),
-        button: TITLE,
-        cancel: PLACE.address(customer),
-    })
+    add_form(portal, visit, session, PLACE, ("Add Administrator", ""), form.with_faults(faults)).await
 }
 
 fn password_field() -> Field {
@@ -332,7 +335,7 @@ pub(in crate::server::portal) async fn edit(
     management.authorise(actor, customer, Role::Admin).await?;
     let administrator = management.find_administrator(actor, customer, visit.id()?).await?;
     let form = edit_form(&values_of(&administrator), &administrator, session);
-    Ok(Reply::ok(&edit_page(portal, visit, session, &administrator, form, administrator.revision).await?))
+    Ok(Reply::ok(&forms(&administrator).edit(portal, visit, session, form, administrator.revision).await?))
 }
 
 pub(in crate::server::portal) async fn save(
@@ -355,18 +358,11 @@ pub(in crate::server::portal) async fn save(
         Edited::of(result, NAMES, values, "administrator")?
     };
     if let Edited::Done = edited {
-        let name = text(values.text("username")).given().unwrap_or_default();
-        return Ok(Reply::see_other(address(customer, id, "")).with_notice(name, "was saved."));
+        return Ok(saved(address(customer, id, ""), values.text("username")));
     }
     let current = management.find_administrator(actor, customer, id).await.unwrap_or(before);
-    let author = author(portal, session, customer, current.modified_by).await?;
-    let other = Other {
-        values: values_of(&current),
-        revision: current.revision,
-        sentence: changed_meanwhile(author.as_ref(), "administrator", current.modified_at, portal.now()),
-    };
-    let Again { status, form, revision } = edited.again(edit_form(values, &current, session), expected, other);
-    Ok(Reply::page(status, &edit_page(portal, visit, session, &current, form, revision).await?))
+    let typed = (edit_form(values, &current, session), expected);
+    forms(&current).edit_again(portal, visit, session, edited, typed, values_of(&current)).await
 }
 
 fn edit_form(values: &Fields, administrator: &Administrator, session: &Session) -> Form {
@@ -378,27 +374,6 @@ fn edit_form(values: &Fields, administrator: &Administrator, session: &Session) 
     }
     fields.push(Field::text("description", "Description", values).optional());
     Form::new(fields)
-}
-
-async fn edit_page(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-    administrator: &Administrator,
-    form: Form,
-    revision: Revision,
-) -> Result<FormPage, Trouble> {
-    let (customer, id) = (administrator.customer_id, administrator.id);
-    let title = format!("Edit {}", administrator.username);
-    Ok(FormPage {
-        frame: Frame::around(portal, visit, session, customer, PLACE, &title).await?,
-        head: PageHead::below_place(customer, PLACE, title),
-        form,
-        action: address(customer, id, "/edit"),
-        hidden: vec![(REVISION, revision.0.to_string())],
-        button: "Save administrator",
-        cancel: address(customer, id, ""),
-    })
 }
 
 fn values_of(administrator: &Administrator) -> Fields {
@@ -509,18 +484,7 @@ pub(in crate::server::portal) async fn ask_delete(
         sentences.push("At least one enabled owner stays; the last one is not deleted.".to_owned());
     }
     sentences.push("What they did stays in the audit log.".to_owned());
-    let frame = Frame::around(portal, visit, session, customer, PLACE, format!("Delete {name}")).await?;
-    Ok(Reply::ok(&Confirmation {
-        frame,
-        question: format!("Delete {name}?"),
-        sentences,
-        form: Form::default(),
-        action: address(customer, id, "/delete"),
-        hidden: vec![(REVISION, administrator.revision.0.to_string())],
-        button: "Delete administrator",
-        is_destructive: true,
-        cancel: address(customer, id, ""),
-    }))
+    Ok(Reply::ok(&forms(&administrator).deletion(portal, visit, session, sentences).await?))
 }
 
 fn sessions_end(name: &Name, sessions: u64) -> String {

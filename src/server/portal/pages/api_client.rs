@@ -3,7 +3,7 @@
 use super::administrator::role_field;
 use super::administrators::status;
 use crate::clock::Timestamp;
-use crate::domain::{ApiClient, Kind, Name, ProvisioningKey, Revision, Role};
+use crate::domain::{ApiClient, Kind, Name, ProvisioningKey, Role};
 use crate::id::{ApiClientId, CustomerId, Id as _};
 use crate::management::api_clients::{ApiClientInput, NewSecret};
 use crate::management::sessions::Session;
@@ -15,8 +15,8 @@ use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::head::{HeadAction, PageHead};
 use crate::server::portal::kinds::words;
 use crate::server::portal::object::{
-    Again, Body, Edited, Grid, GridRow, ObjectPage, Other, Panel, REVISION, ShownOncePage, ShownValue, Stat, author,
-    changed_meanwhile, modified, revision,
+    Body, Edited, Grid, GridRow, ObjectForms, ObjectPage, Panel, REVISION, ShownOncePage, ShownValue, Stat, add_form,
+    author, modified, revision, saved,
 };
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Badge, Cell, Detail};
@@ -39,6 +39,19 @@ const NAMES: &Names = &[
 
 fn address(customer: CustomerId, id: ApiClientId, what: &str) -> String {
     format!("{}/{id}{what}", PLACE.address(customer))
+}
+
+fn forms(client: &ApiClient) -> ObjectForms<'_> {
+    ObjectForms {
+        place: PLACE,
+        customer: client.customer_id,
+        address: address(client.customer_id, client.id, ""),
+        name: &client.name,
+        what: "API client",
+        buttons: ["Save API client", "Delete API client"],
+        revision: client.revision,
+        modified: (client.modified_at, client.modified_by),
+    }
 }
 
 /// The keys that an API client manages: some of each kind, and how many there are.
@@ -212,19 +225,9 @@ async fn add_page(
     values: &Fields,
     faults: &Faults,
 ) -> Result<FormPage, Trouble> {
-    const TITLE: &str = "Add API Client";
-    let customer = visit.customer()?;
-    let mut head = PageHead::below_place(customer, PLACE, TITLE);
-    "Client id and secret are made here. The secret is shown once, on the next page.".clone_into(&mut head.lead);
-    Ok(FormPage {
-        frame: Frame::around(portal, visit, session, customer, PLACE, TITLE).await?,
-        head,
-        form: form(values, customer, session).with_faults(faults),
-        action: format!("{}/add", PLACE.address(customer)),
-        hidden: Vec::new(),
-        button: TITLE,
-        cancel: PLACE.address(customer),
-    })
+    let lead = "Client id and secret are made here. The secret is shown once, on the next page.";
+    let form = form(values, visit.customer()?, session).with_faults(faults);
+    add_form(portal, visit, session, PLACE, ("Add API Client", lead), form).await
 }
 
 fn form(values: &Fields, customer: CustomerId, session: &Session) -> Form {
@@ -308,7 +311,7 @@ pub(in crate::server::portal) async fn edit(
     management.authorise(actor, customer, Role::Admin).await?;
     let client = management.find_api_client(actor, customer, visit.id()?).await?;
     let form = form(&values_of(&client), customer, session);
-    Ok(Reply::ok(&edit_page(portal, visit, session, &client, form, client.revision).await?))
+    Ok(Reply::ok(&forms(&client).edit(portal, visit, session, form, client.revision).await?))
 }
 
 pub(in crate::server::portal) async fn save(
@@ -324,39 +327,12 @@ pub(in crate::server::portal) async fn save(
         let result = management.edit_api_client(actor, customer, id, Some(expected), &input(values)).await;
         Edited::of(result, NAMES, values, "API client")?
     };
-    let client = management.find_api_client(actor, customer, id).await?;
     if let Edited::Done = edited {
-        return Ok(Reply::see_other(address(customer, id, "")).with_notice(client.name.as_str(), "was saved."));
+        return Ok(saved(address(customer, id, ""), values.text("name")));
     }
-    let author = author(portal, session, customer, client.modified_by).await?;
-    let other = Other {
-        values: values_of(&client),
-        revision: client.revision,
-        sentence: changed_meanwhile(author.as_ref(), "API client", client.modified_at, portal.now()),
-    };
-    let Again { status, form, revision } = edited.again(form(values, customer, session), expected, other);
-    Ok(Reply::page(status, &edit_page(portal, visit, session, &client, form, revision).await?))
-}
-
-async fn edit_page(
-    portal: &Portal,
-    visit: &Visit,
-    session: &Session,
-    client: &ApiClient,
-    form: Form,
-    revision: Revision,
-) -> Result<FormPage, Trouble> {
-    let (customer, id) = (client.customer_id, client.id);
-    let title = format!("Edit {}", client.name);
-    Ok(FormPage {
-        frame: Frame::around(portal, visit, session, customer, PLACE, &title).await?,
-        head: PageHead::below_place(customer, PLACE, title),
-        form,
-        action: address(customer, id, "/edit"),
-        hidden: vec![(REVISION, revision.0.to_string())],
-        button: "Save API client",
-        cancel: address(customer, id, ""),
-    })
+    let client = management.find_api_client(actor, customer, id).await?;
+    let typed = (form(values, customer, session), expected);
+    forms(&client).edit_again(portal, visit, session, edited, typed, values_of(&client)).await
 }
 
 fn values_of(client: &ApiClient) -> Fields {
@@ -441,33 +417,20 @@ pub(in crate::server::portal) async fn ask_delete(
     management.authorise(actor, customer, Role::Admin).await?;
     let client = management.find_api_client(actor, customer, id).await?;
     let managed = Managed::look_up(portal, session, customer, id).await?;
-    let name = &client.name;
-    let is_in_the_way = managed.total > 0;
-    let (question, sentences) = if is_in_the_way {
+    let sentence = "Its secret and its tokens are refused at once. It manages no keys; those that it made stay.";
+    let mut deletion = forms(&client).deletion(portal, visit, session, vec![sentence.to_owned()]).await?;
+    if managed.total > 0 {
         let keys = say::counted(managed.total, "key", "keys");
-        let sentences = vec![
+        deletion.question = format!("{} cannot be deleted yet", client.name);
+        deletion.sentences = vec![
             format!("It manages {keys}: {}.", managed.names()),
             "Without it nobody could edit or delete them. Let it delete them first, for example by terraform destroy; \
              to stop it meanwhile, disable it."
                 .to_owned(),
         ];
-        (format!("{name} cannot be deleted yet"), sentences)
-    } else {
-        let sentence = "Its secret and its tokens are refused at once. It manages no keys; those that it made stay.";
-        (format!("Delete {name}?"), vec![sentence.to_owned()])
-    };
-    let frame = Frame::around(portal, visit, session, customer, PLACE, &*question).await?;
-    Ok(Reply::ok(&Confirmation {
-        frame,
-        question,
-        sentences,
-        form: Form::default(),
-        action: address(customer, id, "/delete"),
-        hidden: vec![(REVISION, client.revision.0.to_string())],
-        button: if is_in_the_way { "" } else { "Delete API client" },
-        is_destructive: true,
-        cancel: address(customer, id, ""),
-    }))
+        deletion.button = "";
+    }
+    Ok(Reply::ok(&deletion))
 }
 
 pub(in crate::server::portal) async fn delete(

@@ -28,7 +28,7 @@ use crate::store::{AuditField, AuditQuery, ListQuery, Page, PageRequest};
 const PIECES_MAX: u64 = 100;
 
 /// What is done, as the log writes it and as people read it.
-const ACTIONS: [(&str, &str); 19] = [
+const ACTIONS: [(&str, &str); 25] = [
     ("attach", "Attached to another key"),
     ("change-password", "Changed own password"),
     ("check", "Checked"),
@@ -36,22 +36,28 @@ const ACTIONS: [(&str, &str); 19] = [
     ("delete", "Deleted"),
     ("end-session", "Session ended"),
     ("export", "Key string shown"),
+    ("finish-roll", "Roll finished"),
     ("import", "Imported"),
     ("initialize", "Service started first"),
     ("raise-maximum", "Maximum raised"),
     ("recover", "Recovered"),
+    ("replace", "Replaced by another"),
     ("replace-secret", "Secret replaced"),
+    ("reseal", "Sealed by another master key"),
     ("reset-password", "Password reset"),
+    ("restore", "Restored from a backup"),
     ("revoke", "Revoked"),
+    ("roll", "Rolled"),
     ("rotate", "Rotated"),
     ("sign-in", "Signed in"),
     ("sign-in-failed", "Sign-in failed"),
     ("sign-out", "Signed out"),
+    ("test", "Tested"),
     ("update", "Edited"),
 ];
 
 /// What things are done to.
-const OBJECTS: [(Object, &str); 10] = [
+const OBJECTS: [(Object, &str); 12] = [
     (Object::Administrator, "Administrator"),
     (Object::ApiClient, "API client"),
     (Object::CleanUpSchedule, "Clean-up schedule"),
@@ -62,6 +68,8 @@ const OBJECTS: [(Object, &str); 10] = [
     (Object::Service, "Service"),
     (Object::Session, "Session"),
     (Object::SigningCertificate, "Signing certificate"),
+    (Object::TlsTrustAnchor, "TLS trust anchor"),
+    (Object::Webhook, "Webhook"),
 ];
 
 #[derive(Template)]
@@ -249,6 +257,7 @@ async fn address(
         Some(Located::Group(kind, id)) => below(Place::Groups(kind), &id),
         Some(Located::ProvisioningKey(kind, id)) => below(Place::Keys(kind), &id),
         Some(Located::SigningCertificate(id)) => below(Place::SigningCertificates, &id),
+        Some(Located::Webhook(id)) => below(Place::Webhooks, &id),
     })
 }
 

@@ -90,17 +90,20 @@ pub(in crate::server::portal) async fn save(
             Edited::of(edit.await, NAMES, typed, "")?
         }
     };
-    let now = find(portal, session, customer, kind).await?;
+    let now = find(portal, session, customer, kind).await;
     if let Edited::Done = edited {
-        let sentence = match now.filter(|schedule| schedule.enabled) {
-            Some(schedule) => {
+        let sentence = match now.map(|now| now.filter(|schedule| schedule.enabled)) {
+            Ok(Some(schedule)) => {
                 let (components, days) = (words(kind).components, schedule.days.get());
                 format!("Clean-up is on: {components} go {days} days after their certificate’s end.")
             }
-            None => "Clean-up is off.".to_owned(),
+            Ok(None) => "Clean-up is off.".to_owned(),
+            // It is saved, whether or not it can be read.
+            Err(_) => "Clean-up was saved.".to_owned(),
         };
         return Ok(Reply::see_other(Place::Components(kind).address(customer)).with_notice("", sentence));
     }
+    let now = now?;
     let by = now.as_ref().and_then(|schedule| schedule.modified_by);
     let who = object::author(portal, session, customer, by).await?;
     let at = now.as_ref().map_or(portal.now(), |schedule| schedule.modified_at);

@@ -344,6 +344,7 @@ pub(super) mod tests {
             state: ComponentState::Live,
             enrolled_at: at,
             current_serial: serial,
+            previous_serial: None,
             modified_at: at,
             modified_by: None,
             revision: Revision::FIRST,

@@ -208,12 +208,13 @@ pub(in crate::server::portal) async fn save(
         let result = management.edit_customer(actor, id, Some(expected), &input(values)).await;
         Edited::of(result, NAMES, values, "customer")?
     };
-    let customer = management.find_customer(actor, id).await?;
     if let Edited::Done = edited {
-        let sentence = if customer.enabled { "was saved." } else { "was saved; it is disabled." };
-        let list = Place::Customers.address(id);
-        return Ok(Reply::see_other(list).with_notice(customer.name.as_str(), sentence));
+        let is_enabled = !values.text("enabled").is_empty();
+        let sentence = if is_enabled { "was saved." } else { "was saved; it is disabled." };
+        // Nothing is read before: see `saved`.
+        return Ok(Reply::see_other(Place::Customers.address(id)).with_notice(values.text("name"), sentence));
     }
+    let customer = management.find_customer(actor, id).await?;
     let other = Other {
         values: values_of(&customer),
         revision: customer.revision,

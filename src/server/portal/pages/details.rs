@@ -144,7 +144,7 @@ fn tabs(kind: Kind, name: &Name, key: &KeySecret, cloud: &Cloud) -> Vec<Tab> {
 fn key_file() -> String {
     format!(
         "# paste the key, then Enter and Ctrl-D\n\
-         sudo install -d -m 700 /etc/muster &&\n\
+         sudo install -d -m 755 /etc/muster &&\n\
          sudo install -m 600 /dev/stdin {KEY_FILE}"
     )
 }

@@ -155,9 +155,11 @@ fn refusal_rows(customer: CustomerId, refusals: &[RefusalSum]) -> Vec<RefusalRow
 const fn reason(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::AddressNotAllowed => "Address not allowed",
+        Refusal::ClientCertificateSuperseded => "Certificate superseded",
         Refusal::ComponentDisabled => "Component disabled",
         Refusal::ComponentRevoked => "Component revoked",
         Refusal::CustomerDisabled => "Customer disabled",
+        Refusal::FingerprintMismatch => "Other hardware",
         Refusal::GroupDisabled => "Group disabled",
         Refusal::InvalidCsr => "CSR refused",
         Refusal::KeyDisabled => "Key disabled",
@@ -236,7 +238,9 @@ mod tests {
                 EndpointHealth { listener: "admin", not_after: ahead(9) },
                 EndpointHealth { listener: "enroll", not_after: ahead(61) },
             ],
+            anchor: None,
             unknown_keys: 13,
+            last_backup: Some(ago(3)),
         }
     }
 
@@ -312,8 +316,8 @@ mod tests {
                 (
                     "Signing certificate Edge expired 3 days ago",
                     "It signs nothing any more; 1 key uses it.",
-                    "Make a new one",
-                    "/c/7/signing-certificates/add"
+                    "Replace it",
+                    "/c/7/signing-certificates/9/replace"
                 ),
                 (
                     "k is exhausted",
@@ -349,8 +353,8 @@ mod tests {
                 (
                     "Signing certificate Edge expires in 24 days",
                     "14 Dec 2026. No certificate that it signs lasts longer; 3 keys use it.",
-                    "Make a new one",
-                    "/c/7/signing-certificates/add"
+                    "Replace it",
+                    "/c/7/signing-certificates/9/replace"
                 ),
             ]
         );

@@ -2,12 +2,8 @@
 
 pub(in crate::server::portal) mod bulk;
 
-use std::collections::HashMap;
-use std::num::NonZeroU32;
-use std::time::Duration;
-
-use crate::clock::{DAY_SECONDS, Timestamp};
-use crate::domain::attention::full_in;
+use crate::clock::Timestamp;
+use crate::domain::attention::{KEY_END_NEAR, full_in};
 use crate::domain::{BucketStep, Buckets, KeyState, Kind, Name, ProvisioningKey, Role};
 use crate::id::{ComponentId, CustomerId, Id as _};
 use crate::management::Error;
@@ -28,15 +24,11 @@ use crate::server::portal::table::{
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Cut, Instant};
 use crate::store::{Comparison, ComponentField, Condition, KeyField, ListQuery, Page};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 /// From here on a bar warns, in per cent.
 const NEARLY_FULL_PERCENT: i64 = 90;
-
-/// From so long before its end a key is said to expire.
-const EXPIRES_SOON_DAYS: u32 = 7;
-
-/// A forecast that is further away is none: the rate of one day says nothing of the next season.
-const FORECAST_MAX: Duration = Duration::from_secs(60 * DAY_SECONDS as u64);
 
 /// Below that no forecast is made, in per cent: nobody need act yet.
 const FORECAST_FROM_PERCENT: u64 = 50;
@@ -326,8 +318,7 @@ async fn forecast(portal: &Portal, session: &Session, view: &KeyView) -> Result<
     let buckets = Buckets::until(portal.now(), BucketStep::Hour, 24);
     let usage = portal.management().key_usage(&session.actor, key.customer_id, key.kind, key.id, buckets).await?;
     let of_late = usage.counts.iter().map(|count| count.uses).sum::<i64>();
-    let full = full_in(key.usage.uses, maximum, u64::try_from(of_late).unwrap_or(0));
-    Ok(full.filter(|span| *span <= FORECAST_MAX).map(say::span))
+    Ok(full_in(key.usage.uses, maximum, u64::try_from(of_late).unwrap_or(0)).map(say::span))
 }
 
 /// How many components of a key are neither deleted nor those of another.
@@ -413,7 +404,7 @@ fn remaining(key: &ProvisioningKey, forecast: Option<&str>) -> String {
 /// What is unusual about a key, the gravest first; none for one that is simply good.
 pub(super) fn state_badge(view: &KeyView, now: Timestamp) -> Option<Badge> {
     let key = &view.key;
-    let soon = now.saturating_add(Duration::from_secs(u64::from(EXPIRES_SOON_DAYS * DAY_SECONDS)));
+    let soon = now.saturating_add(KEY_END_NEAR);
     if key.is_exhausted() {
         Some(Badge::new("badge-bad", "full", "Exhausted"))
     } else if key.is_expired(now) {

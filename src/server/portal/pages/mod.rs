@@ -21,4 +21,6 @@ pub(super) mod sign_in;
 pub(super) mod signing_certificate;
 pub(super) mod signing_certificate_add;
 pub(super) mod signing_certificates;
+pub(super) mod webhook;
+pub(super) mod webhooks;
 pub(super) mod wizard;

@@ -2,16 +2,18 @@
 
 pub(in crate::server::portal) mod delete;
 pub(in crate::server::portal) mod edit;
+pub(in crate::server::portal) mod replace;
 pub(in crate::server::portal) mod upload;
 
 use zeroize::Zeroizing;
 
 use super::signing_certificates::{issuer, lifetime, state_badge, state_label, tone};
-use crate::ca::{CertificateDescription, CertificateFacts, certificate_pem, request_pem};
+use crate::ca::{CertificateDescription, CertificateFacts, certificate_pem, crl_path, request_pem};
 use crate::clock::Timestamp;
 use crate::domain::certificate::SigningState;
 use crate::domain::{Kind, Role, SigningCertificate};
 use crate::id::{CustomerId, Id as _, SigningCertificateId};
+use crate::management::crls::CrlState;
 use crate::management::keys::KeyView;
 use crate::management::sessions::Session;
 use crate::management::signing_certificates::SigningCertificateView;
@@ -82,6 +84,9 @@ pub(in crate::server::portal) async fn show(
         } else if row.csr.is_some() {
             head.actions.push(upload);
         }
+        if references.keys > 0 || references.groups > 0 {
+            head.actions.push(HeadAction::new("Replace", "rotate", address(customer, id, "/replace")));
+        }
         head.actions.push(HeadAction::delete(address(customer, id, "/delete")));
     }
     let mut main = Vec::new();
@@ -100,7 +105,10 @@ pub(in crate::server::portal) async fn show(
         remarks: remarks(customer, row, now, may_edit),
         stats: stats(row, &references, now),
         main,
-        side: vec![settings(customer, &view, modified(row.modified_at, author))],
+        side: vec![
+            settings(customer, &view, modified(row.modified_at, author)),
+            crl(portal, session, customer, id).await?,
+        ],
     }))
 }
 
@@ -128,13 +136,13 @@ fn remarks(customer: CustomerId, row: &SigningCertificate, now: Timestamp, may_e
             "note-bad",
             "warn",
             "Expired, it signs nothing",
-            "Devices with keys that name it are refused, renewals too. Choose another signing certificate for these keys.",
+            "Devices with keys that name it are refused, renewals too. Replace it by another one.",
         ),
         SigningState::Active if !tone(row.not_after, now).is_empty() => remark(
             "note-warn",
             "clock",
             &format!("Expires {}", say::ahead(row.not_after, now)),
-            "Make its successor and choose it for the keys below; components move to it with their next renewal.",
+            "Make its successor and replace it; components move to the successor with their next renewal.",
         ),
         SigningState::NotAllowed => remark(
             "",
@@ -199,6 +207,40 @@ fn settings(customer: CustomerId, view: &SigningCertificateView, modified: Cell)
         panel = panel.with_links(vec![csr]);
     }
     panel
+}
+
+/// The list that tells which certificates of its count no more.
+async fn crl(
+    portal: &Portal,
+    session: &Session,
+    customer: CustomerId,
+    id: SigningCertificateId,
+) -> Result<Panel, Error> {
+    let management = portal.management();
+    let body = match management.find_crl_state(&session.actor, customer, id).await? {
+        CrlState::NotAllowed => Body::Text(
+            "Its key usage has no cRLSign, so there is no CRL, and what it signs names none: relying services cannot \
+             learn of a revocation. Ask the CA that signed it for a certificate with cRLSign, and upload that."
+                .to_owned(),
+        ),
+        CrlState::NotNeeded => Body::Text("It signs nothing, so there is none.".to_owned()),
+        CrlState::NotYet => Body::Text("The first one comes within seconds.".to_owned()),
+        CrlState::Published(head) => {
+            let at = match management.crl_uri(id) {
+                Some(uri) => Cell::Mono(uri),
+                None => Cell::Text(format!("{} on the enrollment listener; certificates do not name it", crl_path(id))),
+            };
+            let details = vec![
+                Detail::new("Address", at),
+                Detail::new("Revoked", Cell::Text(say::counted(head.entries, "certificate", "certificates"))),
+                Detail::new("Number", Cell::Mono(head.number.0.to_string())),
+                Detail::new("Counts from", Cell::Time(Instant::at(head.this_update))),
+                Detail::new("Counts until", Cell::Time(Instant::at(head.next_update))),
+            ];
+            Body::Pairs(details)
+        }
+    };
+    Ok(Panel::new("crl", "CRL", body))
 }
 
 /// The certificate as it would be read to somebody.

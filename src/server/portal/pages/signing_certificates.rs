@@ -2,9 +2,11 @@
 
 use crate::ca::CertificateFacts;
 use crate::clock::{DAY, DAY_SECONDS, Timestamp};
+use crate::domain::attention::{SIGNING_CERTIFICATE_END_NEAR, SIGNING_CERTIFICATE_END_NEAR_DAYS};
 use crate::domain::certificate::SigningState;
 use crate::domain::{Role, SigningCertificate};
 use crate::id::CustomerId;
+use crate::management::Error;
 use crate::management::sessions::Session;
 use crate::management::signing_certificates::SigningCertificateView;
 use crate::server::portal::Portal;
@@ -17,10 +19,9 @@ use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Action, Badge, Cell, Detail, Row, Totals};
 use crate::server::portal::visit::Visit;
 use crate::server::portal::words::{self as say, Instant};
-use crate::store::{Comparison, Condition, Page, SigningCertificateField, SigningCertificateReferences};
-
-/// From so many days before its end on a signing certificate is warned of: a new one takes a while to reach devices.
-pub(super) const EXPIRES_SOON_DAYS: u32 = 30;
+use crate::store::{
+    Comparison, Condition, ListQuery, Page, SigningCertificateField, SigningCertificateReferences, Sort,
+};
 
 const LEAD: &str = "A signing certificate signs the certificates of components: a key names the one that signs for it, \
                     a group the one that new keys start with. Make them here, import them, or let your own CA sign.";
@@ -66,6 +67,24 @@ pub(in crate::server::portal) async fn list(
     Ok(Reply::ok(&ListPage { frame, head, table, empty }))
 }
 
+/// Those that can sign now, by name: what keys and groups can be given.
+pub(super) async fn usable(
+    portal: &Portal,
+    session: &Session,
+    customer: CustomerId,
+) -> Result<Vec<SigningCertificate>, Error> {
+    let sort = Some(Sort { field: SigningCertificateField::Name, descending: false });
+    let allowed = ListQuery::first_where(
+        ListQuery::<SigningCertificateField>::LIMIT_MAX,
+        SigningCertificateField::AllowSigning,
+        Comparison::Equals,
+        true,
+    );
+    let query = ListQuery { sort, ..allowed };
+    let found = portal.management().list_signing_certificates(&session.actor, customer, &query).await?;
+    Ok(found.rows.into_iter().map(|view| view.certificate).filter(|one| one.is_usable(portal.now())).collect())
+}
+
 fn nothing_yet(action: Option<HeadAction>) -> Empty {
     Empty {
         title: "No signing certificates yet".to_owned(),
@@ -85,9 +104,9 @@ fn columns(now: Timestamp) -> Vec<Column<SigningCertificateField>> {
     use SigningCertificateField as Of;
     let state =
         |state: SigningState| FilterChoice::equals(state.as_str(), state_label(state), Of::State, state.as_str());
-    let ends = |value: &str, label: &str, days: u32| FilterChoice {
+    let ends = |value: &str, label: String, days: u32| FilterChoice {
         value: value.to_owned(),
-        label: label.to_owned(),
+        label,
         conditions: vec![
             Condition::new(Of::NotAfter, Comparison::Greater, now.unix_seconds()),
             Condition::new(Of::NotAfter, Comparison::LessOrEquals, now.saturating_add(DAY * days).unix_seconds()),
@@ -105,8 +124,8 @@ fn columns(now: Timestamp) -> Vec<Column<SigningCertificateField>> {
         Column::new("parent", "Issued By", "Issued by", "c-text", Of::ParentName)
             .filtered(Filter::Contains(Of::ParentName)),
         Column::new("expires", "Expires", "Expires", "c-text", Of::NotAfter).filtered(Filter::Choice(vec![
-            ends("soon", "Within 30 days", EXPIRES_SOON_DAYS),
-            ends("year", "Within a year", 365),
+            ends("soon", format!("Within {SIGNING_CERTIFICATE_END_NEAR_DAYS} days"), SIGNING_CERTIFICATE_END_NEAR_DAYS),
+            ends("year", "Within a year".to_owned(), 365),
             passed,
         ])),
         Column::new("used", "Used By", "Used by", "c-text", Of::Name).unsorted(),
@@ -146,7 +165,7 @@ pub(super) fn state_badge(state: SigningState) -> Option<Badge> {
 pub(super) fn tone(not_after: Timestamp, now: Timestamp) -> &'static str {
     if not_after <= now {
         "tag-bad"
-    } else if not_after <= now.saturating_add(DAY * EXPIRES_SOON_DAYS) {
+    } else if not_after <= now.saturating_add(SIGNING_CERTIFICATE_END_NEAR) {
         "tag-warn"
     } else {
         ""
@@ -250,15 +269,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_soon_is_warned_of_from_thirty_days_on() {
+    fn what_ends_soon_is_warned_of_from_sixty_days_on() {
         let now = Timestamp::from_rfc3339("2026-11-20T16:06:00Z").unwrap();
         let in_days = |days: u32| now.saturating_add(DAY * days);
         for (at, expected) in [
             (now.saturating_sub(DAY), "tag-bad"),
             (now, "tag-bad"),
             (in_days(1), "tag-warn"),
-            (in_days(30), "tag-warn"),
-            (in_days(31), ""),
+            (in_days(60), "tag-warn"),
+            (in_days(61), ""),
         ] {
             assert_eq!(tone(at, now), expected, "{at}");
         }

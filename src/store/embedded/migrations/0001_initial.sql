@@ -131,6 +131,8 @@ CREATE TABLE provisioning_keys (
 ) STRICT;
 
 CREATE UNIQUE INDEX provisioning_keys_by_name ON provisioning_keys (customer_id, kind, name);
+-- Whose digest is under an older pepper.
+CREATE INDEX provisioning_keys_by_pepper ON provisioning_keys (pepper);
 CREATE INDEX provisioning_keys_by_kind ON provisioning_keys (customer_id, kind);
 CREATE INDEX provisioning_keys_by_group ON provisioning_keys (customer_id, group_id);
 CREATE INDEX provisioning_keys_by_signing_certificate ON provisioning_keys (customer_id, signing_certificate_id);
@@ -183,6 +185,7 @@ CREATE TABLE components (
     revoked_at       INTEGER,
     enabled          INTEGER NOT NULL,
     current_serial   BLOB    NOT NULL,
+    previous_serial  BLOB, -- of the certificate that the current one replaced in a renewal
     revision         INTEGER NOT NULL,
     kind             INTEGER NOT NULL,
     group_id         INTEGER NOT NULL,
@@ -250,8 +253,9 @@ CREATE TABLE certificates (
     key_id                 INTEGER NOT NULL,
     component_id           INTEGER NOT NULL,
     serial                 BLOB    NOT NULL,
-    status                 INTEGER NOT NULL, -- 1 current, 2 superseded, 3 revoked
+    status                 INTEGER NOT NULL, -- 1 current, 2 superseded, 3 revoked, 4 renewed
     status_at              INTEGER,
+    reason                 INTEGER,          -- of a revocation, as RFC 5280 numbers them
     signing_certificate_id INTEGER NOT NULL,
     public_key_hash        BLOB    NOT NULL,
     issued_at              INTEGER NOT NULL,
@@ -265,6 +269,41 @@ CREATE TABLE certificates (
 CREATE UNIQUE INDEX certificates_by_component ON certificates (customer_id, component_id, serial);
 -- What ends when, and whose it is: clean-up walks it without a look at the wide rows.
 CREATE INDEX certificates_by_end ON certificates (customer_id, not_after, component_id) WHERE status = 1;
+-- What a component had before, by its end: an enrollment adds none of them.
+CREATE INDEX certificates_past ON certificates (customer_id, component_id, not_after) WHERE status <> 1;
+-- What a CRL says, so that a hundred thousand entries are read without a look at the wide rows. An enrollment
+-- adds none.
+CREATE INDEX certificates_revoked
+    ON certificates (customer_id, signing_certificate_id, not_after, serial, status, status_at, reason)
+    WHERE status IN (2, 3);
+
+-- The newest CRL of each signing certificate. A table of rowids: der has megabytes.
+CREATE TABLE crls (
+    customer_id            INTEGER NOT NULL,
+    signing_certificate_id INTEGER NOT NULL,
+    number                 INTEGER NOT NULL,
+    this_update            INTEGER NOT NULL,
+    next_update            INTEGER NOT NULL,
+    entries                INTEGER NOT NULL,
+    der                    BLOB    NOT NULL,
+    PRIMARY KEY (customer_id, signing_certificate_id)
+) STRICT;
+
+-- Signing certificates of which something was revoked that their CRL does not have, each with what was revoked
+-- last. Kept by the database itself, as certificates end in many places. A serial number comes here once, so
+-- whoever takes out the one that it saw leaves what came since.
+CREATE TABLE crl_news (
+    customer_id            INTEGER NOT NULL,
+    signing_certificate_id INTEGER NOT NULL,
+    serial                 BLOB    NOT NULL,
+    PRIMARY KEY (customer_id, signing_certificate_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER crl_news_come AFTER UPDATE OF status ON certificates WHEN new.status IN (2, 3) BEGIN
+    INSERT INTO crl_news (customer_id, signing_certificate_id, serial)
+        VALUES (new.customer_id, new.signing_certificate_id, new.serial)
+        ON CONFLICT DO UPDATE SET serial = excluded.serial;
+END;
 
 -- When components go by themselves.
 CREATE TABLE clean_up_schedules (
@@ -441,6 +480,59 @@ CREATE TABLE saved_filters (
     name             TEXT    NOT NULL COLLATE NOCASE,
     query            TEXT    NOT NULL,
     PRIMARY KEY (customer_id, administrator_id, page, name)
+) STRICT, WITHOUT ROWID;
+
+-- URLs that are told of what happens. The columns from looks on are the deliveries' to write.
+CREATE TABLE webhooks (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    customer_id     INTEGER NOT NULL,
+    revision        INTEGER NOT NULL,
+    name            TEXT    NOT NULL COLLATE NOCASE,
+    url             TEXT    NOT NULL,
+    events          TEXT    NOT NULL, -- separated by commas
+    sealed_secret   BLOB    NOT NULL,
+    enabled         INTEGER NOT NULL,
+    since           INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    modified_at     INTEGER NOT NULL,
+    modified_by     INTEGER,
+    attention_looks INTEGER NOT NULL, -- how often something was queued, as below
+    component_looks INTEGER NOT NULL,
+    last_success_at INTEGER,
+    last_failure_at INTEGER,
+    last_failure    TEXT    NOT NULL,
+    failing_since   INTEGER,
+    failures        INTEGER NOT NULL, -- attempts since something was delivered
+    due_at          INTEGER -- when its turn is; NULL: nothing waits
+) STRICT;
+
+CREATE UNIQUE INDEX webhooks_by_name ON webhooks (customer_id, name);
+CREATE INDEX webhooks_due ON webhooks (due_at) WHERE enabled AND due_at IS NOT NULL;
+
+CREATE TABLE webhook_deliveries (
+    customer_id INTEGER NOT NULL,
+    webhook_id  INTEGER NOT NULL,
+    id          INTEGER NOT NULL,
+    event       TEXT    NOT NULL,
+    payload     TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    state       INTEGER NOT NULL, -- 1 waiting, 2 delivered, 3 given up
+    attempts    INTEGER NOT NULL,
+    next_at     INTEGER NOT NULL, -- of those that are over: when they ended
+    last_result TEXT    NOT NULL,
+    PRIMARY KEY (customer_id, webhook_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (customer_id, webhook_id, next_at, event) WHERE state = 1;
+
+-- How far each webhook was told of what. See domain/webhook.rs.
+CREATE TABLE webhook_marks (
+    customer_id INTEGER NOT NULL,
+    webhook_id  INTEGER NOT NULL,
+    event       TEXT    NOT NULL,
+    object_id   INTEGER NOT NULL,
+    value       INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, webhook_id, event, object_id)
 ) STRICT, WITHOUT ROWID;
 
 -- The change feed: sequences without gaps, the newest rows only.

@@ -7,7 +7,8 @@
 --
 -- The row of a key in key_counters is the key's lock. Whatever takes a use, or changes a key, its components
 -- or their fingerprints, locks it first, several in the order of their ids. Counters stand apart from settings so
--- that a commit rewrites them and not a description, an address list and a sealed string.
+-- that a commit rewrites them and not a description, an address list and a sealed string. A renewal needs no key:
+-- it locks the component's row, too, and so does whatever ends a single component.
 --
 -- What an enrollment costs: one row in components with four index entries, one in certificates with two, one
 -- in key_uses with one; per batch a row of key_counters and of key_hours for each key, and of component_counts
@@ -145,6 +146,8 @@ CREATE TABLE provisioning_keys (
 );
 
 CREATE UNIQUE INDEX provisioning_keys_by_name ON provisioning_keys (customer_id, kind, lower(name));
+-- Whose digest is under an older pepper.
+CREATE INDEX provisioning_keys_by_pepper ON provisioning_keys (pepper, id);
 CREATE UNIQUE INDEX provisioning_keys_by_id ON provisioning_keys (id);
 -- For lists. That an id is above zero is always true, and only lists ask for it: in a new database, of which there are no
 -- statistics yet, the planner would take any index that begins with the customer for as good as the unique one, and an
@@ -185,6 +188,7 @@ CREATE TABLE components (
     revoked_at       BIGINT,
     enabled          BOOLEAN NOT NULL,
     current_serial   BYTEA   NOT NULL,
+    previous_serial  BYTEA, -- of the certificate that the current one replaced in a renewal
     revision         BIGINT  NOT NULL,
     kind             BIGINT  NOT NULL,
     group_id         BIGINT  NOT NULL,
@@ -225,8 +229,9 @@ CREATE TABLE certificates (
     serial                 BYTEA,
     key_id                 BIGINT NOT NULL,
     component_id           BIGINT NOT NULL,
-    status                 BIGINT NOT NULL, -- 1 current, 2 superseded, 3 revoked
+    status                 BIGINT NOT NULL, -- 1 current, 2 superseded, 3 revoked, 4 renewed
     status_at              BIGINT,
+    reason                 BIGINT,          -- of a revocation, as RFC 5280 numbers them
     signing_certificate_id BIGINT NOT NULL,
     public_key_hash        BYTEA  NOT NULL,
     issued_at              BIGINT NOT NULL,
@@ -238,6 +243,34 @@ CREATE TABLE certificates (
 
 -- What ends when, and whose it is: clean-up walks it without a look at the wide rows.
 CREATE INDEX certificates_by_end ON certificates (customer_id, not_after, component_id) WHERE status = 1;
+-- What a component had before, by its end: an enrollment adds none of them.
+CREATE INDEX certificates_past ON certificates (customer_id, component_id, not_after) WHERE status <> 1;
+-- What a CRL says, so that a hundred thousand entries are read without a look at the wide rows. An enrollment
+-- adds none.
+CREATE INDEX certificates_revoked
+    ON certificates (customer_id, signing_certificate_id, not_after, serial, status, status_at, reason)
+    WHERE status IN (2, 3);
+
+-- The newest CRL of each signing certificate.
+CREATE TABLE crls (
+    customer_id            BIGINT,
+    signing_certificate_id BIGINT,
+    number                 BIGINT NOT NULL,
+    this_update            BIGINT NOT NULL,
+    next_update            BIGINT NOT NULL,
+    entries                BIGINT NOT NULL,
+    der                    BYTEA  NOT NULL,
+    PRIMARY KEY (customer_id, signing_certificate_id)
+);
+
+-- What was revoked and is on no CRL yet: of each statement that revokes one certificate per signing certificate,
+-- a row that nobody else writes. A CRL takes out those that its maker saw, and leaves what came since.
+CREATE TABLE crl_news (
+    customer_id            BIGINT,
+    signing_certificate_id BIGINT,
+    serial                 BYTEA,
+    PRIMARY KEY (customer_id, signing_certificate_id, serial)
+);
 
 -- When components go by themselves.
 CREATE TABLE clean_up_schedules (
@@ -417,6 +450,60 @@ CREATE TABLE saved_filters (
 );
 
 CREATE UNIQUE INDEX saved_filters_by_name ON saved_filters (customer_id, administrator_id, page, lower(name));
+
+-- URLs that are told of what happens. The columns from looks on are the deliveries' to write.
+CREATE TABLE webhooks (
+    customer_id     BIGINT,
+    id              BIGINT,
+    revision        BIGINT  NOT NULL,
+    name            TEXT COLLATE "C" NOT NULL,
+    url             TEXT COLLATE "C" NOT NULL,
+    events          TEXT COLLATE "C" NOT NULL, -- separated by commas
+    sealed_secret   BYTEA   NOT NULL,
+    enabled         BOOLEAN NOT NULL,
+    since           BIGINT  NOT NULL,
+    created_at      BIGINT  NOT NULL,
+    modified_at     BIGINT  NOT NULL,
+    modified_by     BIGINT,
+    attention_looks BIGINT  NOT NULL, -- how often something was queued, as below
+    component_looks BIGINT  NOT NULL,
+    last_success_at BIGINT,
+    last_failure_at BIGINT,
+    last_failure    TEXT    NOT NULL,
+    failing_since   BIGINT,
+    failures        BIGINT  NOT NULL, -- attempts since something was delivered
+    due_at          BIGINT, -- when its turn is; NULL: nothing waits
+    PRIMARY KEY (customer_id, id)
+);
+
+CREATE UNIQUE INDEX webhooks_by_name ON webhooks (customer_id, lower(name));
+CREATE INDEX webhooks_due ON webhooks (due_at) WHERE enabled AND due_at IS NOT NULL;
+
+CREATE TABLE webhook_deliveries (
+    customer_id BIGINT,
+    webhook_id  BIGINT,
+    id          BIGINT,
+    event       TEXT COLLATE "C" NOT NULL,
+    payload     TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL,
+    state       BIGINT NOT NULL, -- 1 waiting, 2 delivered, 3 given up
+    attempts    BIGINT NOT NULL,
+    next_at     BIGINT NOT NULL, -- of those that are over: when they ended
+    last_result TEXT   NOT NULL,
+    PRIMARY KEY (customer_id, webhook_id, id)
+);
+
+CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (customer_id, webhook_id, next_at, event) WHERE state = 1;
+
+-- How far each webhook was told of what. See domain/webhook.rs.
+CREATE TABLE webhook_marks (
+    customer_id BIGINT,
+    webhook_id  BIGINT,
+    event       TEXT COLLATE "C",
+    object_id   BIGINT,
+    value       BIGINT NOT NULL,
+    PRIMARY KEY (customer_id, webhook_id, event, object_id)
+);
 
 -- The change feed: sequences without gaps, the newest rows only.
 CREATE TABLE changes (

@@ -45,10 +45,14 @@ pub(in crate::server::portal) async fn attach(
     let edit = portal.management().edit_component(&session.actor, customer, kind, id, revision, &input);
     match Edited::of(edit.await, NAMES, &visit.form, words(kind).component)? {
         Edited::Done => {
-            let view = portal.management().find_component(&session.actor, customer, kind, id).await?;
-            let key = view.relations.key_name.as_ref().map_or("another key", |name| name.as_str());
-            let sentence = format!("was attached to {key}. No use was taken.");
-            Ok(Reply::see_other(address(&view.component, "")).with_notice(view.component.name, sentence))
+            // It is attached, whether or not the names can be read.
+            let view = portal.management().find_component(&session.actor, customer, kind, id).await.ok();
+            let key = view.as_ref().and_then(|view| view.relations.key_name.as_ref());
+            let sentence =
+                format!("was attached to {}. No use was taken.", key.map_or("another key", |name| name.as_str()));
+            let name = view.as_ref().map_or("It", |view| view.component.name.as_str());
+            let address = format!("{}/{id}", Place::Components(kind).address(customer));
+            Ok(Reply::see_other(address).with_notice(name, sentence))
         }
         Edited::Outdated => {
             let faults = Faults::of("", "It was changed meanwhile. Look whether this is still what you want.");

@@ -4,14 +4,14 @@ use zeroize::Zeroizing;
 
 use crate::ca::{CertificateDescription, certificate_pem};
 use crate::clock::Timestamp;
-use crate::domain::{CertificateRecord, CertificateStatus};
+use crate::domain::{CertificateRecord, CertificateStatus, RevocationReason};
 use crate::management::sessions::Session;
 use crate::server::portal::Portal;
 use crate::server::portal::object::{Body, Grid, GridRow, Panel};
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::table::{Badge, Cell, Detail};
 use crate::server::portal::visit::Visit;
-use crate::server::portal::words::Instant;
+use crate::server::portal::words::{self as say, Instant};
 
 /// One certificate as PEM.
 pub(in crate::server::portal) async fn download(
@@ -62,14 +62,30 @@ pub(super) fn all(certificates: &[CertificateRecord], now: Timestamp) -> Panel {
             Cell::Time(Instant::past(record.issued_at, now)),
             Cell::Time(Instant::at(record.not_after)),
             Cell::Badge(status(record, now)),
+            why(record),
         ])
     };
-    let heads = vec!["Serial number", "Issued", "Valid until", "Status"];
+    let heads = vec!["Serial number", "Issued", "Valid until", "Status", "On the CRL"];
     Panel::new("certificates", "Certificates", Body::Grid(Grid::new(heads, certificates.iter().map(row).collect())))
+}
+
+/// What its entry on the CRL says, if it has one.
+fn why(record: &CertificateRecord) -> Cell {
+    match record.status {
+        CertificateStatus::Revoked { at, reason } => {
+            Cell::Text(format!("{}, since {}", say::revocation_reason(reason), say::minute(at)))
+        }
+        CertificateStatus::Superseded { at } => {
+            let reason = say::revocation_reason(RevocationReason::Superseded);
+            Cell::Text(format!("{reason}, since {}", say::minute(at)))
+        }
+        CertificateStatus::Current | CertificateStatus::Renewed { .. } => Cell::Nothing,
+    }
 }
 
 fn status(record: &CertificateRecord, now: Timestamp) -> Badge {
     match record.status {
+        CertificateStatus::Renewed { .. } => Badge::new("badge-line", "rotate", "Renewed"),
         CertificateStatus::Revoked { .. } => Badge::new("badge-bad", "revoke", "Revoked"),
         CertificateStatus::Superseded { .. } => Badge::new("badge-line", "rotate", "Superseded"),
         CertificateStatus::Current if record.not_after <= now => Badge::new("badge-bad", "clock", "Expired"),

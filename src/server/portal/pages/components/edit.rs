@@ -59,10 +59,11 @@ pub(in crate::server::portal) async fn save(
             portal.management().edit_component(&session.actor, customer, kind, id, Some(expected), &input).await;
         Edited::of(edited, NAMES, typed, words(kind).component)?
     };
-    let component = find(portal, visit, session).await?;
     if let Edited::Done = edited {
-        return Ok(Reply::see_other(address(&component, "")).with_notice(component.name.as_str(), "was saved."));
+        let address = format!("{}/{id}", Place::Components(kind).address(customer));
+        return Ok(object::saved(address, typed.text("name")));
     }
+    let component = find(portal, visit, session).await?;
     let who = object::author(portal, session, customer, component.modified_by).await?;
     let (word, at) = (words(kind).nouns.0, component.modified_at);
     let sentence = object::changed_meanwhile(who.as_ref(), word, at, portal.now());
@@ -89,8 +90,9 @@ pub(in crate::server::portal) async fn disable(
 async fn switch(portal: &Portal, visit: &Visit, session: &Session, enabled: bool) -> Result<Reply, Trouble> {
     let (customer, kind, id) = (visit.customer()?, visit.kind(), visit.id::<ComponentId>()?);
     let input = ComponentInput { enabled: Input::Given(enabled), ..ComponentInput::default() };
-    portal.management().edit_component(&session.actor, customer, kind, id, None, &input).await?;
+    // Before: a read that failed after it would be told as a change that was not made.
     let component = find(portal, visit, session).await?;
+    portal.management().edit_component(&session.actor, customer, kind, id, None, &input).await?;
     let sentence = if enabled {
         "was enabled. Its device may renew and enroll again."
     } else {

@@ -5,19 +5,21 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::domain::audit::AuditEvent;
-use crate::domain::{Component, Name};
+use crate::domain::{Component, Name, RevocationReason};
 use crate::management::components::history::{ComponentEvent, ComponentEventKind, ComponentHistory, EventKey};
 use crate::server::portal::frame::Place;
 use crate::server::portal::object::{Body, Grid, GridRow, Panel};
 use crate::server::portal::table::Cell;
-use crate::server::portal::words::Instant;
+use crate::server::portal::words::{self as say, Instant};
 
 /// Ids of those whose names [`panel`] wants.
 pub(super) fn actors(history: &ComponentHistory) -> Vec<u64> {
     let by = |event: &ComponentEvent| match &event.what {
         ComponentEventKind::Administered(event) => event.actor_id.parse().ok(),
         ComponentEventKind::RevokedWithKey { by } => *by,
-        ComponentEventKind::Enrolled { .. } | ComponentEventKind::ReEnrolled { .. } => None,
+        ComponentEventKind::Enrolled { .. }
+        | ComponentEventKind::ReEnrolled { .. }
+        | ComponentEventKind::Renewed { .. } => None,
     };
     history.events.iter().filter_map(by).collect()
 }
@@ -44,11 +46,10 @@ fn row(component: &Component, event: &ComponentEvent, names: &HashMap<u64, Name>
             let name = event.actor_id.parse().ok().and_then(|id: u64| names.get(&id));
             (told(event), Cell::Nothing, Cell::text(name.map_or(event.actor_name.as_str(), |name| name.as_str())))
         }
-        ComponentEventKind::Enrolled { key, device } => (
-            "Enrolled".to_owned(),
-            key.as_ref().map_or(Cell::Nothing, key_cell),
-            Cell::Text(device.address.to_string()),
-        ),
+        ComponentEventKind::Enrolled { key, address } => {
+            let from = address.map_or(Cell::Nothing, |address| Cell::Text(address.to_string()));
+            ("Enrolled".to_owned(), key_cell(key), from)
+        }
         ComponentEventKind::ReEnrolled { key, old, new } => {
             let what = match old.public_key_hash == new.public_key_hash {
                 true => "Re-enrolled with the same key pair",
@@ -59,6 +60,10 @@ fn row(component: &Component, event: &ComponentEvent, names: &HashMap<u64, Name>
                 false => format!("{}, before {}", new.address, old.address),
             };
             (what.to_owned(), key_cell(key), Cell::Text(from))
+        }
+        ComponentEventKind::Renewed { is_rekey } => {
+            let what = if *is_rekey { "Renewed with a new key pair" } else { "Renewed" };
+            (what.to_owned(), Cell::Nothing, Cell::Nothing)
         }
         ComponentEventKind::RevokedWithKey { by } => {
             let by = by.and_then(|by| names.get(&by)).map_or(Cell::Nothing, |name| Cell::text(name.as_str()));
@@ -72,7 +77,7 @@ fn row(component: &Component, event: &ComponentEvent, names: &HashMap<u64, Name>
 fn told(event: &AuditEvent) -> String {
     match event.action.as_str() {
         "attach" => return "Attached to another key".to_owned(),
-        "revoke" => return "Revoked".to_owned(),
+        "revoke" => return revoked(event),
         _ => {}
     }
     let settings = |text: &Option<String>| -> Map<String, Value> {
@@ -91,6 +96,16 @@ fn told(event: &AuditEvent) -> String {
             };
             format!("Edited: {}", changed.iter().map(|(name, _)| word(name)).collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+/// With the reason, if one was given.
+fn revoked(event: &AuditEvent) -> String {
+    let told: Option<Value> = event.after.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let reason = told.as_ref().and_then(|told| RevocationReason::chosen(told["reason"].as_str()?));
+    match reason.filter(|reason| *reason != RevocationReason::Unspecified) {
+        Some(reason) => format!("Revoked: {}", say::revocation_reason(reason).to_lowercase()),
+        None => "Revoked".to_owned(),
     }
 }
 
@@ -117,5 +132,7 @@ mod tests {
         assert_eq!(of("update", "{", "{"), "Edited");
         assert_eq!(of("attach", "{}", "{}"), "Attached to another key");
         assert_eq!(of("revoke", "{}", "{}"), "Revoked");
+        assert_eq!(of("revoke", "{}", r#"{"reason":"unspecified"}"#), "Revoked");
+        assert_eq!(of("revoke", "{}", r#"{"reason":"keyCompromise"}"#), "Revoked: key compromised");
     }
 }

@@ -2,14 +2,16 @@
 
 use super::address;
 use super::edit::refuse_unless_allowed;
+use crate::domain::RevocationReason;
 use crate::id::ComponentId;
 use crate::management::sessions::Session;
 use crate::server::portal::Portal;
 use crate::server::portal::ask::Confirmation;
-use crate::server::portal::form::Form;
+use crate::server::portal::form::{self, Field, Form};
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::visit::Visit;
+use crate::server::portal::words as say;
 
 pub(in crate::server::portal) async fn ask_to_revoke(
     portal: &Portal,
@@ -21,6 +23,9 @@ pub(in crate::server::portal) async fn ask_to_revoke(
     let component =
         portal.management().find_component(&session.actor, customer, kind, visit.id::<ComponentId>()?).await?.component;
     let question = format!("Revoke {}?", component.name);
+    let reasons =
+        RevocationReason::CHOICES.map(|reason| (reason.as_str().to_owned(), say::revocation_reason(reason).to_owned()));
+    let hint = "It stands on the CRL, for those who check its certificate.";
     let confirmation = Confirmation {
         frame: Frame::around(portal, visit, session, customer, Place::Components(kind), question.as_str()).await?,
         question,
@@ -30,7 +35,7 @@ pub(in crate::server::portal) async fn ask_to_revoke(
                 .to_owned(),
             "A certificate that is revoked stays so. To stop it for a while, disable it.".to_owned(),
         ],
-        form: Form::default(),
+        form: Form::new(vec![Field::select("reason", "Reason", &visit.form, reasons).hint(hint)]),
         action: address(&component, "/revoke"),
         hidden: Vec::new(),
         button: super::button(
@@ -53,8 +58,9 @@ pub(in crate::server::portal) async fn revoke(
     }
     let (customer, kind, management, actor) = (visit.customer()?, visit.kind(), portal.management(), &session.actor);
     let id: ComponentId = visit.id()?;
-    management.revoke_component(actor, customer, kind, id, None).await?;
+    // Before: a read that failed after it would be told as a revocation that was not made.
     let component = management.find_component(actor, customer, kind, id).await?.component;
+    management.revoke_component(actor, customer, kind, id, None, form::text(visit.form.text("reason"))).await?;
     let sentence = "was revoked. Delete it to let its device enroll again.";
     Ok(Reply::see_other(address(&component, "")).with_notice(component.name, sentence))
 }

@@ -15,9 +15,9 @@ use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::head::PageHead;
 use crate::server::portal::kinds::words;
 use crate::server::portal::object::{self, Again, Edited, Other};
+use crate::server::portal::pages::signing_certificates::usable;
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::visit::{Fields, Visit};
-use crate::store::{Comparison, ListQuery, SigningCertificateField, Sort};
 
 const NAMES: &Names = &[
     (Subject::Name, "name", "Name"),
@@ -108,10 +108,11 @@ pub(in crate::server::portal) async fn save(
             portal.management().edit_group(&session.actor, customer, kind, id, Some(expected), &input(typed)).await;
         Edited::of(edited, NAMES, typed, &object_word(kind))?
     };
-    let group = find(portal, visit, session).await?;
     if let Edited::Done = edited {
-        return Ok(Reply::see_other(address(&group, "")).with_notice(group.name.as_str(), "was saved."));
+        let address = format!("{}/{id}", Place::Groups(kind).address(customer));
+        return Ok(object::saved(address, typed.text("name")));
     }
+    let group = find(portal, visit, session).await?;
     let who = object::author(portal, session, customer, group.modified_by).await?;
     let sentence = object::changed_meanwhile(who.as_ref(), "group", group.modified_at, portal.now());
     let other = Other { values: values_of(&group), revision: group.revision, sentence };
@@ -170,17 +171,7 @@ struct Certificates {
 
 impl Certificates {
     async fn look_up(portal: &Portal, session: &Session, customer: CustomerId, kind: Kind) -> Result<Self, Error> {
-        let sort = Some(Sort { field: SigningCertificateField::Name, descending: false });
-        let allowed = ListQuery::first_where(
-            ListQuery::<SigningCertificateField>::LIMIT_MAX,
-            SigningCertificateField::AllowSigning,
-            Comparison::Equals,
-            true,
-        );
-        let query = ListQuery { sort, ..allowed };
-        let found = portal.management().list_signing_certificates(&session.actor, customer, &query).await?;
-        let usable: Vec<_> =
-            found.rows.into_iter().map(|view| view.certificate).filter(|one| one.is_usable(portal.now())).collect();
+        let usable = usable(portal, session, customer).await?;
         let default = usable.iter().find(|one| one.name.as_str() == kind.default_signing_certificate());
         Ok(Self {
             default: default.map(|one| one.id),

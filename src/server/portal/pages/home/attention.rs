@@ -11,9 +11,6 @@ use crate::server::portal::kinds::words;
 use crate::server::portal::words as say;
 use crate::store::Page;
 
-/// A forecast that is further away is none: the rate of one day says nothing of the next season.
-const FORECAST_DAYS_MAX: u64 = 60;
-
 pub(super) struct AttentionPanel {
     /// How many there are, and how many of them stand here if not all do.
     pub(super) count: String,
@@ -97,7 +94,6 @@ impl Writer {
                     format!("has {} uses left", number(left.into()))
                 };
                 let full = full_in(*uses, *maximum, *uses_last_day)
-                    .filter(|full| full.as_secs() <= FORECAST_DAYS_MAX * u64::from(crate::clock::DAY_SECONDS))
                     .map_or_else(String::new, |full| format!(" At today’s rate full in about {}.", say::span(full)));
                 let figures = format!("{} of {}.{full}", say::number(*uses), say::number(*maximum));
                 self.of_key(key, ("i-warn", "key"), after, figures, ("Edit maximum", "/edit#maximum"))
@@ -150,8 +146,9 @@ impl Writer {
         figures: String,
     ) -> Item {
         let place = Place::SigningCertificates.address(self.customer);
-        let name = Link { label: certificate.name.to_string(), address: format!("{place}/{}", certificate.id) };
-        let remedy = self.remedy(Role::Admin, "Make a new one", format!("{place}/add"));
+        let address = format!("{place}/{}", certificate.id);
+        let remedy = self.remedy(Role::Admin, "Replace it", format!("{address}/replace"));
+        let name = Link { label: certificate.name.to_string(), address };
         Item { class, icon: "cert", before: "Signing certificate", name, after, figures, remedy }
     }
 

@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use crate::clock::{DAY_SECONDS, Timestamp};
+use crate::clock::{DAY, Timestamp};
+use crate::domain::attention::TLS_ANCHOR_END_NEAR;
 use crate::enrollment::ClockDifference;
-use crate::server::health::{ClockHealth, EndpointHealth, Health, IndexHealth, SigningHealth, StoreHealth};
+use crate::server::health::{
+    AnchorHealth, ClockHealth, EndpointHealth, Health, IndexHealth, SigningHealth, StoreHealth,
+};
 use crate::server::portal::table::Badge;
 use crate::server::portal::words as say;
 
-/// From so few days on a certificate of a listener is told to end soon. Our own are renewed before.
-const TLS_DAYS_NEAR: u64 = 14;
+/// How long before its end a certificate of a listener is warned of. Our own are renewed before.
+const TLS_END_NEAR: Duration = DAY.saturating_mul(14);
+
+/// Older backups are warned of.
+const BACKUP_OLD: Duration = DAY.saturating_mul(7);
 
 pub(super) struct HealthPanel {
     pub(super) badge: Badge,
@@ -45,7 +51,9 @@ pub(super) fn health_panel(health: &Health, is_of_service: bool, now: Timestamp)
         clock(health.clock),
     ];
     lines.extend(health.endpoints.iter().map(|endpoint| tls(endpoint, now)));
+    lines.extend(health.anchor.map(|anchor| tls_anchor(anchor, now)));
     if is_of_service {
+        lines.push(last_backup(health.last_backup, now));
         lines.push(HealthLine {
             class: "",
             icon: "info",
@@ -104,10 +112,32 @@ fn clock(clock: ClockHealth) -> HealthLine {
 
 fn tls(endpoint: &EndpointHealth, now: Timestamp) -> HealthLine {
     let part = if endpoint.listener == "enroll" { "Enrollment TLS" } else { "Management TLS" };
-    let left = endpoint.not_after.since(now);
+    until(part, endpoint.not_after, TLS_END_NEAR, now)
+}
+
+fn tls_anchor(anchor: AnchorHealth, now: Timestamp) -> HealthLine {
+    let line = until("TLS trust anchor", anchor.not_after, TLS_ANCHOR_END_NEAR, now);
+    match anchor.previous_not_after {
+        Some(_) => HealthLine { number: format!("{}, being rolled", line.number), ..line },
+        None => line,
+    }
+}
+
+/// Of a database others may make backups that nobody here knows of: that there is none is no warning.
+fn last_backup(made_at: Option<Timestamp>, now: Timestamp) -> HealthLine {
+    let part = "Last backup";
+    match made_at.map(|made_at| now.since(made_at)) {
+        None => HealthLine { class: "", icon: "info", part, number: "none of this data directory".to_owned() },
+        Some(age) if age > BACKUP_OLD => HealthLine::warning(part, format!("{} old", say::span(age))),
+        Some(age) => HealthLine::new(true, part, format!("{} old", say::span(age))),
+    }
+}
+
+fn until(part: &'static str, not_after: Timestamp, near: Duration, now: Timestamp) -> HealthLine {
+    let left = not_after.since(now);
     if left.is_zero() {
         HealthLine::new(false, part, "expired".to_owned())
-    } else if left.as_secs() / u64::from(DAY_SECONDS) < TLS_DAYS_NEAR {
+    } else if left < near {
         HealthLine::warning(part, format!("{} left", say::span(left)))
     } else {
         HealthLine::new(true, part, format!("{} left", say::span(left)))
@@ -122,6 +152,30 @@ fn milliseconds(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_anchor_is_warned_of_a_year_before_its_end_and_told_while_it_is_rolled() {
+        let now = Timestamp::from_rfc3339("2026-11-20T16:06:00Z").unwrap();
+        let in_days = |days: u32| now.saturating_add(DAY * days);
+        let line = |days, previous: Option<u32>| {
+            let anchor = AnchorHealth { not_after: in_days(days), previous_not_after: previous.map(in_days) };
+            let line = tls_anchor(anchor, now);
+            (line.class, line.number)
+        };
+        assert_eq!(line(366, None), ("i-ok", "366 days left".to_owned()));
+        assert_eq!(line(364, None), ("i-warn", "364 days left".to_owned()));
+        assert_eq!(line(7_300, Some(30)), ("i-ok", "20 years left, being rolled".to_owned()));
+        assert_eq!(line(0, None), ("i-bad", "expired".to_owned()));
+    }
+
+    #[test]
+    fn an_old_backup_is_warned_of() {
+        let now = Timestamp::from_rfc3339("2026-11-20T16:06:00Z").unwrap();
+        let line = |days: u32| last_backup(Some(now.saturating_sub(DAY * days)), now);
+        assert_eq!((line(7).class, line(8).class), ("i-ok", "i-warn"));
+        assert_eq!(line(8).number, "8 days old");
+        assert_eq!(last_backup(None, now).number, "none of this data directory");
+    }
 
     #[test]
     fn a_clock_is_told_by_how_much_it_is_off() {

@@ -13,7 +13,7 @@ use crate::server::portal::form::{self, Faults, Field, Form, Names};
 use crate::server::portal::frame::{Frame, Place};
 use crate::server::portal::head::{Link, PageHead};
 use crate::server::portal::kinds::words;
-use crate::server::portal::object::{Again, Edited, Other, REVISION, author, changed_meanwhile, revision};
+use crate::server::portal::object::{Again, Edited, Other, REVISION, author, changed_meanwhile, revision, saved};
 use crate::server::portal::pages::keys::address;
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::visit::{Fields, Visit};
@@ -59,10 +59,15 @@ pub(in crate::server::portal) async fn save(
             management.edit_key(&session.actor, key.customer_id, key.kind, key.id, Some(expected), &input).await;
         Edited::of(result, NAMES, typed, &format!("{} key", words(key.kind).component))?
     };
-    let now = find(portal, visit, session).await?;
+    let now = find(portal, visit, session).await;
     if matches!(edited, Edited::Done) {
-        return Ok(Reply::see_other(address(key, "")).with_notice(now.key.name.as_str(), notice(&view, &now)));
+        // It is saved, whether or not it can be read what is new.
+        return Ok(match now {
+            Ok(now) => Reply::see_other(address(key, "")).with_notice(now.key.name.as_str(), notice(&view, &now)),
+            Err(_) => saved(address(key, ""), typed.text("name")),
+        });
     }
+    let now = now?;
     let author = author(portal, session, key.customer_id, now.key.modified_by).await?;
     let other = Other {
         values: values(&now.key),

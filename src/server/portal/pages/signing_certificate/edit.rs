@@ -11,7 +11,7 @@ use crate::server::portal::ask::FormPage;
 use crate::server::portal::form::{Faults, Field, Form, number, text};
 use crate::server::portal::frame::Frame;
 use crate::server::portal::head::PageHead;
-use crate::server::portal::object::{Again, Edited, Other, REVISION, author, changed_meanwhile, revision};
+use crate::server::portal::object::{Again, Edited, Other, REVISION, author, changed_meanwhile, revision, saved};
 use crate::server::portal::reply::{Reply, Trouble};
 use crate::server::portal::visit::{Fields, Visit};
 
@@ -47,10 +47,10 @@ pub(in crate::server::portal) async fn save(
             portal.management().edit_signing_certificate(&session.actor, customer, id, Some(expected), &input).await;
         Edited::of(result, NAMES, values, "signing certificate")?
     };
-    let row = find(portal, visit, session).await?.certificate;
     if let Edited::Done = edited {
-        return Ok(Reply::see_other(address(customer, id, "")).with_notice(row.name.as_str(), "was saved."));
+        return Ok(saved(address(customer, id, ""), values.text("name")));
     }
+    let row = find(portal, visit, session).await?.certificate;
     let other = other(portal, session, &row).await?;
     let Again { status, form, revision } = edited.again(form(values), expected, other);
     Ok(Reply::page(status, &page(portal, visit, session, &row, form, revision).await?))

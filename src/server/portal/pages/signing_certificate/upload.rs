@@ -52,7 +52,12 @@ pub(in crate::server::portal) async fn save(
             portal.management().edit_signing_certificate(&session.actor, customer, id, Some(expected), &input).await;
         Edited::of(result, NAMES, values, "signing certificate")?
     };
-    let row = find(portal, visit, session).await?.certificate;
+    let found = find(portal, visit, session).await;
+    if let (Edited::Done, Err(_)) = (&edited, &found) {
+        // It has, whether or not it can be read.
+        return Ok(Reply::see_other(address(customer, id, "")).with_notice("It", "has its certificate."));
+    }
+    let row = found?.certificate;
     let form = form(values);
     let (status, form, revision) = match edited {
         Edited::Done => {
