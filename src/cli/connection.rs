@@ -20,15 +20,18 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::Failure;
 use super::management::Management;
 use super::secret_input::read_secret_file;
-use super::service::FIRST_START_FILE;
+use super::service::{FIRST_START_FILE, ServiceFlags};
 use super::shown::text;
-use crate::app::FirstStart;
+use crate::app::{AppError, FirstStart};
 use crate::client::api::{ApiAddress, ApiClient, ApiError, Caller};
 use crate::client::http::HostPort;
 use crate::client::tls::Trust;
+use crate::config::Settings;
 use crate::id::{CustomerId, InvalidId};
+use crate::store::embedded::OpenError;
 
 pub const DATA_DIR_DEFAULT: &str = "./muster-data";
 /// Id and secret of the API client that a first start makes, with its customer; mode 0600.
@@ -68,8 +71,27 @@ struct ApiClientFile {
 }
 
 /// Whether the environment names a service elsewhere.
-pub fn names_service() -> bool {
+fn names_service() -> bool {
     variable("MUSTER_URL").is_ok_and(|url| url.is_some())
+}
+
+/// What a command gets that works on the service as a whole: in the store, if nobody has that to himself; else, or where the
+/// environment names a service, from the service, as an owner.
+pub async fn in_store_or_by_service(
+    service: &ServiceFlags,
+    in_store: impl AsyncFnOnce(&Settings) -> Result<Value, AppError>,
+    by_service: impl AsyncFnOnce(&Management) -> anyhow::Result<Value>,
+) -> Result<Value, Failure> {
+    let settings = service.settings()?;
+    if !names_service() {
+        match Box::pin(in_store(&settings)).await {
+            Ok(answer) => return Ok(answer),
+            Err(AppError::Open(OpenError::Locked { .. })) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let management = Connection::of(settings.data_dir).open_as_administrator().await?;
+    Ok(by_service(&management).await?)
 }
 
 impl Connection {

@@ -7,15 +7,14 @@ mod show;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, names_service};
+use super::connection::in_store_or_by_service;
 use super::service::ServiceFlags;
 use super::shown::text;
 use super::table::{Column, Table, left, right};
 use super::{Failure, print, print_json};
-use crate::app::{AppError, take_pepper_step};
+use crate::app::{show_peppers, take_pepper_step};
 use crate::management::peppers::PepperStep;
 use crate::server::api::wire::pepper::PeppersBody;
-use crate::store::embedded::OpenError;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -64,22 +63,26 @@ static USERS: &[Column] = &[
 const PATH: &str = "/mgmtconfig/v1/admin/pepper";
 
 impl Common {
-    /// In the store, if nobody has it to himself; else by the service that does, as an owner.
+    async fn show(&self) -> Result<Value, Failure> {
+        in_store_or_by_service(
+            &self.service,
+            async |settings| show_peppers(settings).await.map(|report| json!(PeppersBody::new(&report))),
+            async |management| management.get_of_service(PATH).await,
+        )
+        .await
+    }
+
     async fn step(&self, step: PepperStep) -> Result<Value, Failure> {
-        let settings = self.service.settings()?;
-        if !names_service() {
-            match Box::pin(take_pepper_step(&settings, step)).await {
-                Ok(report) => return Ok(json!(PeppersBody::new(&report))),
-                Err(AppError::Open(OpenError::Locked { .. })) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let management = Connection::of(settings.data_dir).open_as_administrator().await?;
         let operation = match step {
             PepperStep::Rotate => "rotate",
             PepperStep::Finish => "finish",
         };
-        Ok(management.operate_service(&format!("{PATH}/{operation}")).await?)
+        in_store_or_by_service(
+            &self.service,
+            async |settings| take_pepper_step(settings, step).await.map(|report| json!(PeppersBody::new(&report))),
+            async |management| management.operate_service(&format!("{PATH}/{operation}")).await,
+        )
+        .await
     }
 
     fn print(&self, report: &Value) -> Result<(), Failure> {

@@ -1,13 +1,9 @@
 //! `muster pepper show`
 
 use clap::Args;
-use serde_json::json;
 
-use super::{Common, PATH};
-use crate::app::show_peppers;
+use super::Common;
 use crate::cli::Failure;
-use crate::cli::connection::{Connection, names_service};
-use crate::server::api::wire::pepper::PeppersBody;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -16,12 +12,6 @@ pub struct Arguments {
 }
 
 pub async fn run(Arguments { common }: Arguments) -> Result<(), Failure> {
-    let settings = common.service.settings()?;
-    let report = if names_service() {
-        let management = Connection::of(settings.data_dir).open_as_administrator().await?;
-        management.get_of_service(PATH).await?
-    } else {
-        json!(PeppersBody::new(&Box::pin(show_peppers(&settings)).await?))
-    };
+    let report = common.show().await?;
     common.print(&report)
 }

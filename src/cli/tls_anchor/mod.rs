@@ -7,15 +7,14 @@ mod show;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, names_service};
+use super::connection::in_store_or_by_service;
 use super::service::ServiceFlags;
 use super::shown::{instant, text};
 use super::table::{Column, details, left};
 use super::{Failure, print, print_json};
-use crate::app::{AppError, roll_tls_anchor};
+use crate::app::{roll_tls_anchor, show_tls_anchor};
 use crate::management::tls_anchor::RollStep;
 use crate::server::api::wire::tls_anchor::TlsAnchorBody;
-use crate::store::embedded::OpenError;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -55,22 +54,26 @@ static DETAILS: &[Column] = &[
 const PATH: &str = "/mgmtconfig/v1/admin/tlsTrustAnchor";
 
 impl Common {
-    /// In the store, if nobody has it to himself; else by the service that does, as an owner.
+    async fn show(&self) -> Result<Value, Failure> {
+        in_store_or_by_service(
+            &self.service,
+            async |settings| show_tls_anchor(settings).await.map(|anchor| json!(TlsAnchorBody::new(&anchor))),
+            async |management| management.get_of_service(PATH).await,
+        )
+        .await
+    }
+
     async fn step(&self, step: RollStep) -> Result<Value, Failure> {
-        let settings = self.service.settings()?;
-        if !names_service() {
-            match Box::pin(roll_tls_anchor(&settings, step)).await {
-                Ok(anchor) => return Ok(json!(TlsAnchorBody::new(&anchor))),
-                Err(AppError::Open(OpenError::Locked { .. })) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let management = Connection::of(settings.data_dir).open_as_administrator().await?;
         let operation = match step {
             RollStep::Roll => "roll",
             RollStep::Finish => "finish",
         };
-        Ok(management.operate_service(&format!("{PATH}/{operation}")).await?)
+        in_store_or_by_service(
+            &self.service,
+            async |settings| roll_tls_anchor(settings, step).await.map(|anchor| json!(TlsAnchorBody::new(&anchor))),
+            async |management| management.operate_service(&format!("{PATH}/{operation}")).await,
+        )
+        .await
     }
 
     fn print(&self, anchor: &Value) -> Result<(), Failure> {

@@ -1,13 +1,9 @@
 //! `muster tls-anchor show`
 
 use clap::Args;
-use serde_json::json;
 
-use super::{Common, PATH};
-use crate::app::show_tls_anchor;
+use super::Common;
 use crate::cli::Failure;
-use crate::cli::connection::{Connection, names_service};
-use crate::server::api::wire::tls_anchor::TlsAnchorBody;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -16,12 +12,6 @@ pub struct Arguments {
 }
 
 pub async fn run(Arguments { common }: Arguments) -> Result<(), Failure> {
-    let settings = common.service.settings()?;
-    let anchor = if names_service() {
-        let management = Connection::of(settings.data_dir).open_as_administrator().await?;
-        management.get_of_service(PATH).await?
-    } else {
-        json!(TlsAnchorBody::new(&Box::pin(show_tls_anchor(&settings)).await?))
-    };
+    let anchor = common.show().await?;
     common.print(&anchor)
 }
