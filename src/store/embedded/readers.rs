@@ -97,7 +97,7 @@ impl Readers {
     /// Runs a `read` that goes through a whole list. Threads are left for those that do not.
     ///
     /// # Errors
-    /// Beside those of `read`: [`StoreError::Unavailable`] when it takes longer than 20 s.
+    /// Beside those of `read`: [`StoreError::Unavailable`] when it takes longer than 20 s, or the store is closed meanwhile.
     pub(super) async fn walk<T, F>(&self, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -164,7 +164,7 @@ impl Readers {
         answered.await.unwrap_or_else(|_| Err(broken_off()))
     }
 
-    /// Lets the reads that wait be answered, and takes no more.
+    /// Lets the reads that wait be answered, and takes no more. Walks are broken off: nothing waits for one.
     pub(super) fn close(&self) {
         self.shared.close();
     }
@@ -237,7 +237,7 @@ impl Waiting {
     }
 }
 
-fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind, walking_max: usize) {
+fn run(database: &DatabaseFile, shared: &Arc<Shared>, kind: ReaderKind, walking_max: usize) {
     let mut open: Option<Connection> = None;
     while let Some((read, is_walk)) = shared.next(walking_max) {
         let connection = match open.take() {
@@ -246,8 +246,9 @@ fn run(database: &DatabaseFile, shared: &Shared, kind: ReaderKind, walking_max: 
         };
         match connection {
             Ok(mut connection) => {
-                let end = Instant::now() + WALK_TIME_MAX;
-                let is_bounded = is_walk && bound(&mut connection, Some(move || Instant::now() >= end));
+                let (end, of_walk) = (Instant::now() + WALK_TIME_MAX, Arc::clone(shared));
+                let is_over = move || Instant::now() >= end || of_walk.lock().is_closed;
+                let is_bounded = is_walk && bound(&mut connection, Some(is_over));
                 // A panic was printed when it happened. It ends neither the thread nor, below, the count of walks.
                 let failed = catch_unwind(AssertUnwindSafe(|| read(Ok(&connection)))).unwrap_or(true);
                 let is_suspect = is_bounded && !bound(&mut connection, None::<fn() -> bool>) || failed;
@@ -364,6 +365,25 @@ mod tests {
         assert_eq!(taken(), ("overdue", true));
         shared.end_walk();
         assert_eq!([taken(), taken()], [("read", false), ("walk", true)], "that one has time");
+    }
+
+    #[tokio::test]
+    async fn a_walk_is_broken_off_when_the_store_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let readers = readers(&directory, ReaderKind::Latest);
+        let (began, begins) = oneshot::channel();
+        let walk = readers.walk(|connection| {
+            began.send(()).unwrap();
+            let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+            Ok(connection.query_row(endless, [], |row| row.get::<_, i64>(0))?)
+        });
+        let since = Instant::now();
+        let (broken_off, ()) = tokio::join!(walk, async {
+            begins.await.unwrap();
+            readers.close();
+        });
+        assert!(matches!(broken_off, Err(StoreError::Unavailable { .. })), "{broken_off:?}");
+        assert!(since.elapsed() < WALK_TIME_MAX / 2, "it waited for its time to be over");
     }
 
     #[tokio::test]
