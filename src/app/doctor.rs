@@ -55,9 +55,11 @@ pub async fn doctor(settings: &Settings) -> Result<Diagnosis, AppError> {
         told.push(format!("database: {}", remark.text));
     }
     tell_anchor(&secrets.endpoint_anchor, &mut diagnosis);
-    tell_peppers(&peppers::show(&*store).await.map_err(AppError::Pepper)?, &mut diagnosis);
+    let peppers = peppers::show(&*store).await.map_err(AppError::Pepper)?;
+    tell_peppers(&peppers, &mut diagnosis);
     diagnosis.notes.extend(tell_backup(settings));
-    let findings = store.check_integrity(&secrets.audit_key).await?;
+    let mut findings = store.check_integrity(&secrets.audit_key).await?;
+    findings.extend(peppers.under_none.iter().map(under_no_pepper));
     diagnosis.findings.extend(findings.iter().map(ToString::to_string));
     for finding in &findings {
         let advice = advice(finding.invariant);
@@ -94,6 +96,15 @@ fn tell_peppers(report: &PepperReport, diagnosis: &mut Diagnosis) {
                 .to_owned(),
         );
     }
+}
+
+fn under_no_pepper(counts: &DigestCounts) -> Finding {
+    let DigestCounts { pepper, keys, api_clients } = counts;
+    let detail = format!(
+        "{keys} provisioning keys and {api_clients} API clients are under pepper number {}, which is not there",
+        pepper.0
+    );
+    Finding { invariant: "digests", detail }
 }
 
 fn tell_anchor(anchor: &EndpointAnchor, diagnosis: &mut Diagnosis) {

@@ -59,6 +59,8 @@ pub struct PepperReport {
     pub left: NamedDigests,
     /// What was left when a rotation was ended: nothing is accepted by it any more.
     pub lost: NamedDigests,
+    /// What is under peppers that are not there, of a damaged store: nothing is accepted by it either.
+    pub under_none: Vec<DigestCounts>,
 }
 
 /// The first of them, in order of id: at most [`NAMED_MAX`] of each.
@@ -98,7 +100,10 @@ pub async fn show(store: &dyn Store) -> Result<PepperReport, Error> {
         Some(outgoing) => named(store, outgoing).await?,
         None => NamedDigests::default(),
     };
-    Ok(PepperReport { left, lost: named(store, &count(PepperNumber::GONE)).await?, live })
+    let lost = named(store, &count(PepperNumber::GONE)).await?;
+    let is_there = |pepper| pepper == PepperNumber::GONE || live.iter().any(|counts| counts.pepper == pepper);
+    let under_none = counts.iter().filter(|counts| !is_there(counts.pepper)).copied().collect();
+    Ok(PepperReport { live, left, lost, under_none })
 }
 
 async fn named(store: &dyn Store, counts: &DigestCounts) -> Result<NamedDigests, Error> {

@@ -46,6 +46,21 @@ async fn a_count_that_is_wrong_is_found_while_serving_and_while_stopped() {
     }
 }
 
+#[test]
+fn keys_under_a_pepper_that_is_not_there_are_found() {
+    let service = Service::start();
+    service.create_group("machine", "HQ");
+    service.create_key("machine", "HQ", "k", &[]);
+    let database = rusqlite::Connection::open(service.data_dir().join("muster.db")).unwrap();
+    assert_eq!(database.execute("UPDATE provisioning_keys SET pepper = 9", []).unwrap(), 1);
+    drop(database);
+    let output = service.cli(&["doctor"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let told = "digests: 1 provisioning keys and 0 API clients are under pepper number 9, which is not there\n";
+    assert_eq!(stdout(&output), told);
+    assert!(stderr(&output).contains("Now: muster key rotate ID"), "{}", stderr(&output));
+}
+
 /// Overwrites the beginning of a table's first page.
 fn damage(service: &Service, table: &str) {
     use std::os::unix::fs::FileExt as _;
