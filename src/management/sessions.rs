@@ -69,13 +69,19 @@ impl Management {
     pub async fn sign_in_client(&self, client_id: &str, client_secret: &str) -> Result<SignedIn, Error> {
         let too_long = client_id.len() > CREDENTIAL_BYTES_MAX || client_secret.len() > CREDENTIAL_BYTES_MAX;
         let (client_id, client_secret) = if too_long { ("", "") } else { (client_id, client_secret) };
-        let client = self.store().find_api_client(client_id).await?;
-        let stored = client.as_ref().map(|client| (client.pepper, &client.secret_digest));
         let peppers = &*self.parts.peppers;
-        if stored.is_some_and(|(under, _)| under != PepperNumber::GONE && !peppers.is_live(under)) {
+        let is_unheard_of = |pepper| pepper != PepperNumber::GONE && !peppers.is_live(pepper);
+        let mut client = self.store().find_api_client(client_id).await?;
+        if client.as_ref().is_some_and(|client| is_unheard_of(client.pepper)) {
             // Another node was quicker to learn of it.
             self.catch_up().await?;
+            client = self.store().find_api_client(client_id).await?;
+            if client.as_ref().is_some_and(|client| is_unheard_of(client.pepper)) {
+                let reason = "this node does not have the pepper of an API client's secret yet".to_owned();
+                return Err(Error::StoreUnavailable { reason });
+            }
         }
+        let stored = client.as_ref().map(|client| (client.pepper, &client.secret_digest));
         let is_right = client_secret::verify(peppers, client_id, client_secret, stored);
         let Some(client) = client.filter(|client| is_right && client.enabled) else {
             return Err(Error::InvalidCredentials);
