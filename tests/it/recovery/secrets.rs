@@ -17,9 +17,10 @@ fn shown(service: &Service) -> Vec<(String, u64)> {
 }
 
 fn told(report: &Value) -> Vec<(String, u64)> {
-    let lasting = |sealed: &Value| ["secrets", "keyStrings", "signingKeys"].map(|part| sealed[part].as_u64().unwrap());
+    let parts = ["secrets", "keyStrings", "signingKeys", "webhookSecrets"];
+    let lasting = |sealed: &Value| parts.map(|part| sealed[part].as_u64().unwrap());
     let keys = report["masterKeys"].as_array().unwrap().iter();
-    assert_eq!(lasting(&report["sealedByOthers"]), [0, 0, 0], "{report}");
+    assert_eq!(lasting(&report["sealedByOthers"]), [0; 4], "{report}");
     keys.map(|key| (key["id"].as_str().unwrap().to_owned(), lasting(&key["sealed"]).iter().sum())).collect()
 }
 
@@ -50,6 +51,8 @@ async fn a_master_key_is_rotated_while_serving_and_while_stopped() {
     let mut service = Service::start();
     service.create_group("machine", "HQ");
     let key = service.create_key("machine", "HQ", "k", &[]);
+    let hook = ["webhook", "create", "--name", "hook", "--url", "https://example.com/", "--event", "key.expiring"];
+    service.cli_ok(&hook);
     let device = Device::new("device");
     assert_eq!(device.enroll(&service.endpoint(), &key).await.status, 200);
     let old_backup = back_up(&service, &service.dir().join("old"));
@@ -62,7 +65,7 @@ async fn a_master_key_is_rotated_while_serving_and_while_stopped() {
     assert_eq!(told(&report), [("2".to_owned(), *all), ("1".to_owned(), 0)]);
     let said = stderr(&rotated);
     assert!(
-        said.contains("Master key 2 was made") && said.contains("Master key 1 is needed for 2 remembered answers"),
+        said.contains("Master key 2 was made") && said.contains("Master key 1 is needed for 3 remembered answers"),
         "{said}"
     );
     let is_told = || service.log().contains("Everything is sealed by the first master key.").then_some(());
