@@ -785,6 +785,26 @@ mod tests {
     }
 
     #[test]
+    fn an_unreadable_component_row_fails_its_own_device_and_the_batch_stays_whole() {
+        let mut bench = Bench::new();
+        let first = commit(1);
+        let mut again = commit(1);
+        again.intent =
+            EnrollmentIntent::ReEnroll { component: ComponentId::from_raw(101), superseded: first.certificate.serial };
+        assert!(bench.enroll(vec![first])[0].is_ok());
+        let damage =
+            "PRAGMA ignore_check_constraints = ON; UPDATE components SET remote_address = x'01' WHERE id = 101";
+        bench.writer.connection.as_ref().unwrap().execute_batch(damage).unwrap();
+
+        let results = bench.enroll(vec![commit(2), again, commit(3)]);
+
+        assert!(matches!(results[1], Err(StoreError::Corrupt { .. })), "{results:?}");
+        let outcomes: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).cloned().collect();
+        assert_eq!(outcomes, [named(2), named(3)]);
+        assert_eq!(*bench.sizes.0.lock().unwrap(), [1, 2], "one transaction for the others");
+    }
+
+    #[test]
     fn the_same_device_twice_in_a_batch_takes_one_use() {
         let mut bench = Bench::new();
         let mut again = commit(1);
