@@ -81,12 +81,14 @@ impl PepperWatch {
         let Some((sealed, peppers)) = self.read_news(store, master_keys).await? else { return Ok(()) };
         let mut followed = self.followed();
         let is_known = |name: &str| followed.sealed.iter().any(|known| known.name == name);
+        // A new master key seals the same ones.
+        let are_others = sealed.len() != followed.sealed.len() || !sealed.iter().all(|secret| is_known(&secret.name));
         let newest = peppers.first().map(|(number, _)| *number);
         let makes = newest == Some(index.peppers().making()) && newest.is_some_and(|it| is_known(&it.0.to_string()));
         let is_settled = makes || peppers.len() < 2 || !store.is_shared();
         index.peppers().replace(&peppers, is_settled);
         followed.settled = (!is_settled).then(|| Instant::now() + SETTLES);
-        if followed.sealed.is_empty() {
+        if followed.sealed.is_empty() || !are_others {
             tracing::debug!(peppers = peppers.len(), "the peppers were read");
         } else {
             tracing::info!(newest = newest.map(|it| it.0), live = peppers.len(), "The peppers have changed.");

@@ -79,6 +79,7 @@ async fn a_master_key_is_rotated_while_serving_and_while_stopped() {
     service.assert_healthy();
 
     assert!(service.stop().success());
+    assert!(!service.log().contains("The peppers have changed."), "they are sealed anew, and the same");
     forget_oldest(&service);
     let rotated = done(rotate(&service));
     assert!(stderr(&rotated).contains("Master key 3 was made"), "{}", stderr(&rotated));
