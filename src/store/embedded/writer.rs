@@ -477,11 +477,12 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::domain::Revision;
     use crate::id::{ComponentId, Id, ProvisioningKeyId};
-    use crate::store::EnrollmentIntent;
     use crate::store::embedded::files::DatabaseFile;
     use crate::store::embedded::migrations;
     use crate::store::samples::commit;
+    use crate::store::{EnrollmentIntent, SeenForRenewal};
 
     /// What a failing fsync looks like from here: `COMMIT` reports an I/O error, and the
     /// transaction is on the disk or is not.
@@ -563,6 +564,16 @@ mod tests {
             let (jobs, answers): (Vec<_>, Vec<_>) = commits.into_iter().map(Job::enrollment).unzip();
             self.writer.commit_batch(jobs);
             answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
+        }
+
+        fn renew(&mut self, commits: Vec<RenewalCommit>) -> Vec<Result<RenewalOutcome, StoreError>> {
+            let (jobs, answers): (Vec<_>, Vec<_>) = commits.into_iter().map(Job::renewal).unzip();
+            self.writer.commit_batch(jobs);
+            answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
+        }
+
+        fn execute(&self, sql: &str) {
+            self.writer.connection.as_ref().unwrap().execute_batch(sql).unwrap();
         }
 
         /// Uses as counted, and as the ledger has them.
@@ -756,19 +767,13 @@ mod tests {
     #[test]
     fn an_unreadable_key_row_fails_its_own_enrollments_and_the_batch_stays_whole() {
         let mut bench = Bench::new();
-        bench
-            .writer
-            .connection
-            .as_ref()
-            .unwrap()
-            .execute_batch(
-                "INSERT INTO provisioning_keys SELECT id + 1, customer_id, revision, group_id, signing_certificate_id,
-                     -1, expires_at, enabled, allow_re_enrollment, kind, 'damaged', digest, pepper, addresses,
-                     version, hint, key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id,
-                     created_at, created_by, modified_at, modified_by, description, NULL, NULL FROM provisioning_keys;
-                 INSERT INTO key_counters VALUES (5, 0, 0, 0, 0, NULL, NULL);",
-            )
-            .unwrap();
+        bench.execute(
+            "INSERT INTO provisioning_keys SELECT id + 1, customer_id, revision, group_id, signing_certificate_id,
+                 -1, expires_at, enabled, allow_re_enrollment, kind, 'damaged', digest, pepper, addresses,
+                 version, hint, key_id, uses_when_set, managed_by_client_id, managed_by_label, successor_id,
+                 created_at, created_by, modified_at, modified_by, description, NULL, NULL FROM provisioning_keys;
+             INSERT INTO key_counters VALUES (5, 0, 0, 0, 0, NULL, NULL);",
+        );
         let mut commits: Vec<_> = (1..=5).map(commit).collect();
         for of_damaged in [1, 3] {
             commits[of_damaged].seen.key.0 = ProvisioningKeyId::from_raw(5);
@@ -802,6 +807,49 @@ mod tests {
         let outcomes: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).cloned().collect();
         assert_eq!(outcomes, [named(2), named(3)]);
         assert_eq!(*bench.sizes.0.lock().unwrap(), [1, 2], "one transaction for the others");
+    }
+
+    fn renewal(enrolled: &EnrollmentCommit) -> RenewalCommit {
+        let EnrollmentIntent::Enroll { component } = enrolled.intent else { panic!("a first enrollment") };
+        let seen = &enrolled.seen;
+        RenewalCommit {
+            seen: SeenForRenewal {
+                customer: seen.customer,
+                group: seen.group,
+                signing_certificate: seen.signing_certificate,
+                key: (seen.key.0, Some(seen.key.1)),
+                component: (component, Revision::FIRST),
+            },
+            remote_address: enrolled.remote_address,
+            replaced: enrolled.certificate.serial,
+            is_rekey: false,
+            good_until: Timestamp::from_unix_seconds(1_900_000_000),
+            certificate: commit(0).certificate,
+        }
+    }
+
+    #[test]
+    fn what_fails_one_renewal_fails_no_other() {
+        let mut bench = Bench::new();
+        let enrolled: Vec<_> = (1..=4).map(commit).collect();
+        let renewals: Vec<_> = enrolled.iter().map(renewal).collect();
+        assert!(bench.enroll(enrolled).iter().all(Result::is_ok));
+        bench.execute("UPDATE components SET revision = -1 WHERE id = 101");
+
+        let results = bench.renew(renewals[..3].to_vec());
+
+        assert!(matches!(results[0], Err(StoreError::Corrupt { .. })), "{results:?}");
+        assert!(results[1..].iter().all(|result| matches!(result, Ok(RenewalOutcome::Committed))), "{results:?}");
+        assert_eq!(*bench.sizes.0.lock().unwrap(), [4, 2], "one transaction for the others");
+
+        // That it brings the serial number which it replaces is found out when that certificate has been ended already.
+        let mut taken = renewals[3].clone();
+        taken.certificate.serial = taken.replaced;
+        let results = bench.renew(vec![taken]);
+        assert!(matches!(results[0], Err(StoreError::Unavailable { .. })), "{results:?}");
+        let ended = "SELECT count(*) FROM certificates WHERE status <> 1";
+        let ended: u32 = bench.writer.connection.as_ref().unwrap().query_row(ended, [], |row| row.get(0)).unwrap();
+        assert_eq!(ended, 2, "nothing of it stays");
     }
 
     #[test]
