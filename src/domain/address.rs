@@ -71,7 +71,8 @@ impl AddressList {
 }
 
 impl Networks {
-    /// Whether a device at `address` may enroll.
+    /// Whether a device at `address` may enroll. IPv6 networks are of IPv6 devices, `::/0` too; one that comes over IPv4 is
+    /// none, though its mapped address (`::ffff:192.0.2.7`) may be in them.
     pub fn allow(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.as_ref().is_none_or(|networks| networks.iter().any(|network| network.contains(&address)))
@@ -188,6 +189,8 @@ mod tests {
         let mapped = AddressList::parse(&["::ffff:192.0.2.0/120"]).unwrap();
         assert!(mapped.networks().eq(list.networks()) && mapped != list);
         assert!(AddressList::parse(&["::ffff:0.0.0.0/90"]).is_err());
+        let of_ipv6 = AddressList::parse(&["::/0"]).unwrap();
+        assert!(!Networks::from(&of_ipv6).allow("::ffff:192.0.2.9".parse().unwrap()));
     }
 
     #[test]

@@ -72,7 +72,10 @@ fn addresses(text: &str) {
     let networks = Networks::from(&list);
     for network in list.networks() {
         assert_eq!(network, network.trunc());
-        assert!(networks.allow(network.network()) && networks.allow(network.broadcast()));
+        for edge in [network.network(), network.broadcast()] {
+            // The mapped form of an IPv4 address may be in an IPv6 network; its device is not.
+            assert!(networks.allow(edge) || edge != edge.to_canonical());
+        }
         let again = AddressList::parse(&[network.to_string()]).expect("a network as it is printed");
         assert!(again.networks().eq([network]));
         let prefix = SourcePrefix::of(network.addr()).to_string();
