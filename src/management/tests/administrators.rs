@@ -1,10 +1,14 @@
 //! Administrators, API clients, customers: who may, what ends whose sessions, what is written down.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::task::Poll;
 
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::domain::Administrator;
 use crate::domain::administrator::NewPassword;
 use crate::domain::audit::ChainVerifier;
 use crate::id::AdministratorId;
@@ -159,11 +163,34 @@ async fn a_session_of_the_portal_lasts_a_working_day() {
     let end = NOW.saturating_add(PORTAL_SESSION_LIFETIME);
     let claims = management.parts.token_key.verify(&signed_in.token, NOW).unwrap();
     assert_eq!((claims.exp, signed_in.session.record.expires_at), (end.unix_seconds(), end));
+    let AuditRow { event, .. } = fixture.audit(fixture.customer()).await.pop().unwrap();
+    let told = json!({ "remoteAddress": HOME, "userAgent": "tests/1" }).to_string();
+    assert_eq!((event.action.as_str(), event.after), ("sign-in", Some(told)));
     fixture.advance(8 * 3_600 - 1);
     fixture.store.sweep().await.unwrap();
     assert!(fixture.is_good(&signed_in).await);
     fixture.advance(1);
     assert!(!fixture.is_good(&signed_in).await);
+}
+
+#[tokio::test]
+async fn what_changes_while_a_password_is_hashed_is_looked_at() {
+    let fixture = Fixture::new().await;
+    let changes: [fn(&mut Administrator); 2] =
+        [|changed| changed.enabled = false, |changed| changed.password_hash = "another's".into()];
+    for (name, change) in ["ada", "eve"].into_iter().zip(changes) {
+        fixture.administrator(name, Role::Admin).await;
+        let mut sign_in = Box::pin(fixture.sign_in(name, PASSWORD, HOME));
+        // Waits for its row, and then for the hash.
+        for _ in 0..2 {
+            assert!(poll_fn(|context| Poll::Ready(sign_in.as_mut().poll(context))).await.is_pending());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut changed = fixture.store.find_administrator(name).await.unwrap().unwrap();
+        change(&mut changed);
+        fixture.apply(Change::UpdateAdministrator(changed)).await;
+        assert!(is_credentials(&sign_in.await), "{name}");
+    }
 }
 
 /// Whoever guesses is slowed down; whoever knows is let in, from any other place.
