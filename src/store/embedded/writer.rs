@@ -561,13 +561,16 @@ mod tests {
         }
 
         fn enroll(&mut self, commits: Vec<EnrollmentCommit>) -> Vec<Result<EnrollmentOutcome, StoreError>> {
-            let (jobs, answers): (Vec<_>, Vec<_>) = commits.into_iter().map(Job::enrollment).unzip();
-            self.writer.commit_batch(jobs);
-            answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
+            self.commit(commits, Job::enrollment)
         }
 
         fn renew(&mut self, commits: Vec<RenewalCommit>) -> Vec<Result<RenewalOutcome, StoreError>> {
-            let (jobs, answers): (Vec<_>, Vec<_>) = commits.into_iter().map(Job::renewal).unzip();
+            self.commit(commits, Job::renewal)
+        }
+
+        /// In one batch.
+        fn commit<C, O>(&mut self, commits: Vec<C>, job: fn(C) -> (Job, Answered<O>)) -> Vec<Result<O, StoreError>> {
+            let (jobs, answers): (Vec<_>, Vec<_>) = commits.into_iter().map(job).unzip();
             self.writer.commit_batch(jobs);
             answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect()
         }
@@ -797,9 +800,7 @@ mod tests {
         again.intent =
             EnrollmentIntent::ReEnroll { component: ComponentId::from_raw(101), superseded: first.certificate.serial };
         assert!(bench.enroll(vec![first])[0].is_ok());
-        let damage =
-            "PRAGMA ignore_check_constraints = ON; UPDATE components SET remote_address = x'01' WHERE id = 101";
-        bench.writer.connection.as_ref().unwrap().execute_batch(damage).unwrap();
+        bench.execute("UPDATE components SET remote_address = x'01' WHERE id = 101");
 
         let results = bench.enroll(vec![commit(2), again, commit(3)]);
 
