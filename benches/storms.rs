@@ -39,6 +39,7 @@ mod support {
     pub mod storm;
 }
 
+mod credulous;
 mod nobody;
 
 use support::device::Endpoint;

@@ -29,6 +29,8 @@
 
 mod batches;
 mod clients;
+#[path = "../credulous/mod.rs"]
+mod credulous;
 mod floor;
 mod latency;
 mod load;
