@@ -65,7 +65,8 @@ impl Management {
     /// digest along to a newer pepper, if there is one.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`], whatever was wrong; outages.
+    /// [`Error::InvalidCredentials`], whatever was wrong; outages. As long as this node lacks a client's pepper that is one
+    /// for this client alone, which shows that its id, no secret, is known.
     pub async fn sign_in_client(&self, client_id: &str, client_secret: &str) -> Result<SignedIn, Error> {
         let too_long = client_id.len() > CREDENTIAL_BYTES_MAX || client_secret.len() > CREDENTIAL_BYTES_MAX;
         let (client_id, client_secret) = if too_long { ("", "") } else { (client_id, client_secret) };
