@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -51,6 +52,15 @@ pub enum Scripts {
 pub enum Theme {
     Dark,
     Light,
+}
+
+/// Which rules a page is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// WCAG 2.2 at A and AA, and good practice.
+    All,
+    /// Of those, the ones that ask for colors.
+    Colors,
 }
 
 /// A browser of its own. It trusts the service's anchor and verifies what the service presents.
@@ -333,12 +343,20 @@ impl Browser {
         fs::write(dir.join(format!("{name}.png")), picture).expect("a picture");
     }
 
-    /// What axe-core finds wrong with the page by WCAG 2.2 at A and AA, and by good practice: rule, reason, place.
-    pub fn faults(&self) -> Vec<String> {
+    /// What axe-core finds wrong with the page: rule, reason, place.
+    pub fn faults(&self, rules: Rules) -> Vec<String> {
         if self.ask("return typeof axe") == "undefined" {
             self.driver.execute(&axe(), &[]).expect("axe-core loads");
         }
-        let faults = self.ask(AXE_RUN);
+        let tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+        let rules = match rules {
+            Rules::All => json!({ "runOnly": tags, "rules": { "target-size": { "enabled": true } } }),
+            Rules::Colors => {
+                json!({ "runOnly": { "type": "rule", "values": ["color-contrast", "link-in-text-block"] } })
+            }
+        };
+        let run = || self.driver.execute(AXE_RUN, slice::from_ref(&rules)).map_err(|refused| refused.to_string());
+        let faults = self.eventually(run, || "axe-core".to_owned());
         faults.as_array().expect("a list").iter().map(text_of).collect()
     }
 
@@ -459,8 +477,7 @@ const rows = [...(table?.tBodies ?? [])].flatMap(body => [...body.rows])
 
 /// One line per fault: rule, impact, what it says, and where.
 const AXE_RUN: &str = "
-const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-return axe.run(document, { resultTypes: ['violations'], runOnly: tags, rules: { 'target-size': { enabled: true } } })
+return axe.run(document, { resultTypes: ['violations'], ...arguments[0] })
     .then(results => results.violations.flatMap(rule => rule.nodes.map(node =>
         `${rule.id} (${node.impact}): ${rule.help}\\n  ${node.target.join(' ')}\\n  ${node.failureSummary}`)));
 ";

@@ -1,6 +1,6 @@
 //! Making a key step by step, of each kind, up to a device that enrolls with it.
 
-use super::browser::{Browser, Scripts};
+use super::browser::{Browser, Rules, Scripts};
 use super::enroll;
 use crate::support::Service;
 
@@ -100,7 +100,7 @@ fn what_is_wrong_is_said_beside_its_field_and_what_was_typed_stays() {
     assert_eq!(browser.status(), 422);
     assert_eq!(browser.value("Name"), "eu-warehouse/duisburg");
     assert_eq!(browser.value("Maximum # of App Connectors"), "0");
-    assert_eq!(browser.faults(), [""; 0]);
+    assert_eq!(browser.faults(Rules::All), [""; 0]);
     browser.fill("Name", "eu-warehouse-duisburg");
     browser.fill("Maximum # of App Connectors", "2");
     browser.click("Next");
