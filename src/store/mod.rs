@@ -497,8 +497,9 @@ pub trait Store: EnrollmentStore {
     /// Of what a webhook was told, but for ledgers, in order.
     async fn list_webhook_marks(&self, customer: CustomerId, id: WebhookId) -> Result<Vec<WebhookMark>, StoreError>;
 
-    /// Keys with ledger rows since `since` that a webhook was not told of, at most `limit`. Costs one look at each of
-    /// the customer's keys. Of a key that was deleted since, nothing is told.
+    /// Keys with ledger rows since `since` that a webhook was not told of, at most `limit`, those first whose row waits
+    /// longest: so none waits for ever behind busier ones. Costs one look at each of the customer's keys. Of a key that was
+    /// deleted since, nothing is told.
     async fn list_untold_ledgers(
         &self,
         customer: CustomerId,

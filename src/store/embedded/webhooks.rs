@@ -284,8 +284,12 @@ pub(super) fn list_untold(
                      CROSS JOIN key_counters n ON n.key_id = k.id
                      LEFT JOIN webhook_marks m ON m.customer_id = ?1 AND m.webhook_id = ?2 AND m.event = ?5
                          AND m.object_id = k.id
-                 WHERE k.customer_id = ?1 AND n.last_sequence > coalesce(m.value, 0))
-             WHERE last_sequence > told LIMIT ?4",
+                 WHERE k.customer_id = ?1 AND n.last_sequence > coalesce(m.value, 0)) AS ledgers
+             WHERE last_sequence > told
+             ORDER BY (SELECT u.at FROM key_uses u
+                       WHERE u.customer_id = ?1 AND u.key_id = ledgers.id AND u.sequence > told
+                       ORDER BY u.sequence LIMIT 1), id
+             LIMIT ?4",
         )?
         .query_map(params![customer, id, since, limit, WebhookMark::OF_LEDGER], |row| {
             Ok(UntoldLedger {

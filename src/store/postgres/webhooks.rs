@@ -304,7 +304,11 @@ pub(super) async fn list_untold(
                      LEFT JOIN webhook_marks m ON m.customer_id = $1 AND m.webhook_id = $2 AND m.event = $5
                          AND m.object_id = k.id
                  WHERE k.customer_id = $1 AND n.last_sequence > coalesce(m.value, 0)) AS ledgers
-             WHERE last_sequence > told LIMIT $4",
+             WHERE last_sequence > told
+             ORDER BY (SELECT u.at FROM key_uses u
+                       WHERE u.customer_id = $1 AND u.key_id = ledgers.id AND u.sequence > told
+                       ORDER BY u.sequence LIMIT 1), id
+             LIMIT $4",
             &[&customer, &id, &since, &Count(limit), &WebhookMark::OF_LEDGER],
             |row| {
                 let key = KeyName { id: row.get(0)?, kind: row.get(1)?, name: row.get(2)? };

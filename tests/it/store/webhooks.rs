@@ -371,11 +371,12 @@ pub async fn ledgers_are_told_from_where_they_were_left(world: World) {
         let rows = world.store.list_ledger_after(customer, key.id, after, limit).await.unwrap();
         rows.into_iter().map(|entry| (entry.row.sequence, entry.component_name.is_some())).collect::<Vec<_>>()
     };
-    let enroll = async |device: &str| {
-        let mut commit = world.commit(&tenant, &key, device);
+    let enroll_by = async |key: &ProvisioningKey, device: &str| {
+        let mut commit = world.commit(&tenant, key, device);
         commit.certificate.issued_at = world.now();
         world.store.commit_enrollment(commit).await.unwrap();
     };
+    let enroll = async |device: &str| enroll_by(&key, device).await;
     assert_eq!(untold().await, []);
     enroll("a").await;
     enroll("b").await;
@@ -396,6 +397,18 @@ pub async fn ledgers_are_told_from_where_they_were_left(world: World) {
     assert_eq!(untold().await, []);
     enroll("c").await;
     assert_eq!(untold().await[0].told, 3);
+
+    // What waits longest comes first, so that no key waits behind a busier one for ever.
+    let quiet = world.key(&tenant, None).await;
+    world.clock.advance(Duration::from_secs(1));
+    enroll_by(&quiet, "quiet").await;
+    world.clock.advance(Duration::from_secs(1));
+    let ids = async || untold().await.into_iter().map(|ledger| ledger.key.id).collect::<Vec<_>>();
+    assert_eq!(ids().await, [key.id, quiet.id]);
+    enroll("d").await;
+    assert_eq!(ids().await, [key.id, quiet.id]);
+    assert!(world.store.queue_webhook_news(news(&hook, 2, Vec::new(), vec![mark(4)])).await.unwrap());
+    assert_eq!(ids().await, [quiet.id, key.id]);
 
     // From another beginning on it is told of nothing before.
     world.clock.advance(Duration::from_secs(60));
