@@ -123,7 +123,7 @@ fn devices_outlast_a_restart() {
     let mut service = service();
     service.keep_enroll_address();
     let key = service.create_key(KIND, "Load", "k", &[]);
-    let command = loadtest(&service, &["--rate", "50", "--spacing", "even", "--duration", "4", "--yes"]);
+    let command = loadtest(&service, &["--rate", "25", "--spacing", "even", "--duration", "8", "--yes"]);
     let running = start(command, &key);
     eventually("some devices are in", || (service.uses(KIND, "k") > 20).then_some(()));
     service.kill();

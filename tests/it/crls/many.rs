@@ -13,10 +13,10 @@ async fn a_crl_of_a_hundred_thousand_entries_is_made_and_served() {
     let connector = signer(&service, "Connector");
     let live = enrolled(&service, &key, &Device::new("live")).await;
     let revoked = enrolled(&service, &key, &Device::new("revoked")).await;
+    service.cli_ok(&["component", "revoke", &revoked.text("componentId"), "--yes"]);
     assert!(service.stop().success());
     add_revoked(&service.data_dir(), &connector, ENTRIES);
     service.launch();
-    service.cli_ok(&["component", "revoke", &revoked.text("componentId"), "--yes"]);
     let sample = format!("muster_crl_entries{{certificate=\"{connector}\"}}");
     let entries = || service.metric(&sample) as u32;
     eventually("a CRL with all of them", || (entries() == ENTRIES + 1).then_some(()));

@@ -11,8 +11,8 @@ use crate::support::{Answer, Device, Endpoint, eventually, patiently};
 
 const KIND: &str = "machine";
 
-/// In trouble, every answer is there by then.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// In trouble, every answer is there by then: the service's own bound is 10 s, and a machine may be slow.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Memory that was last confirmed so long ago proves nothing: 5 s, and a second for a slow machine.
 const BELIEVED_TIME_MAX: Duration = Duration::from_secs(6);

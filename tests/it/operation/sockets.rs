@@ -40,8 +40,8 @@ async fn a_device_that_comes_before_the_service_is_served() {
     let answer = Device::new("early").enroll(&endpoint, &key).await;
     assert_eq!(answer.status, 200, "{}", service.log());
 
-    let addresses: serde_json::Value =
-        serde_json::from_slice(&fs::read(service.dir().join("ready.json")).unwrap()).unwrap();
+    let ready = eventually("the ready file", || fs::read(service.dir().join("ready.json")).ok());
+    let addresses: serde_json::Value = serde_json::from_slice(&ready).unwrap();
     for (name, port) in ["enroll", "admin", "metrics"].into_iter().zip(&ports) {
         assert_eq!(addresses[name], format!("127.0.0.1:{port}"), "{name}");
     }

@@ -19,7 +19,7 @@ use super::webdriver::{Element, Refused, WebDriver};
 use crate::support::Service;
 
 /// How long something may take to be on the page; it is there at once or it is wrong.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What leads to a page, and what unfolds to show it.
 const NAVIGATION: &str = ".nav summary, .nav a";

@@ -40,7 +40,7 @@ async fn a_key_tells_what_devices_did_with_it() {
 
 /// The page, once the refusal is on it: refusals are counted outside of enrollments.
 async fn refused_on(visitor: &mut Visitor, page: &str) -> String {
-    for _ in 0..100 {
+    for _ in 0..600 {
         let seen = visitor.get(page).await;
         assert_eq!(seen.status, 200, "{}", seen.body);
         if seen.body.contains("key-exhausted") {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::support::device::{connect, http_request, post, read_answer, tls_config};
-use crate::support::{Answer, Device, Service};
+use crate::support::{Answer, Device, Service, patiently};
 
 /// Every way to be wrong about a good key string.
 fn wrong_keys(good: &str) -> Vec<(&'static str, String)> {
@@ -124,10 +125,19 @@ async fn flood(service: &Service, good: &str, keys: usize) {
                 for _ in 0..keys / SENDERS {
                     request["provisioningKey"] = format!("{head}{}", random_secret()).into();
                     request["fingerprint"] = random_secret()[..44].into();
-                    let stream = TcpStream::connect(address).await.expect("a connection");
-                    stream.set_nodelay(true).expect("a socket");
-                    let name = ServerName::try_from("localhost").expect("a name");
-                    let mut stream = tls.connect(name, stream).await.expect("a handshake");
+                    // On another connection while the service has no time for a handshake.
+                    let mut stream = patiently("a handshake", async {
+                        loop {
+                            let stream = TcpStream::connect(address).await.expect("a connection");
+                            stream.set_nodelay(true).expect("a socket");
+                            let name = ServerName::try_from("localhost").expect("a name");
+                            match tls.connect(name, stream).await {
+                                Ok(stream) => break stream,
+                                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                            }
+                        }
+                    })
+                    .await;
                     let request = http_request(request.to_string().as_bytes());
                     stream.write_all(&request).await.expect("a request");
                     let answer = read_answer(&mut stream).await.expect("an answer");
@@ -184,7 +194,7 @@ async fn failures_are_limited_per_source_and_never_hurt_a_good_key() {
     let good = service.create_key("machine", "HQ", "good", &[]);
     let device = Device::new("device");
     let mut statuses = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..24 {
         let answer = device.enroll(&service.endpoint(), &"A".repeat(40)).await;
         if answer.status == 429 {
             assert_eq!(answer.code(), "rate-limited");

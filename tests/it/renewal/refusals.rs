@@ -160,7 +160,7 @@ async fn failures_are_limited_and_good_certificates_are_not() {
     front.limits.store(Arc::new(EnrollLimits { failures, ..EnrollLimits::default() }));
     let csr = csr(&subject.held.key_pair());
     let mut codes = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..24 {
         codes.push(told(&front.renew(Door::Json, None, &csr).await).1);
     }
     assert_eq!(codes[..3], ["client-certificate-required"; 3]);

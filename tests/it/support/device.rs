@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
@@ -13,6 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// Times that a device comes back when it was turned away, and until it does.
+const HANDSHAKES_MAX: u32 = 50;
+const TURNED_AWAY: Duration = Duration::from_millis(200);
 
 /// Where a device enrolls, and whom it trusts there.
 #[derive(Clone)]
@@ -98,16 +103,28 @@ impl Device {
     }
 }
 
-/// `POST /v1/enroll` with this JSON, on a connection of its own.
+/// `POST /v1/enroll` with this JSON, on a connection of its own. As every device it comes back when the service has no
+/// time for its handshake.
 pub async fn post(endpoint: &Endpoint, request: &Value) -> Answer {
-    try_post(endpoint, request).await.expect("an answer")
+    let mut stream = connect(endpoint).await;
+    for _ in 0..HANDSHAKES_MAX {
+        if stream.is_some() {
+            break;
+        }
+        tokio::time::sleep(TURNED_AWAY).await;
+        stream = connect(endpoint).await;
+    }
+    exchange(&mut stream.expect("a handshake"), request).await.expect("an answer")
 }
 
 /// `None` when the connection broke before a whole answer was there.
 pub async fn try_post(endpoint: &Endpoint, request: &Value) -> Option<Answer> {
-    let mut stream = connect(endpoint).await?;
+    exchange(&mut connect(endpoint).await?, request).await
+}
+
+async fn exchange(stream: &mut TlsStream<TcpStream>, request: &Value) -> Option<Answer> {
     stream.write_all(&http_request(request.to_string().as_bytes())).await.ok()?;
-    read_answer(&mut stream).await
+    read_answer(stream).await
 }
 
 /// The bytes of a `POST /v1/enroll` with this body.

@@ -252,7 +252,7 @@ async fn receivers_that_are_away_hold_up_nobody_else() {
     assert!(under_way.len() < 60, "not all at once: {}", under_way.len());
     let arrives = async {
         while works.received().is_empty() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(9), arrives).await.expect("before any of the others has ended");
