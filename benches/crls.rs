@@ -37,6 +37,8 @@ use service::Service;
 
 /// Between two revocations.
 const REVOKED_EVERY: Duration = Duration::from_millis(100);
+/// Until a device that was turned away comes back.
+const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 fn main() {
     let is_short = std::env::args().any(|argument| argument == "--test");
@@ -223,10 +225,16 @@ impl Load {
     }
 
     async fn exchange(&self, address: std::net::SocketAddr, request: &[u8]) -> Answer {
-        let stream = TcpStream::connect(address).await.expect("a connection");
-        stream.set_nodelay(true).expect("a socket");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let mut stream = self.connector.connect(name, stream).await.expect("a handshake");
+        let mut stream = loop {
+            let stream = TcpStream::connect(address).await.expect("a connection");
+            stream.set_nodelay(true).expect("a socket");
+            let name = ServerName::try_from("localhost").expect("a name");
+            match self.connector.connect(name, stream).await {
+                Ok(stream) => break stream,
+                Err(error) => eprintln!("turned away: {error}"),
+            }
+            tokio::time::sleep(TURNED_AWAY).await;
+        };
         stream.write_all(request).await.expect("a request");
         read_answer(&mut stream).await.expect("an answer")
     }

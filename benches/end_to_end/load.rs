@@ -12,6 +12,8 @@ use crate::machine::{self, CLIENT_CORE, SERVER_CORE};
 const CLIENTS: usize = 64;
 /// A server that serves nobody for so long has failed.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
+/// Until a client that was not served comes back.
+const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 /// What a span of time cost.
 #[derive(Clone, Debug)]
@@ -76,8 +78,10 @@ impl Moment {
 /// [`CLIENTS`] of a server at once, for `warm_up` and then for `span`, which counts; with what `probe` saw at its
 /// begin and end.
 ///
+/// Who is not served, as when a machine is too slow for so many handshakes at once, says so and comes back.
+///
 /// # Panics
-/// When a client is not served.
+/// When nobody is served.
 pub async fn saturate<T>(
     clients: &Arc<Clients>,
     server: u32,
@@ -92,8 +96,13 @@ pub async fn saturate<T>(
             let (clients, done, stop) = (Arc::clone(clients), Arc::clone(&done), Arc::clone(&stop));
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    clients.visit().await.unwrap_or_else(|fault| panic!("{fault}"));
-                    done.fetch_add(1, Ordering::Relaxed);
+                    match clients.visit().await {
+                        Ok(()) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                        Err(fault) => {
+                            eprintln!("not served: {fault}");
+                            tokio::time::sleep(TURNED_AWAY).await;
+                        }
+                    }
                 }
             })
         })
