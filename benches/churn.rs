@@ -22,10 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 #[path = "../tests/it/support/device.rs"]
@@ -35,13 +32,11 @@ mod device;
 #[expect(dead_code, reason = "shared with the tests, which use more of it")]
 mod service;
 
-use device::{Answer, Device, http_request, read_answer, tls_config};
+use device::{Device, http_request, send, tls_config};
 use service::Service;
 
 /// Devices at a time.
 const DEVICES: u64 = 64;
-/// Until a device that was turned away comes back.
-const TURNED_AWAY: Duration = Duration::from_secs(1);
 /// Components in one request to delete, the most that the service takes.
 const AT_ONCE: usize = 500;
 
@@ -183,7 +178,7 @@ impl Churn {
 
     /// One device after the other, and the deletions that become due.
     async fn devices(self: Arc<Self>, number: u64) {
-        let sign_in = self.send(self.admin, &form("/signin", &self.credentials)).await;
+        let sign_in = send(&self.connector, self.admin, &form("/signin", &self.credentials)).await;
         assert_eq!(sign_in.status, 200, "{}", sign_in.body);
         let token = sign_in.text("access_token");
         for turn in 0_u64.. {
@@ -205,7 +200,7 @@ impl Churn {
                 let body = json!({ "ids": due }).to_string();
                 let path = &self.bulk_delete;
                 let head = format!("POST {path} HTTP/1.1\r\nauthorization: Bearer {token}\r\n");
-                let answer = self.send(self.admin, &with_body(&head, "application/json", &body)).await;
+                let answer = send(&self.connector, self.admin, &with_body(&head, "application/json", &body)).await;
                 assert_eq!(answer.status, 204, "{}", answer.body);
                 self.deleted.fetch_add(AT_ONCE as u64, Ordering::Relaxed);
             }
@@ -217,27 +212,11 @@ impl Churn {
         let body = json!({
             "provisioningKey": self.key, "fingerprint": fingerprint, "csr": self.csrs[key_pair], "hostname": "churn",
         });
-        let answer = self.send(self.enroll, &http_request(body.to_string().as_bytes())).await;
+        let answer = send(&self.connector, self.enroll, &http_request(body.to_string().as_bytes())).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let answer: Value = answer.json();
         assert_eq!(answer["outcome"], outcome);
         answer["componentId"].as_str().expect("an id is a string").to_owned()
-    }
-
-    /// On a connection of its own; on another while the service has no time for a handshake.
-    async fn send(&self, address: SocketAddr, request: &[u8]) -> Answer {
-        let mut stream = loop {
-            let stream = TcpStream::connect(address).await.expect("a connection");
-            stream.set_nodelay(true).expect("a socket");
-            let name = ServerName::try_from("localhost").expect("a name");
-            match self.connector.connect(name, stream).await {
-                Ok(stream) => break stream,
-                Err(error) => eprintln!("turned away: {error}"),
-            }
-            tokio::time::sleep(TURNED_AWAY).await;
-        };
-        stream.write_all(request).await.expect("a request");
-        read_answer(&mut stream).await.expect("an answer")
     }
 
     fn live(&self) -> MutexGuard<'_, VecDeque<String>> {

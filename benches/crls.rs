@@ -15,10 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -32,13 +29,11 @@ mod revoked;
 #[expect(dead_code, reason = "shared with the tests, which use more of it")]
 mod service;
 
-use device::{Answer, Device, http_request, read_answer, tls_config};
+use device::{Answer, Device, http_request, send, tls_config};
 use service::Service;
 
 /// Between two revocations.
 const REVOKED_EVERY: Duration = Duration::from_millis(100);
-/// Until a device that was turned away comes back.
-const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 fn main() {
     let is_short = std::env::args().any(|argument| argument == "--test");
@@ -128,7 +123,7 @@ impl Builds {
 
 /// Bytes of the CRL.
 async fn fetch(service: &Service, signer: &str) -> usize {
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = device::connect(&service.endpoint()).await.expect("a connection");
     let request = format!("GET /crl/{signer}.crl HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
@@ -209,7 +204,7 @@ impl Load {
 
     async fn enroll_one(&self) {
         let request = json!({ "provisioningKey": self.key, "fingerprint": fingerprint(), "csr": self.csr });
-        let answer = self.exchange(self.enroll, &http_request(request.to_string().as_bytes())).await;
+        let answer = send(&self.connector, self.enroll, &http_request(request.to_string().as_bytes())).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         self.components.lock().await.push(answer.text("componentId"));
     }
@@ -221,22 +216,7 @@ impl Load {
             self.token,
             body.len()
         );
-        self.exchange(self.admin, request.as_bytes()).await
-    }
-
-    async fn exchange(&self, address: std::net::SocketAddr, request: &[u8]) -> Answer {
-        let mut stream = loop {
-            let stream = TcpStream::connect(address).await.expect("a connection");
-            stream.set_nodelay(true).expect("a socket");
-            let name = ServerName::try_from("localhost").expect("a name");
-            match self.connector.connect(name, stream).await {
-                Ok(stream) => break stream,
-                Err(error) => eprintln!("turned away: {error}"),
-            }
-            tokio::time::sleep(TURNED_AWAY).await;
-        };
-        stream.write_all(request).await.expect("a request");
-        read_answer(&mut stream).await.expect("an answer")
+        send(&self.connector, self.admin, request.as_bytes()).await
     }
 }
 

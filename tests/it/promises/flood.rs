@@ -2,19 +2,16 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::device::{connect, http_request, post, read_answer, tls_config};
-use crate::support::{Answer, Device, Service, patiently};
+use crate::support::device::{connect, http_request, post, read_answer, send, tls_config};
+use crate::support::{Answer, Device, Service};
 
 /// Every way to be wrong about a good key string.
 fn wrong_keys(good: &str) -> Vec<(&'static str, String)> {
@@ -125,22 +122,8 @@ async fn flood(service: &Service, good: &str, keys: usize) {
                 for _ in 0..keys / SENDERS {
                     request["provisioningKey"] = format!("{head}{}", random_secret()).into();
                     request["fingerprint"] = random_secret()[..44].into();
-                    // On another connection while the service has no time for a handshake.
-                    let mut stream = patiently("a handshake", async {
-                        loop {
-                            let stream = TcpStream::connect(address).await.expect("a connection");
-                            stream.set_nodelay(true).expect("a socket");
-                            let name = ServerName::try_from("localhost").expect("a name");
-                            match tls.connect(name, stream).await {
-                                Ok(stream) => break stream,
-                                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                            }
-                        }
-                    })
-                    .await;
                     let request = http_request(request.to_string().as_bytes());
-                    stream.write_all(&request).await.expect("a request");
-                    let answer = read_answer(&mut stream).await.expect("an answer");
+                    let answer = send(&tls, address, &request).await;
                     assert_eq!(answer.status, 401, "{}", answer.body);
                 }
             })

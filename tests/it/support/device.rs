@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Times that a device comes back when it was turned away, and until it does.
-const HANDSHAKES_MAX: u32 = 50;
-const TURNED_AWAY: Duration = Duration::from_millis(200);
+/// Times that a device tries when it is turned away, and the pause between two.
+const HANDSHAKES_MAX: u32 = 60;
+const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 /// Where a device enrolls, and whom it trusts there.
 #[derive(Clone)]
@@ -103,28 +103,35 @@ impl Device {
     }
 }
 
-/// `POST /v1/enroll` with this JSON, on a connection of its own. As every device it comes back when the service has no
-/// time for its handshake.
+/// `POST /v1/enroll` with this JSON.
 pub async fn post(endpoint: &Endpoint, request: &Value) -> Answer {
-    let mut stream = connect(endpoint).await;
+    let connector = TlsConnector::from(Arc::new(tls_config(&endpoint.anchor_pem)));
+    send(&connector, endpoint.address, &http_request(request.to_string().as_bytes())).await
+}
+
+/// Sends a request on a connection of its own. As every device it comes back when the service has no time for its
+/// handshake.
+pub async fn send(connector: &TlsConnector, address: SocketAddr, request: &[u8]) -> Answer {
     for _ in 0..HANDSHAKES_MAX {
-        if stream.is_some() {
-            break;
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        match connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await {
+            Ok(mut stream) => {
+                stream.write_all(request).await.expect("a request");
+                return read_answer(&mut stream).await.expect("an answer");
+            }
+            Err(error) => eprintln!("turned away: {error}"),
         }
         tokio::time::sleep(TURNED_AWAY).await;
-        stream = connect(endpoint).await;
     }
-    exchange(&mut stream.expect("a handshake"), request).await.expect("an answer")
+    panic!("the service had no time for a handshake {HANDSHAKES_MAX} times in a row")
 }
 
 /// `None` when the connection broke before a whole answer was there.
 pub async fn try_post(endpoint: &Endpoint, request: &Value) -> Option<Answer> {
-    exchange(&mut connect(endpoint).await?, request).await
-}
-
-async fn exchange(stream: &mut TlsStream<TcpStream>, request: &Value) -> Option<Answer> {
+    let mut stream = connect(endpoint).await?;
     stream.write_all(&http_request(request.to_string().as_bytes())).await.ok()?;
-    read_answer(stream).await
+    read_answer(&mut stream).await
 }
 
 /// The bytes of a `POST /v1/enroll` with this body.
